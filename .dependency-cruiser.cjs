@@ -1,0 +1,121 @@
+/**
+ * The layers of packages/core/src, the highest first; docs/architecture.md explains them. A file imports only from
+ * layers below its own. Files of one layer never import each other, types included; `siblings` excepts a layer.
+ *
+ * @type {{ files: string[], siblings?: boolean }[]}
+ */
+const layers = [
+  { files: ['index.ts', 'testing/**'], siblings: true },
+  { files: ['plugin-options.ts'] },
+  { files: ['request-lease.ts'] },
+  { files: ['pool.ts'] },
+  { files: ['lease.ts'] },
+  { files: ['transaction.ts'] },
+  { files: ['session.ts'] },
+  { files: ['resource-pool.ts', 'write-gate.ts'] },
+  { files: ['gate.ts'] },
+  { files: ['wait-queue.ts'] },
+  { files: ['options.ts'] },
+  { files: ['drivers/sqlite3.ts'] },
+  { files: ['drivers/sqlite3-connection.ts'] },
+  { files: ['drivers/open-error.ts', 'drivers/pragmas.ts', 'drivers/statement-cache.ts'] },
+  { files: ['queryable.ts'] },
+  { files: ['parameters.ts'] },
+  { files: ['sql.ts', 'stats.ts', 'deadline.ts'] },
+  { files: ['driver.ts'] },
+  { files: ['errors.ts'] },
+];
+
+const core = '^packages/core/src/';
+const anyLayer = pattern(layers.flatMap((layer) => layer.files));
+
+/** @type {import('dependency-cruiser').IConfiguration} */
+module.exports = {
+  forbidden: [
+    ...layers.map((layer, index) => ({
+      name: `core-layer-${index + 1}-imports-only-downward`,
+      comment: `${layer.files.join(', ')} may import only from: ${below(index).join(', ') || 'nothing'}`,
+      severity: 'error',
+      from: { path: pattern(layer.files) },
+      to: { path: core, pathNot: pattern([...below(index), ...(layer.siblings ? layer.files : [])]) },
+    })),
+    {
+      name: 'core-file-is-in-no-layer',
+      comment: 'Add the file to `layers` in .dependency-cruiser.cjs.',
+      severity: 'error',
+      from: {},
+      to: { path: core, pathNot: anyLayer },
+    },
+    {
+      name: 'core-file-is-in-no-layer-either',
+      comment: 'Add the file to `layers` in .dependency-cruiser.cjs.',
+      severity: 'error',
+      from: { path: core, pathNot: anyLayer },
+      to: {},
+    },
+    {
+      name: 'core-has-no-dependency',
+      comment: 'A driver is loaded when it is needed, with `import()`.',
+      severity: 'error',
+      from: { path: core },
+      to: { pathNot: core, dependencyTypesNot: ['core'], dynamic: false },
+    },
+    {
+      name: 'core-loads-only-drivers',
+      severity: 'error',
+      from: { path: core },
+      to: { pathNot: [core, '/node_modules/sqlite3/'], dependencyTypesNot: ['core'], dynamic: true },
+    },
+    {
+      name: 'plugins-do-not-know-each-other',
+      severity: 'error',
+      from: { path: '^packages/(?!core/)([^/]+)/' },
+      to: { path: '^packages/', pathNot: '^packages/($1/|core/dist/)' },
+    },
+    {
+      name: 'packages-do-not-know-what-uses-them',
+      severity: 'error',
+      from: { path: '^packages/' },
+      to: { path: '^(examples|smoke|benchmarks)/' },
+    },
+    {
+      name: 'source-does-not-import-tests',
+      severity: 'error',
+      from: { path: '/src/' },
+      to: { path: ['/test/', '/node_modules/(vitest|supertest|fast-check)/'] },
+    },
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'no-unresolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    {
+      name: 'no-orphans',
+      severity: 'error',
+      from: { orphan: true, pathNot: '\\.(config\\.ts|d\\.ts)$' },
+      to: {},
+    },
+  ],
+  options: {
+    // Type imports count.
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.base.json' },
+    exclude: { path: '/(coverage|reports|\\.turbo)/' },
+    doNotFollow: { path: ['node_modules', '/dist/'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+    },
+  },
+};
+
+/** @param {number} index */
+function below(index) {
+  return layers.slice(index + 1).flatMap((layer) => layer.files);
+}
+
+/**
+ * @param {string[]} files
+ * @returns {string}
+ */
+function pattern(files) {
+  const alternatives = files.map((file) => file.replaceAll('.', '\\.').replace('**', '.+'));
+  return alternatives.length === 0 ? '^$' : `${core}(${alternatives.join('|')})$`;
+}

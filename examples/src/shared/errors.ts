@@ -1,0 +1,47 @@
+import { STATUS_CODES } from 'node:http';
+
+/** The client's mistake: its status and message go into the answer. */
+export class HttpError extends Error {
+  readonly statusCode: number;
+
+  constructor(statusCode: number, message: string) {
+    super(message);
+    this.name = 'HttpError';
+    this.statusCode = statusCode;
+  }
+}
+
+/** What a client is told of an error. */
+export interface ErrorAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: { readonly message: string };
+}
+
+/** What frameworks and the pool put on their errors; Fastify says `statusCode`, Hono `status`, the others both. */
+interface MaybeHttpError {
+  readonly message: string;
+  readonly statusCode?: number;
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Turns any error into an answer: a client's mistake keeps its message, everything else becomes generic.
+ *
+ * An overloaded pool throws errors with the status 503 and a `Retry-After` header, which pass through here.
+ */
+export function answerTo(error: unknown): ErrorAnswer {
+  const {
+    message,
+    statusCode,
+    status: alias,
+    headers = {},
+  } = error instanceof Error ? (error as MaybeHttpError) : new Error();
+  const status = statusCode ?? alias ?? 500;
+  return {
+    status,
+    headers,
+    body: { message: status < 500 ? message : (STATUS_CODES[status] ?? 'Server Error') },
+  };
+}

@@ -1,0 +1,44 @@
+import request from 'supertest';
+import { beforeAll, describe, expect, it, afterAll } from 'vitest';
+
+import type { Comment, Post } from '../src/shared/queries.ts';
+import type { RunningServer } from '../src/shared/server.ts';
+import { examples, seededFile } from './examples.ts';
+
+describe('three frameworks on one file', () => {
+  let servers: RunningServer[];
+
+  beforeAll(async () => {
+    const filename = await seededFile();
+    servers = await Promise.all(examples.map(({ start }) => start(0, { filename })));
+  });
+  afterAll(() => Promise.all(servers.map((server) => server.close())));
+
+  const readPost = async ({ url }: RunningServer, id: number) =>
+    (await request(url).get(`/posts/${id}`)).body as Post & { comments: Comment[] };
+
+  it('read through each what was written through any', async () => {
+    for (const [id, writer] of servers.entries()) {
+      const { body: comment } = await request(writer.url)
+        .post(`/posts/${id + 1}/comments`)
+        .send({ userId: 1, body: 'Read me' });
+      for (const reader of servers) expect((await readPost(reader, id + 1)).comments[0]).toEqual(comment);
+    }
+  });
+
+  it('answer every one of 150 writes at once, because their pools take turns', async () => {
+    const answers = await Promise.all(
+      servers.flatMap(({ url }) =>
+        Array.from({ length: 50 }, (_, index) =>
+          request(url)
+            .post('/posts/10/likes')
+            .send({ userId: index + 1 }),
+        ),
+      ),
+    );
+    expect(answers.every(({ ok }) => ok)).toBe(true);
+    // The same fifty likes three times, some of which were there before.
+    const [first] = servers;
+    expect((await readPost(first!, 10)).likes).toBe(50);
+  });
+});

@@ -1,0 +1,54 @@
+import { createPool } from '@sqlite-pool/core';
+import request from 'supertest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+
+import { examples, seededFile, temporaryFile } from './examples.ts';
+
+describe.each(examples)('trouble behind the social API on $name', ({ start }) => {
+  it('is answered with 503 and Retry-After when every connection is taken', async () => {
+    const pool = createPool({ filename: await seededFile(), poolSize: 1, maxWaiting: 0 });
+    const server = await start(0, { pool });
+    onTestFinished(async () => {
+      await server.close();
+      await pool.close();
+    });
+
+    const connection = await pool.acquire();
+    const refused = await request(server.url).get('/users/1');
+    expect(refused.status).toBe(503);
+    expect(refused.headers['retry-after']).toMatch(/^\d+$/);
+    expect(refused.body).toEqual({ message: 'Service Unavailable' });
+
+    await connection.release();
+    expect((await request(server.url).get('/users/1')).status).toBe(200);
+  });
+
+  it('is answered with 500 and nothing of what SQLite said', async () => {
+    const pool = createPool({ filename: await seededFile() });
+    const server = await start(0, { pool });
+    onTestFinished(async () => {
+      await server.close();
+      await pool.close();
+    });
+    const log = vi.spyOn(console, 'error').mockReturnValue();
+
+    await pool.script('PRAGMA foreign_keys = OFF; DROP TABLE users;');
+    const { status, body } = await request(server.url).get('/users/1');
+    expect(status).toBe(500);
+    expect(body).toEqual({ message: 'Internal Server Error' });
+    expect(log).toHaveBeenCalledOnce();
+  });
+
+  it('ends the start when the database cannot be opened', async () => {
+    const filename = await temporaryFile('no/such/directory/social.db');
+    await expect(start(0, { filename })).rejects.toMatchObject({ code: 'OPEN_FAILED' });
+  });
+
+  it('ends the start when the port is taken', async () => {
+    const filename = await temporaryFile();
+    const server = await start(0, { filename });
+    onTestFinished(() => server.close());
+    const port = Number(new URL(server.url).port);
+    await expect(start(port, { filename })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+  });
+});

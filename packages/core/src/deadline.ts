@@ -1,0 +1,118 @@
+/**
+ * Time and cancellation, in one place: the clock, and a limit on how long something may wait. Everything in the pool
+ * that waits does so under a {@link Limit}, and leaves no timer and no listener behind.
+ */
+
+/** Where the pool gets its time from; replaced in tests by the fake clock of `@sqlite-pool/core/testing`. */
+export interface Clock {
+  /** Milliseconds on a clock that never jumps (not the time of day). */
+  now(): number;
+  /**
+   * Calls `callback` once after `delayMs`, and returns what cancels it. `background` work does not keep the process
+   * alive.
+   */
+  schedule(callback: () => void, delayMs: number, background?: boolean): () => void;
+}
+
+/** The longest delay a Node.js timer takes: about 24.8 days. A longer one fires at once instead of never. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
+
+/** The clock of the machine. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  schedule(callback, delayMs, background = false) {
+    const timer = setTimeout(callback, Math.min(Math.ceil(delayMs), LONGEST_DELAY_MS));
+    if (background) timer.unref();
+    return () => {
+      clearTimeout(timer);
+    };
+  },
+};
+
+/** How long something may wait, and who may cut it short. */
+export interface Limit {
+  readonly clock: Clock;
+  /** The moment on the clock at which the time is up; `Infinity` for none. */
+  readonly deadline: number;
+  /** Any of these cuts the wait short. */
+  readonly signals: readonly AbortSignal[];
+  /** The error for a wait that ran out of time. */
+  timeoutError(): Error;
+}
+
+/** The reason a limit is already reached, or `undefined`. Always an object or a value a signal was aborted with. */
+export function alreadyCut(limit: Limit): { readonly reason: unknown } | undefined {
+  for (const signal of limit.signals) if (signal.aborted) return { reason: signal.reason };
+  if (limit.deadline !== Infinity && limit.clock.now() >= limit.deadline) return { reason: limit.timeoutError() };
+  return undefined;
+}
+
+/** Calls `onCut` once if the limit is reached; the function returned stops the watch. */
+export function watch(limit: Limit, onCut: (reason: unknown) => void): () => void {
+  const { clock, deadline, signals } = limit;
+  let cancelTimer: (() => void) | undefined;
+
+  const stop = (): void => {
+    cancelTimer?.();
+    for (const signal of signals) signal.removeEventListener('abort', onAbort);
+  };
+  const cut = (reason: unknown): void => {
+    stop();
+    onCut(reason);
+  };
+  function onAbort(this: AbortSignal): void {
+    cut(this.reason);
+  }
+
+  if (deadline !== Infinity) {
+    cancelTimer = clock.schedule(() => {
+      cut(limit.timeoutError());
+    }, deadline - clock.now());
+  }
+  for (const signal of signals) signal.addEventListener('abort', onAbort, { once: true });
+  return stop;
+}
+
+/**
+ * Settles as `work` does, or rejects as soon as the limit is reached. In the second case `onCut` is called, and how
+ * `work` ends later is ignored.
+ */
+export function bounded<T>(work: Promise<T>, limit: Limit, onCut?: (reason: unknown) => void): Promise<T> {
+  if (limit.deadline === Infinity && limit.signals.length === 0) return work;
+  return new Promise<T>((resolve, reject) => {
+    const cut = (reason: unknown): void => {
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is rethrown as it is
+      reject(reason);
+      onCut?.(reason);
+    };
+    const reached = alreadyCut(limit);
+    const stop = reached === undefined ? watch(limit, cut) : undefined;
+    work.then(
+      (value) => {
+        stop?.();
+        resolve(value);
+      },
+      (error: unknown) => {
+        stop?.();
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed through as it is
+        reject(error);
+      },
+    );
+    if (reached !== undefined) cut(reached.reason);
+  });
+}
+
+/** A limit of `timeoutMs` from now (`Infinity` for none). */
+export function limitOf(
+  clock: Clock,
+  timeoutMs: number,
+  timeoutError: () => Error,
+  ...signals: (AbortSignal | undefined)[]
+): Limit {
+  return {
+    clock,
+    deadline: timeoutMs === Infinity ? Infinity : clock.now() + timeoutMs,
+    signals: signals.filter((signal) => signal !== undefined),
+    timeoutError,
+  };
+}

@@ -1,0 +1,77 @@
+/**
+ * The contract between the pool and a database driver: the three methods of the seed (`execute`, `rollback`,
+ * `close`), and abilities that make it better. docs/drivers.md argues each member.
+ */
+
+/** A value SQLite can bind. The pool has checked it and turned booleans into 0 or 1. */
+export type Value = null | number | bigint | string | Uint8Array;
+
+/** A row as an object, columns by name. */
+export type Row = Record<string, unknown>;
+
+/** What one statement did. */
+export interface Result<R = Row> {
+  /** The rows it returned; empty for a statement that returns none. */
+  readonly rows: R[];
+  /** The names of the columns, in order, as far as the driver can tell them. */
+  readonly columns: readonly string[];
+  /** How many rows it inserted, changed or deleted. */
+  readonly changes: number;
+  /** The rowid of the newest inserted row on this connection. */
+  readonly lastInsertRowid: number | bigint;
+}
+
+/** What the pool knows of a statement and wants of its result; a driver may ignore it. */
+export interface ExecuteHint {
+  /** `array` asks for rows as arrays, in column order, so that two columns of one name both survive. */
+  readonly rowMode: 'object' | 'array';
+  /** Whether it only reads; `false` when in doubt. */
+  readonly readonly: boolean;
+  /** Whether it may return rows; `true` when in doubt. */
+  readonly returnsRows: boolean;
+  /** What it does to rows; `insert` when in doubt. Counts are kept by SQLite from an earlier statement for `none`. */
+  readonly effect: 'insert' | 'change' | 'none';
+}
+
+/**
+ * One open database handle.
+ *
+ * The pool calls one method at a time and waits for it to settle before the next; only `interrupt` may come in
+ * between. Whatever is wrong with a call, a method reports it by rejecting.
+ */
+export interface Connection {
+  /** Runs one statement with its parameters in order. */
+  execute(sql: string, params?: readonly Value[], hint?: ExecuteHint): Promise<Result>;
+  /** Rolls an open transaction back; resolves if there is none. */
+  rollback(): Promise<void>;
+  /** Closes the handle; nothing is called after it. */
+  close(): Promise<void>;
+  /** Runs several statements without parameters; stops at the first that fails. */
+  script?(sql: string): Promise<void>;
+  /** Steps through the rows of one reading statement; `return()` must end the read. */
+  iterate?(sql: string, params: readonly Value[]): AsyncIterator<Row, unknown, undefined>;
+  /** Makes the running call reject soon; does nothing when none runs. Without it a cancelled call runs to its end. */
+  interrupt?(): void;
+  /** The driver's own object behind this connection, for those who need it. */
+  readonly raw?: unknown;
+  /** Whether a transaction is open. Without it the pool finds out by trying a `BEGIN`. */
+  inTransaction?(): boolean | Promise<boolean>;
+}
+
+/** Opens connections to one database. */
+export interface Driver {
+  /** The driver's name, for errors and for `docs/drivers.md`. */
+  readonly name: string;
+  /**
+   * The database lives in its connection: the pool opens one, and never closes it while the pool is open.
+   * https://www.sqlite.org/inmemorydb.html
+   */
+  readonly inMemory?: boolean;
+  /** Opens one connection, ready for use. */
+  open(): Promise<Connection>;
+  /**
+   * Names the database, the same for every path to the same file. Pools with one id share one write gate, and a
+   * change of id tells the pool that the file was replaced. Without it every pool has a gate of its own.
+   */
+  databaseId?(): Promise<string>;
+}

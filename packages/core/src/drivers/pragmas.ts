@@ -1,0 +1,47 @@
+import { InvalidArgumentError } from '../errors.ts';
+
+/** PRAGMAs by name; `null` leaves one of the defaults as SQLite has it. https://www.sqlite.org/pragma.html */
+export type Pragmas = Readonly<Record<string, string | number | boolean | null>>;
+
+/**
+ * The recommended set, each with its reason. Every connection has a cache of its own, so that memory is bounded by
+ * `poolSize` × `cache_size`: 160 MiB for ten connections. `mmap_size` is address space, shared by all, not memory.
+ */
+export const RECOMMENDED_PRAGMAS: Pragmas = {
+  /** First, so that the next ones wait for a lock instead of failing. Only other processes can make it count. */
+  busy_timeout: 5000,
+  /** Readers and the writer do not block each other: https://www.sqlite.org/wal.html */
+  journal_mode: 'WAL',
+  /** With WAL: consistent always, durable when the process dies; a power cut may lose the last commits. */
+  synchronous: 'NORMAL',
+  /** SQLite has foreign keys off unless asked. */
+  foreign_keys: true,
+  /** Sorting and temporary indexes in memory instead of in files. */
+  temp_store: 'MEMORY',
+  /** Negative: in KiB. 16 MiB per connection. */
+  cache_size: -16_384,
+  /** Reads go through the page cache of the operating system without a copy. 256 MiB. */
+  mmap_size: 268_435_456,
+};
+
+/** The script that sets the recommended PRAGMAs, with the given ones over them. */
+export function pragmaScript(pragmas: Pragmas | false): string {
+  if (pragmas === false) return '';
+  const { busy_timeout, ...others } = { ...RECOMMENDED_PRAGMAS, ...pragmas };
+  return Object.entries({ busy_timeout, ...others })
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => `PRAGMA ${checkName(name)} = ${checkValue(name, value)};`)
+    .join(' ');
+}
+
+function checkName(name: string): string {
+  if (/^[a-z_]+$/i.test(name)) return name;
+  throw new InvalidArgumentError('Option pragmas has a name that is none: names are letters and underscores.');
+}
+
+function checkValue(name: string, value: unknown): string {
+  if (typeof value === 'boolean') return value ? 'ON' : 'OFF';
+  if (typeof value === 'number' && Number.isInteger(value)) return String(value);
+  if (typeof value === 'string' && /^[\w-]+$/.test(value)) return value;
+  throw new InvalidArgumentError(`Option pragmas.${name} must be a whole number, a boolean, a word or null.`);
+}

@@ -1,0 +1,342 @@
+/**
+ * Every error the pool makes, in one file, so that the list of codes is closed and each has a heading in
+ * docs/errors.md.
+ *
+ * Two rules hold for all of them. A message never contains SQL text, a parameter or a file path: web frameworks
+ * send messages to clients. What SQLite or the driver said is kept as `cause`, which is not enumerable, so that
+ * `JSON.stringify(error)` cannot send it either.
+ */
+
+/** The closed list of codes; see docs/errors.md for what each asks of you. */
+export type ErrorCode =
+  | 'INVALID_ARGUMENT'
+  | 'DRIVER_MISSING'
+  | 'DRIVER_CONFLICT'
+  | 'UNSUPPORTED'
+  | 'OPEN_FAILED'
+  | 'POOL_CLOSED'
+  | 'POOL_OVERLOADED'
+  | 'ACQUIRE_TIMEOUT'
+  | 'OPERATION_TIMEOUT'
+  | 'STATEMENT_TIMEOUT'
+  | 'LEASE_ENDED'
+  | 'TRANSACTION_ACTIVE'
+  | 'TRANSACTION_LOST'
+  | 'SQLITE_ERROR'
+  | 'SQLITE_BUSY';
+
+/** Seconds after which a client may try again: long enough for a queue to drain, short enough to be polite. */
+const RETRY_AFTER_SECONDS = '1';
+
+/**
+ * The base of every error the pool makes.
+ *
+ * @example
+ * try { await pool.get('SELECT 1') } catch (error) {
+ *   if (error instanceof SqlitePoolError && error.code === 'ACQUIRE_TIMEOUT') retryLater();
+ * }
+ */
+export class SqlitePoolError extends Error {
+  /** Which error this is. */
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, cause?: unknown) {
+    super(message);
+    this.name = new.target.name;
+    this.code = code;
+    if (cause !== undefined) Object.defineProperty(this, 'cause', { value: cause, configurable: true, writable: true });
+  }
+}
+
+/**
+ * The base of the errors that mean "try again later".
+ *
+ * Fastify and Express read `statusCode` and `headers`, Hono calls `getResponse()`: all three answer 503 with
+ * `Retry-After` without this package importing any of them.
+ */
+export class RetryableError extends SqlitePoolError {
+  /** The HTTP status for this error. */
+  readonly statusCode: number = 503;
+  /** The same, under the name Express and Koa look for first. */
+  readonly status: number = 503;
+  /** Headers a framework sends along. */
+  readonly headers: Readonly<Record<string, string>> = { 'Retry-After': RETRY_AFTER_SECONDS };
+
+  /** The whole answer as a Fetch API `Response`, for Hono. */
+  getResponse(): Response {
+    return new Response('Service Unavailable', { status: this.statusCode, headers: this.headers });
+  }
+}
+
+/** An option, an SQL text or a parameter that cannot work; nothing was sent to SQLite. */
+export class InvalidArgumentError extends SqlitePoolError {
+  constructor(message: string, cause?: unknown) {
+    super('INVALID_ARGUMENT', message, cause);
+  }
+}
+
+/** The database driver is not installed, or its native part cannot be loaded; `cause` has what the loader said. */
+export class DriverMissingError extends SqlitePoolError {
+  constructor(message: string, cause?: unknown) {
+    super('DRIVER_MISSING', message, cause);
+  }
+}
+
+/**
+ * Two drivers were pointed at one database file in one process.
+ *
+ * Each brings its own copy of SQLite, and two copies in one process break each other's POSIX locks:
+ * https://www.sqlite.org/howtocorrupt.html#multiple_copies_of_sqlite_linked_into_the_same_application
+ */
+export class DriverConflictError extends SqlitePoolError {
+  constructor(first: string, second: string) {
+    super(
+      'DRIVER_CONFLICT',
+      `This database file is already open in this process through the driver "${first}"; a second one ("${second}") ` +
+        'would break its locks and lose writes. Use one driver per file.',
+    );
+  }
+}
+
+/** The connection lacks an ability that the call needs (scripts, cursors). */
+export class UnsupportedError extends SqlitePoolError {
+  constructor(message: string) {
+    super('UNSUPPORTED', message);
+  }
+}
+
+/** Why a database could not be opened. */
+export type OpenFailure =
+  | 'missing-directory'
+  | 'missing-file'
+  | 'is-a-directory'
+  | 'not-permitted'
+  | 'read-only'
+  | 'not-a-database'
+  | 'replaced'
+  | 'unknown';
+
+/** A connection could not be opened; `reason` says why, `cause` has what the driver said. */
+export class OpenError extends SqlitePoolError {
+  /** Why, as far as it could be told. */
+  readonly reason: OpenFailure;
+
+  constructor(reason: OpenFailure, message: string, cause?: unknown) {
+    super('OPEN_FAILED', message, cause);
+    this.reason = reason;
+  }
+}
+
+/** The pool is closed, or closing: it lends nothing any more. */
+export class PoolClosedError extends RetryableError {
+  constructor() {
+    super('POOL_CLOSED', 'The pool is closed. Create a new one, or stop using it before you close it.');
+  }
+}
+
+/** As many acquires wait as `maxWaiting` allows; this one was refused at once. */
+export class PoolOverloadedError extends RetryableError {
+  constructor(maxWaiting: number) {
+    super(
+      'POOL_OVERLOADED',
+      `The pool is overloaded: ${String(maxWaiting)} acquires wait already (maxWaiting). Try again later.`,
+    );
+  }
+}
+
+/** What an acquire was waiting for when its time ran out. */
+export type AcquirePhase = 'wait' | 'open' | 'validate' | 'write';
+
+/** The state of the pool at the moment an acquire gave up. */
+export interface AcquireCounts {
+  readonly poolSize: number;
+  readonly leased: number;
+  readonly idle: number;
+  readonly opening: number;
+  readonly waiting: number;
+}
+
+const PHASES: Record<AcquirePhase, string> = {
+  wait: 'every connection was in use',
+  open: 'a connection was still being opened',
+  validate: 'an idle connection was still being checked',
+  write: 'another write held the database',
+};
+
+/**
+ * No connection, or no turn to write, came free in `acquisitionTimeoutMs`.
+ *
+ * `phase` says what was missing. In phase `write` the usual cause is a call on the pool inside one of the pool's own
+ * transactions: use the `tx` that the callback was given. `cause`, if any, is the newest failure to open a connection;
+ * `holders` has the stacks of those who hold the connections, when `leakWarningMs` is on.
+ */
+export class AcquireTimeoutError extends RetryableError {
+  /** What was missing when the time ran out. */
+  readonly phase: AcquirePhase;
+  /** The state of the pool at that moment. */
+  readonly counts: AcquireCounts;
+  /** Where each lease in force was acquired: empty unless `leakWarningMs` is on. Not enumerable: it has file paths. */
+  declare readonly holders: readonly string[];
+
+  constructor(
+    timeoutMs: number,
+    phase: AcquirePhase,
+    counts: AcquireCounts,
+    holders: readonly string[],
+    cause?: unknown,
+  ) {
+    const { leased, idle, opening, poolSize, waiting } = counts;
+    super(
+      'ACQUIRE_TIMEOUT',
+      `No turn in ${String(Math.round(timeoutMs))} ms: ${PHASES[phase]} ` +
+        `(leased ${String(leased)}, idle ${String(idle)}, opening ${String(opening)} of ${String(poolSize)}; ` +
+        `waiting ${String(waiting)}).` +
+        (phase === 'write' ? ' Inside a transaction, use its own handle, not the pool.' : ''),
+      cause,
+    );
+    this.phase = phase;
+    this.counts = counts;
+    Object.defineProperty(this, 'holders', { value: holders });
+  }
+}
+
+/** An open, a health check, a reset or a close took longer than `operationTimeoutMs`. */
+export class OperationTimeoutError extends SqlitePoolError {
+  constructor(operation: string, timeoutMs: number) {
+    super('OPERATION_TIMEOUT', `The ${operation} of a connection took longer than ${String(timeoutMs)} ms (operationTimeoutMs).`);
+  }
+}
+
+/** A statement or transaction ran into its `timeoutMs`; it was interrupted, and what it had changed is rolled back. */
+export class StatementTimeoutError extends RetryableError {
+  constructor(what: 'statement' | 'transaction', timeoutMs: number) {
+    super('STATEMENT_TIMEOUT', `The ${what} took longer than ${String(timeoutMs)} ms and was cancelled.`);
+  }
+}
+
+/** The lease, transaction or request that this handle belonged to is over; nothing was sent to SQLite. */
+export class LeaseEndedError extends SqlitePoolError {
+  constructor(message: string) {
+    super('LEASE_ENDED', message);
+  }
+}
+
+/** A transaction runs on this connection, and this call is not part of it. */
+export class TransactionActiveError extends SqlitePoolError {
+  constructor() {
+    super(
+      'TRANSACTION_ACTIVE',
+      'A transaction is running on this connection. Use the handle its callback was given, or await the transaction first.',
+    );
+  }
+}
+
+/**
+ * SQLite has rolled the transaction back by itself (after a full disk, an interrupt, an `ON CONFLICT ROLLBACK` …).
+ * Statements that followed would commit one by one, so they are refused: https://www.sqlite.org/lang_transaction.html
+ */
+export class TransactionLostError extends SqlitePoolError {
+  constructor(cause?: unknown) {
+    super(
+      'TRANSACTION_LOST',
+      'SQLite rolled this transaction back after an error. Let the transaction end, and run it again from its start.',
+      cause,
+    );
+  }
+}
+
+/** What SQLite refused, by the name of its (extended) result code. */
+export class SqliteError extends SqlitePoolError {
+  /** The name of the result code, `SQLITE_CONSTRAINT_UNIQUE` for example, or `UNKNOWN` if the driver gave none. */
+  readonly sqliteCode: string;
+  /** The extended result code (https://www.sqlite.org/rescode.html), or -1. */
+  readonly errno: number;
+
+  constructor(sqliteCode: string, errno: number, meaning: string, cause: unknown) {
+    super('SQLITE_ERROR', `${sqliteCode}: ${meaning} (details in error.cause)`, cause);
+    this.sqliteCode = sqliteCode;
+    this.errno = errno;
+  }
+}
+
+/** Another process holds the database for longer than the busy timeout, or a deferred transaction read too early. */
+export class BusyError extends RetryableError {
+  /** The name of the result code: `SQLITE_BUSY`, `SQLITE_BUSY_SNAPSHOT`, `SQLITE_LOCKED` … */
+  readonly sqliteCode: string;
+  /** The extended result code (https://www.sqlite.org/rescode.html). */
+  readonly errno: number;
+
+  constructor(sqliteCode: string, errno: number, meaning: string, cause: unknown) {
+    super('SQLITE_BUSY', `${sqliteCode}: ${meaning} (details in error.cause)`, cause);
+    this.sqliteCode = sqliteCode;
+    this.errno = errno;
+  }
+}
+
+/** Result codes by number: name and meaning. https://www.sqlite.org/rescode.html */
+const RESULT_CODES: ReadonlyMap<number, readonly [name: string, meaning: string]> = new Map([
+  [1, ['SQLITE_ERROR', 'SQLite could not run the statement']],
+  [2, ['SQLITE_INTERNAL', 'an internal error in SQLite']],
+  [3, ['SQLITE_PERM', 'access was denied']],
+  [4, ['SQLITE_ABORT', 'the operation was aborted']],
+  [5, ['SQLITE_BUSY', 'the database is locked by another connection']],
+  [6, ['SQLITE_LOCKED', 'a table is locked by the same connection']],
+  [7, ['SQLITE_NOMEM', 'SQLite ran out of memory']],
+  [8, ['SQLITE_READONLY', 'the database is read-only']],
+  [9, ['SQLITE_INTERRUPT', 'the statement was interrupted']],
+  [10, ['SQLITE_IOERR', 'a disk I/O error']],
+  [11, ['SQLITE_CORRUPT', 'the database file is corrupt']],
+  [13, ['SQLITE_FULL', 'the disk or the database is full']],
+  [14, ['SQLITE_CANTOPEN', 'the database file cannot be opened']],
+  [17, ['SQLITE_SCHEMA', 'the schema changed while the statement ran']],
+  [18, ['SQLITE_TOOBIG', 'a string or blob is too big']],
+  [19, ['SQLITE_CONSTRAINT', 'a constraint failed']],
+  [20, ['SQLITE_MISMATCH', 'a value has the wrong type']],
+  [21, ['SQLITE_MISUSE', 'the driver was used wrongly']],
+  [23, ['SQLITE_AUTH', 'the statement is not authorized']],
+  [25, ['SQLITE_RANGE', 'a parameter is out of range']],
+  [26, ['SQLITE_NOTADB', 'the file is not a database']],
+  [261, ['SQLITE_BUSY_RECOVERY', 'another process is recovering the database']],
+  [262, ['SQLITE_LOCKED_SHAREDCACHE', 'a table is locked in the shared cache']],
+  [517, ['SQLITE_BUSY_SNAPSHOT', 'the transaction read before another one wrote; run the whole transaction again']],
+  [773, ['SQLITE_BUSY_TIMEOUT', 'the database stayed locked by another connection']],
+  [275, ['SQLITE_CONSTRAINT_CHECK', 'a CHECK constraint failed']],
+  [531, ['SQLITE_CONSTRAINT_COMMITHOOK', 'a commit hook refused']],
+  [787, ['SQLITE_CONSTRAINT_FOREIGNKEY', 'a foreign key constraint failed']],
+  [1043, ['SQLITE_CONSTRAINT_FUNCTION', 'an extension function refused']],
+  [1299, ['SQLITE_CONSTRAINT_NOTNULL', 'a NOT NULL constraint failed']],
+  [1555, ['SQLITE_CONSTRAINT_PRIMARYKEY', 'a PRIMARY KEY constraint failed']],
+  [1811, ['SQLITE_CONSTRAINT_TRIGGER', 'a trigger raised an error']],
+  [2067, ['SQLITE_CONSTRAINT_UNIQUE', 'a UNIQUE constraint failed']],
+  [2579, ['SQLITE_CONSTRAINT_ROWID', 'the rowid is not unique']],
+  [3091, ['SQLITE_CONSTRAINT_DATATYPE', 'a value has the wrong type for a STRICT table']],
+]);
+
+const BUSY = 5;
+const LOCKED = 6;
+
+/** The numeric result code a driver's error carries, whichever field that driver puts it in. */
+function resultCodeOf(error: unknown): number {
+  if (typeof error !== 'object' || error === null) return -1;
+  const { errno, errcode, code } = error as { errno?: unknown; errcode?: unknown; code?: unknown };
+  if (typeof errno === 'number') return errno;
+  if (typeof errcode === 'number') return errcode;
+  if (typeof code === 'number') return code;
+  for (const [number, [name]] of RESULT_CODES) if (name === code) return number;
+  return -1;
+}
+
+/**
+ * Turns what a driver threw into an error that is safe to show: the name and meaning of the result code in the
+ * message, and the driver's own error, with its names of tables and files, in `cause`. The pool's own errors pass
+ * through.
+ */
+export function fromDriver(error: unknown): SqlitePoolError {
+  if (error instanceof SqlitePoolError) return error;
+  const errno = resultCodeOf(error);
+  const [name, meaning] = RESULT_CODES.get(errno) ??
+    RESULT_CODES.get(errno & 0xff) ?? ['UNKNOWN', 'the driver reported an error without a result code'];
+  const primary = errno & 0xff;
+  if (errno > 0 && (primary === BUSY || primary === LOCKED)) return new BusyError(name, errno, meaning, error);
+  return new SqliteError(name, errno, meaning, error);
+}

@@ -1,0 +1,152 @@
+import { type Result, type Row } from './driver.ts';
+import { LeaseEndedError, TransactionActiveError } from './errors.ts';
+import { checkLimits, QueryMethods, type Call, type Queryable, type QueryOptions, type TransactionOptions } from './queryable.ts';
+import { type Session } from './session.ts';
+import { transact } from './transaction.ts';
+import { type Clock } from './deadline.ts';
+
+/** How a lease can end. */
+export type LeaseEnding = 'released' | 'discarded' | 'revoked';
+
+/**
+ * What the pool keeps of a lease. It holds nothing of the user's handle, so that a handle that was dropped without a
+ * release can be collected as garbage, and its connection taken back.
+ */
+export class Hold {
+  readonly session: Session;
+  readonly clock: Clock;
+  /** The moment of the acquire, on the pool's clock. */
+  readonly since: number;
+  /** Where the acquire was made, when `leakWarningMs` is on. */
+  readonly stack: string | undefined;
+  readonly #controller = new AbortController();
+  readonly #giveBack: (ending: LeaseEnding) => Promise<void>;
+  #ending: LeaseEnding | undefined;
+  #settled: Promise<void> = Promise.resolve();
+
+  constructor(session: Session, clock: Clock, stack: string | undefined, giveBack: (hold: Hold, ending: LeaseEnding) => Promise<void>) {
+    this.session = session;
+    this.clock = clock;
+    this.since = clock.now();
+    this.stack = stack;
+    this.#giveBack = (ending) => giveBack(this, ending);
+  }
+
+  /** Aborts when the lease is revoked. */
+  get revoked(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** How the lease ended, or `undefined` while it is in force. */
+  get ending(): LeaseEnding | undefined {
+    return this.#ending;
+  }
+
+  /**
+   * Ends the lease, once; resolves when its connection is back in the pool or closed, and never rejects. Calls made
+   * before a release still run; a revocation cancels them.
+   */
+  end(ending: LeaseEnding, reason?: Error): Promise<void> {
+    if (this.#ending === undefined) {
+      this.#ending = ending;
+      if (ending !== 'released') this.#controller.abort(reason ?? endedError(ending));
+      this.#settled = this.#giveBack(ending);
+    }
+    return this.#settled;
+  }
+
+  /** Throws if the lease has ended. */
+  check(): void {
+    if (this.#ending !== undefined) throw endedError(this.#ending);
+  }
+}
+
+function endedError(ending: LeaseEnding): LeaseEndedError {
+  return new LeaseEndedError(
+    ending === 'revoked'
+      ? 'The pool has taken this lease back (maxLeaseMs, a closed request or a closing pool).'
+      : `This lease was ${ending}; its connection may be in other hands. Acquire another one.`,
+  );
+}
+
+/**
+ * A connection on loan: yours alone until you release it.
+ *
+ * A release rolls an open transaction back; the pool never commits for anyone. A lease that has ended rejects every
+ * call with `LeaseEndedError`, so a reference that was kept cannot reach a connection that someone else now holds.
+ *
+ * @example
+ * await using connection = await pool.acquire();
+ * await connection.run('INSERT INTO log (line) VALUES (?)', ['hello']);
+ */
+export class Lease extends QueryMethods implements AsyncDisposable {
+  readonly #hold: Hold;
+
+  /** @internal */
+  constructor(hold: Hold) {
+    super();
+    this.#hold = hold;
+  }
+
+  /**
+   * The driver's own connection. The pool cannot know what is done with it, so it closes the connection after the
+   * lease; do not begin a transaction with it that another writer of this process must wait for.
+   */
+  get raw(): unknown {
+    this.#hold.check();
+    const { session } = this.#hold;
+    session.markDirty();
+    return session.connection.raw ?? session.connection;
+  }
+
+  /** Gives the connection back. Calls made before still run first. Idempotent; never rejects. */
+  release(): Promise<void> {
+    return this.#hold.end('released');
+  }
+
+  /** Has the connection closed instead of reused, when you know that something is wrong with it. Idempotent; never rejects. */
+  discard(): Promise<void> {
+    return this.#hold.end('discarded');
+  }
+
+  /** Takes the connection back: cancels what runs, rolls back, and refuses what comes. Idempotent; never rejects. */
+  revoke(reason?: Error): Promise<void> {
+    return this.#hold.end('revoked', reason);
+  }
+
+  /** The same as {@link Lease.release}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  protected override perform(call: Call): Promise<Result> {
+    this.#check();
+    return this.#hold.session.perform(call, this.#hold.revoked);
+  }
+
+  protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
+    this.#check();
+    const rows = this.#hold.session.iterate(call, this.#hold.revoked);
+    for await (const row of rows) {
+      yield row;
+      this.#hold.check();
+    }
+  }
+
+  override async script(sql: string, options: QueryOptions = {}): Promise<void> {
+    this.#check();
+    checkLimits(options);
+    await this.#hold.session.script(sql, options, this.#hold.revoked);
+  }
+
+  override async transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options?: TransactionOptions): Promise<T> {
+    this.#hold.check();
+    const { session, clock, revoked } = this.#hold;
+    return await transact({ session, clock, outer: undefined, ended: revoked }, fn, options);
+  }
+
+  #check(): void {
+    this.#hold.check();
+    if (this.#hold.session.scope !== undefined) throw new TransactionActiveError();
+  }
+}

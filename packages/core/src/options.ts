@@ -1,0 +1,173 @@
+import { systemClock, type Clock } from './deadline.ts';
+import { type Connection, type Driver } from './driver.ts';
+import { sqlite3 } from './drivers/sqlite3.ts';
+import { type Pragmas } from './drivers/pragmas.ts';
+import { InvalidArgumentError } from './errors.ts';
+
+/** How connections are opened: exactly one of the three. */
+export interface PoolSource {
+  /** A database file (or `:memory:`, with one connection), opened with the sqlite3 driver. */
+  readonly filename?: string | undefined;
+  /** A driver, spelled out. */
+  readonly driver?: Driver | undefined;
+  /** Opens one connection: anything with `execute`, `rollback` and `close`. */
+  readonly connectionFactory?: (() => Connection | Promise<Connection>) | undefined;
+}
+
+/** Every option of a pool. Times are in milliseconds; `Infinity` or `null` means no limit where one can be missing. */
+export interface PoolOptions extends PoolSource {
+  /** Most connections at once. Default 10; 1 for `:memory:`. */
+  readonly poolSize?: number | undefined;
+  /** Longest wait for a connection, and for the turn to write. Default 30 000. */
+  readonly acquisitionTimeoutMs?: number | null | undefined;
+  /** An idle connection older than this is closed. Default 86 400 000 (a day). */
+  readonly idleTimeoutMs?: number | null | undefined;
+  /** Longest an open, a health check, a reset or a close may take. Default 10 000. */
+  readonly operationTimeoutMs?: number | undefined;
+  /** Longest a statement may run when the call sets no `timeoutMs`. Default: no limit. */
+  readonly statementTimeoutMs?: number | null | undefined;
+  /** How long `close()` waits for leases to come back before it interrupts and revokes them. Default 10 000. */
+  readonly closeTimeoutMs?: number | null | undefined;
+  /** Connections kept open when idle. Default 0. */
+  readonly minIdle?: number | undefined;
+  /** Acquires that may queue; one more is refused at once. Default 1000. */
+  readonly maxWaiting?: number | undefined;
+  /** A lease older than this is revoked. Default 0: never. */
+  readonly maxLeaseMs?: number | undefined;
+  /** Warn, with the stack of the acquire, when a lease is older than this. Default 0: off. */
+  readonly leakWarningMs?: number | undefined;
+  /** Health-check a connection that was idle for longer. 0 is always, `Infinity` never. Default 500. */
+  readonly validateAfterIdleMs?: number | null | undefined;
+  /** PRAGMAs of the default driver, merged over its own; `false` sets none. Only with `filename`. */
+  readonly pragmas?: Pragmas | false | undefined;
+  /** Prepared statements the default driver keeps per connection; 0 is off. Default 256. Only with `filename`. */
+  readonly statementCacheSize?: number | undefined;
+  /** Runs on each new connection before it is used: ATTACH, functions, extensions. */
+  readonly onConnect?: ((connection: Connection) => void | Promise<void>) | undefined;
+  /** The clock, for tests. Default: the machine's. */
+  readonly clock?: Clock | undefined;
+}
+
+/** The options of a pool, checked and complete. */
+export interface Settings {
+  readonly driver: Driver;
+  readonly poolSize: number;
+  readonly acquisitionTimeoutMs: number;
+  readonly idleTimeoutMs: number;
+  readonly operationTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  readonly closeTimeoutMs: number;
+  readonly minIdle: number;
+  readonly maxWaiting: number;
+  readonly maxLeaseMs: number;
+  readonly leakWarningMs: number;
+  readonly validateAfterIdleMs: number;
+  readonly onConnect: ((connection: Connection) => void | Promise<void>) | undefined;
+  readonly clock: Clock;
+}
+
+/** The numeric options: default, bounds, and whether only whole numbers make sense. */
+const NUMBERS = {
+  poolSize: { default: 10, min: 1, max: 1024, whole: true },
+  acquisitionTimeoutMs: { default: 30_000, min: 1, max: Infinity, whole: false },
+  idleTimeoutMs: { default: 86_400_000, min: 1, max: Infinity, whole: false },
+  operationTimeoutMs: { default: 10_000, min: 1, max: 2 ** 31 - 1, whole: false },
+  statementTimeoutMs: { default: Infinity, min: 1, max: Infinity, whole: false },
+  closeTimeoutMs: { default: 10_000, min: 0, max: Infinity, whole: false },
+  minIdle: { default: 0, min: 0, max: 1024, whole: true },
+  maxWaiting: { default: 1000, min: 0, max: Infinity, whole: true },
+  maxLeaseMs: { default: 0, min: 0, max: Infinity, whole: false },
+  leakWarningMs: { default: 0, min: 0, max: Infinity, whole: false },
+  validateAfterIdleMs: { default: 500, min: 0, max: Infinity, whole: false },
+} as const;
+
+type NumberOption = keyof typeof NUMBERS;
+
+const SOURCES = ['filename', 'driver', 'connectionFactory'] as const;
+const DRIVER_OPTIONS = ['pragmas', 'statementCacheSize'] as const;
+const KNOWN: ReadonlySet<string> = new Set([...Object.keys(NUMBERS), ...SOURCES, ...DRIVER_OPTIONS, 'onConnect', 'clock']);
+
+/** The name of every pool option; a plugin tells its own options from the pool's with it. */
+export const POOL_OPTIONS: ReadonlySet<string> = KNOWN;
+
+/** Checks every option once, and completes them. */
+export function checkOptions(options: PoolOptions): Settings {
+  if (typeof options !== 'object' || options === null) throw new InvalidArgumentError('The options of a pool must be an object.');
+  for (const name of Object.keys(options)) {
+    if (!KNOWN.has(name)) throw new InvalidArgumentError(`Unknown option "${name}". Known are: ${[...KNOWN].join(', ')}.`);
+  }
+  const driver = driverOf(options);
+  const number = (name: NumberOption): number => checkNumber(name, options[name]);
+  const poolSize = checkSize(driver, options.poolSize, number('poolSize'));
+  const minIdle = number('minIdle');
+  if (minIdle > poolSize) {
+    throw new InvalidArgumentError(`Option minIdle is ${String(minIdle)}: it must be at most poolSize (${String(poolSize)}).`);
+  }
+  const { onConnect, clock = systemClock } = options;
+  if (onConnect !== undefined && typeof onConnect !== 'function') throw new InvalidArgumentError('Option onConnect must be a function.');
+  return {
+    driver,
+    poolSize,
+    minIdle,
+    acquisitionTimeoutMs: number('acquisitionTimeoutMs'),
+    idleTimeoutMs: driver.inMemory === true ? Infinity : number('idleTimeoutMs'),
+    operationTimeoutMs: number('operationTimeoutMs'),
+    statementTimeoutMs: number('statementTimeoutMs'),
+    closeTimeoutMs: number('closeTimeoutMs'),
+    maxWaiting: number('maxWaiting'),
+    maxLeaseMs: number('maxLeaseMs'),
+    leakWarningMs: number('leakWarningMs'),
+    validateAfterIdleMs: number('validateAfterIdleMs'),
+    onConnect,
+    clock,
+  };
+}
+
+function checkNumber(name: NumberOption, given: unknown): number {
+  const rule = NUMBERS[name];
+  if (given === undefined) return rule.default;
+  // The Python original spells "no limit" as None and then fails on it; here null is a limit that is never reached.
+  const value = given === null && rule.max === Infinity && name.endsWith('Ms') ? Infinity : given;
+  const whole = rule.whole && value !== Infinity;
+  if (typeof value === 'number' && value >= rule.min && value <= rule.max && (!whole || Number.isInteger(value))) return value;
+  throw new InvalidArgumentError(
+    `Option ${name} is ${show(given)}: it must be a ${whole ? 'whole number' : 'number'} from ${String(rule.min)} to ${String(rule.max)}.`,
+  );
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : typeof value === 'object' && value !== null ? 'an object' : String(value);
+}
+
+function checkSize({ inMemory }: Driver, given: number | undefined, poolSize: number): number {
+  if (inMemory !== true) return poolSize;
+  if (given === undefined || poolSize === 1) return 1;
+  throw new InvalidArgumentError(
+    `Option poolSize is ${String(poolSize)}: an in-memory database takes 1, because each connection would be a database ` +
+      'of its own (https://www.sqlite.org/inmemorydb.html). Use a file, in tests a temporary one, for more.',
+  );
+}
+
+function driverOf(options: PoolOptions): Driver {
+  const given = SOURCES.filter((name) => options[name] !== undefined);
+  if (given.length !== 1) {
+    throw new InvalidArgumentError(
+      `Exactly one of filename, driver and connectionFactory is required, not ${given.length === 0 ? 'none' : given.join(' and ')}.`,
+    );
+  }
+  const { filename, driver, connectionFactory, pragmas, statementCacheSize } = options;
+  if (filename !== undefined) return sqlite3({ filename, pragmas, statementCacheSize });
+  for (const name of DRIVER_OPTIONS) {
+    if (options[name] !== undefined) {
+      throw new InvalidArgumentError(`Option ${name} belongs to the default driver: give it to the driver you chose.`);
+    }
+  }
+  if (driver !== undefined) {
+    if (typeof driver !== 'object' || driver === null || typeof driver.open !== 'function') {
+      throw new InvalidArgumentError('Option driver must be an object with an open() method.');
+    }
+    return driver;
+  }
+  if (typeof connectionFactory !== 'function') throw new InvalidArgumentError('Option connectionFactory must be a function.');
+  return { name: 'connectionFactory', open: async () => connectionFactory() };
+}

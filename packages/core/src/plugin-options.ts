@@ -1,0 +1,55 @@
+import { InvalidArgumentError } from './errors.ts';
+import { POOL_OPTIONS, type PoolOptions } from './options.ts';
+import { createPool, SqlitePool } from './pool.ts';
+import { type LeaseMode } from './request-lease.ts';
+
+/** What the plugins take besides the options of a pool. */
+export interface RequestOptions<Name extends string = string> {
+  /**
+   * `request` (the default): a request keeps one connection from its first statement until its response begins.
+   * `statement`: it leases one for each statement, transaction or cursor.
+   */
+  readonly lease?: LeaseMode | undefined;
+  /** The name of a request's handle, for a second database. Default `db`. */
+  readonly name?: Name | undefined;
+  /** How long, in milliseconds, a handler may keep its connection after its client has left; GET and HEAD may not. Default 30 000. */
+  readonly graceMs?: number | undefined;
+}
+
+/** A pool that exists already; it is closed with the application only with `closePool`. */
+export interface ExistingPool {
+  readonly pool: SqlitePool;
+  /** Default false. */
+  readonly closePool?: boolean | undefined;
+}
+
+/** The options of every plugin: those of a pool, or an existing one. */
+export type PluginOptions<Name extends string = string> = RequestOptions<Name> & (PoolOptions | ExistingPool);
+
+/** A plugin's options, checked and complete. */
+export interface PluginSettings {
+  readonly pool: SqlitePool;
+  /** Whether the plugin closes the pool. */
+  readonly closesPool: boolean;
+  readonly mode: LeaseMode;
+  readonly name: string;
+  readonly graceMs: number;
+}
+
+const OWN_OPTIONS: ReadonlySet<string> = new Set(['lease', 'name', 'graceMs', 'pool', 'closePool']);
+
+/** Checks a plugin's options, and makes its pool unless it was given one. */
+export function pluginSettings(options: PluginOptions): PluginSettings {
+  const given = options as RequestOptions & PoolOptions & Partial<ExistingPool>;
+  const { lease: mode = 'request', name = 'db', graceMs = 30_000, pool, closePool = false } = given;
+  if (mode !== 'request' && mode !== 'statement') throw new InvalidArgumentError("Option lease must be 'request' or 'statement'.");
+  if (typeof name !== 'string' || !/^[a-z_$][\w$]*$/i.test(name)) throw new InvalidArgumentError('Option name must be an identifier, like "db".');
+  if (typeof graceMs !== 'number' || !(graceMs >= 0)) throw new InvalidArgumentError('Option graceMs must be a number of milliseconds from 0.');
+  const poolOptions = Object.fromEntries(Object.entries(options).filter(([key]) => !OWN_OPTIONS.has(key)));
+  if (pool === undefined) return { pool: createPool(poolOptions), closesPool: true, mode, name, graceMs };
+  const extra = Object.keys(poolOptions).filter((key) => POOL_OPTIONS.has(key));
+  if (extra.length > 0) throw new InvalidArgumentError(`Option ${extra.join(', ')} cannot be set on a pool that exists already.`);
+  // Not instanceof: the ESM and the CommonJS copy of this package have a class each.
+  if (typeof pool.acquire !== 'function') throw new InvalidArgumentError('Option pool must be a pool made by createPool().');
+  return { pool, closesPool: closePool, mode, name, graceMs };
+}

@@ -1,0 +1,413 @@
+import { bounded, limitOf, type Limit } from './deadline.ts';
+import { type Connection, type Result, type Row } from './driver.ts';
+import { AcquireTimeoutError, fromDriver, InvalidArgumentError, OpenError, PoolClosedError, SqlitePoolError, type AcquirePhase } from './errors.ts';
+import { Gate } from './gate.ts';
+import { Hold, Lease, type LeaseEnding } from './lease.ts';
+import { checkOptions, type PoolOptions, type Settings } from './options.ts';
+import { checkLimits, QueryMethods, type Call, type Queryable, type QueryOptions, type TransactionOptions } from './queryable.ts';
+import { ResourcePool, type Entry } from './resource-pool.ts';
+import { Session, type SessionContext } from './session.ts';
+import { parseScript } from './sql.ts';
+import { WaitHistogram, type PoolStats } from './stats.ts';
+import { transact } from './transaction.ts';
+import { joinWriteGate, leaveWriteGate } from './write-gate.ts';
+
+/** Options of `acquire` and `connection`. */
+export interface AcquireOptions {
+  /** Gives up waiting. Has no effect once the connection is lent. */
+  readonly signal?: AbortSignal | undefined;
+  /** Longest wait in milliseconds. Default: the pool's `acquisitionTimeoutMs`. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** How often the pool looks after itself: retires what was idle for too long, and checks that its file is still there. */
+const SWEEP_MS = 1000;
+
+/** The writers of one pool that hold a connection at a time: one that writes, and one that is ready to. */
+const WRITERS_WITH_CONNECTION = 2;
+
+/** How long a call that was interrupted may take to return before `close()` gives its connection up. */
+const INTERRUPT_GRACE_MS = 50;
+
+/**
+ * A pool of connections to one SQLite database.
+ *
+ * The query methods lease a connection for one statement each; {@link SqlitePool.connection},
+ * {@link SqlitePool.acquire} and {@link SqlitePool.transaction} lease one for longer. Writes take turns, across every
+ * pool of this process on the same file, so that none meets `SQLITE_BUSY` within the process.
+ *
+ * The idea of the pool, its options and their names come from Python's aiosqlitepool.
+ *
+ * @example
+ * await using pool = createPool({ filename: 'app.db' });
+ * const user = await pool.get('SELECT * FROM users WHERE id = ?', [1]);
+ */
+export class SqlitePool extends QueryMethods implements AsyncDisposable {
+  readonly #settings: Settings;
+  readonly #engine: ResourcePool<Session>;
+  readonly #context: SessionContext;
+  /**
+   * Writers pass here before they take a connection, so that those who wait to write do not hold what readers need.
+   * Connection first, write gate second: whoever has the gate needs nothing else, so no two can wait for each other.
+   */
+  readonly #writers: Gate;
+  readonly #holds = new Set<Hold>();
+  readonly #collected = new FinalizationRegistry<Hold>((hold) => {
+    this.#reportLeak(hold, 'was collected as garbage without a release; its connection was taken back');
+    void hold.end('revoked');
+  });
+  readonly #wait = new WaitHistogram();
+  #databaseId: string | undefined;
+  #writeGate = new Gate();
+  #acquireTimeouts = 0;
+  #leaks = 0;
+  #cancelSweep: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: PoolOptions) {
+    super();
+    const settings = checkOptions(options);
+    this.#settings = settings;
+    this.#context = {
+      ...settings,
+      keepDirty: settings.driver.inMemory === true,
+      writeTimeoutError: () => this.#acquireTimeout(settings.acquisitionTimeoutMs, 'write'),
+    };
+    this.#writers = new Gate(Math.max(1, Math.min(WRITERS_WITH_CONNECTION, settings.poolSize - 1)), settings.maxWaiting);
+    this.#engine = new ResourcePool(settings, {
+      open: () => this.#openSession(),
+      validate: async (session) => {
+        await this.#checkFile();
+        await session.validate();
+      },
+      close: (session, last) => session.close(last),
+      abandon: (session) => {
+        session.abandon();
+      },
+    });
+  }
+
+  /** Whether {@link SqlitePool.close} was called. */
+  get closed(): boolean {
+    return this.#closing !== undefined;
+  }
+
+  /**
+   * Opens a first connection, and as many as `minIdle` asks for: call it at startup, so that a database that cannot be
+   * opened fails the boot and not the first request. Rejects with `OpenError` or `DriverMissingError`.
+   *
+   * @example
+   * const pool = createPool({ filename: 'app.db' });
+   * await pool.open();
+   */
+  async open(): Promise<this> {
+    const entry = await this.#acquireEntry({});
+    this.#engine.release(entry);
+    this.#engine.sweep();
+    return this;
+  }
+
+  /**
+   * Leases a connection until you release it.
+   *
+   * Rejects with `AcquireTimeoutError`, `PoolOverloadedError`, `PoolClosedError`, an `OpenError`, or the reason of
+   * `signal`.
+   *
+   * @example
+   * await using connection = await pool.acquire({ timeoutMs: 1000 });
+   * await connection.run('INSERT INTO log (line) VALUES (?)', ['hello']);
+   */
+  async acquire(options: AcquireOptions = {}): Promise<Lease> {
+    checkLimits(options);
+    const entry = await this.#acquireEntry(options);
+    const hold = this.#hold(entry);
+    const lease = new Lease(hold);
+    this.#collected.register(lease, hold, hold);
+    return lease;
+  }
+
+  /**
+   * Lends a connection to `fn` and takes it back when it settles. Rejects as {@link SqlitePool.acquire} does, or with
+   * whatever `fn` rejects with.
+   *
+   * @example
+   * const name = await pool.connection(async (connection) => {
+   *   const user = await connection.get<{ name: string }>('SELECT name FROM users WHERE id = ?', [1]);
+   *   return user?.name;
+   * });
+   */
+  async connection<T>(fn: (connection: Lease) => T | Promise<T>, options?: AcquireOptions): Promise<T> {
+    if (typeof fn !== 'function') throw new InvalidArgumentError('connection() takes a function: connection(async (connection) => { … }).');
+    const lease = await this.acquire(options);
+    try {
+      return await fn(lease);
+    } finally {
+      void lease.release();
+    }
+  }
+
+  override async script(sql: string, options: QueryOptions = {}): Promise<void> {
+    checkLimits(options);
+    const writes = parseScript(sql).some(({ readonly }) => !readonly);
+    await this.#borrow(writes, options.signal, (session) => session.script(sql, options));
+  }
+
+  override async transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    const { clock } = this.#settings;
+    return await this.#borrow(options.mode !== 'deferred', options.signal, (session) =>
+      transact({ session, clock, outer: undefined, ended: undefined }, fn, options),
+    );
+  }
+
+  /**
+   * Retires every connection as it comes free, so that new ones are opened: after the database file was restored, for
+   * example. An in-memory database keeps its connection, because it would be lost with it.
+   *
+   * @example pool.evict();
+   */
+  evict(): void {
+    if (this.#settings.driver.inMemory !== true) this.#engine.evict();
+  }
+
+  /** A snapshot of what the pool has and what it has done. */
+  stats(): PoolStats {
+    const engine = this.#engine;
+    const { opening, idle, validating, leased, closing, quarantined } = engine.counts;
+    const wait = this.#wait.snapshot();
+    return {
+      size: engine.size,
+      idle,
+      leased,
+      opening,
+      validating,
+      closing,
+      quarantined,
+      waiting: engine.waiting,
+      writerHeld: this.#writeGate.held > 0,
+      writersWaiting: this.#writers.waiting + this.#writeGate.waiting,
+      acquires: wait.count,
+      acquireTimeouts: this.#acquireTimeouts,
+      opens: engine.opens,
+      openFailures: engine.openFailures,
+      evictions: { ...engine.evictions },
+      leaks: this.#leaks,
+      wait,
+    };
+  }
+
+  /**
+   * Closes the pool: refuses newcomers and rejects waiters with `PoolClosedError`, waits up to `closeTimeoutMs` for
+   * leases to come back, then interrupts and revokes them, and closes every connection, which also checkpoints the WAL.
+   * Never rejects; every call returns the same promise.
+   *
+   * @example process.once('SIGTERM', () => void pool.close());
+   */
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  /** The same as {@link SqlitePool.close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * A turn among those who want to write, for a lease that is about to be taken for a write; the function returned
+   * ends it. @internal
+   */
+  async writerTurn(signal?: AbortSignal): Promise<() => void> {
+    if (this.closed) throw new PoolClosedError();
+    if (!this.#writers.tryEnter()) await this.#writers.enter(this.#acquireLimit({ signal }, 'write'));
+    return () => {
+      this.#writers.leave();
+    };
+  }
+
+  protected override async perform(call: Call): Promise<Result> {
+    const { control, readonly } = call.statement;
+    if (control !== 'none') {
+      throw new InvalidArgumentError(
+        'The pool leases a connection per statement, so a transaction would end before its next statement. Use pool.transaction().',
+      );
+    }
+    return await this.#borrow(!readonly, call.signal, (session) => session.perform(call));
+  }
+
+  protected override async *step({ statement, values, signal, timeoutMs }: Call): AsyncGenerator<Row, void, undefined> {
+    const lease = await this.acquire({ signal });
+    try {
+      yield* lease.iterate(statement.sql, values, { signal, timeoutMs });
+    } finally {
+      void lease.release();
+    }
+  }
+
+  /** Lends a connection to `use`, which takes a turn among the writers first if it writes. */
+  async #borrow<T>(writes: boolean, signal: AbortSignal | undefined, use: (session: Session) => Promise<T>): Promise<T> {
+    const leaveWriters = writes ? await this.writerTurn(signal) : undefined;
+    try {
+      const entry = this.#tryAcquireEntry() ?? (await this.#acquireEntry({ signal }));
+      try {
+        return await use(entry.resource);
+      } finally {
+        void this.#giveBack(entry);
+      }
+    } finally {
+      leaveWriters?.();
+    }
+  }
+
+  #tryAcquireEntry(): Entry<Session> | undefined {
+    const entry = this.#engine.tryAcquire();
+    if (entry !== undefined) this.#wait.add(0);
+    return entry;
+  }
+
+  async #acquireEntry(options: AcquireOptions): Promise<Entry<Session>> {
+    if (options.signal?.aborted === true) throw options.signal.reason;
+    const free = this.#tryAcquireEntry();
+    if (free !== undefined) return free;
+    this.#cancelSweep ??= this.#scheduleSweep();
+    const { clock } = this.#settings;
+    const since = clock.now();
+    const entry = await this.#engine.acquire(this.#acquireLimit(options, undefined));
+    this.#wait.add(clock.now() - since);
+    return entry;
+  }
+
+  #acquireLimit({ signal, timeoutMs = this.#settings.acquisitionTimeoutMs }: AcquireOptions, phase: AcquirePhase | undefined): Limit {
+    const error = (): Error => this.#acquireTimeout(timeoutMs, phase ?? this.#phase());
+    return limitOf(this.#settings.clock, timeoutMs, error, signal);
+  }
+
+  #phase(): AcquirePhase {
+    const { opening, validating } = this.#engine.counts;
+    return opening > 0 ? 'open' : validating > 0 ? 'validate' : 'wait';
+  }
+
+  #acquireTimeout(timeoutMs: number, phase: AcquirePhase): AcquireTimeoutError {
+    this.#acquireTimeouts += 1;
+    const { opening, idle, leased } = this.#engine.counts;
+    const counts = { poolSize: this.#settings.poolSize, leased, idle, opening, waiting: this.#engine.waiting };
+    const holders = [...this.#holds].map(({ stack }) => stack).filter((stack) => stack !== undefined);
+    return new AcquireTimeoutError(timeoutMs, phase, counts, holders, this.#engine.lastOpenError);
+  }
+
+  /** Turns a leased entry into a lease with an end. */
+  #hold(entry: Entry<Session>): Hold {
+    const { clock, leakWarningMs, maxLeaseMs } = this.#settings;
+    const stack = leakWarningMs > 0 ? stackOf() : undefined;
+    const timers: (() => void)[] = [];
+    const hold = new Hold(entry.resource, clock, stack, (ended, ending) => {
+      for (const cancel of timers) cancel();
+      this.#holds.delete(ended);
+      this.#collected.unregister(ended);
+      return this.#giveBack(entry, ending);
+    });
+    this.#holds.add(hold);
+    if (leakWarningMs > 0) timers.push(clock.schedule(() => { this.#reportLeak(hold, `is older than ${String(leakWarningMs)} ms`); }, leakWarningMs, true));
+    if (maxLeaseMs > 0) timers.push(clock.schedule(() => void hold.end('revoked'), maxLeaseMs, true));
+    return hold;
+  }
+
+  /** Resolves when the connection is idle again or on its way out; never rejects. */
+  async #giveBack(entry: Entry<Session>, ending: LeaseEnding = 'released'): Promise<void> {
+    if (ending === 'discarded') {
+      this.#engine.destroy(entry, 'discarded');
+      return;
+    }
+    try {
+      const reset = entry.resource.reset();
+      if (reset !== undefined) await reset;
+      this.#engine.release(entry);
+    } catch {
+      this.#engine.destroy(entry, 'dirty');
+    }
+  }
+
+  #reportLeak({ stack }: Hold, what: string): void {
+    this.#leaks += 1;
+    process.emitWarning(`A lease ${what}.${stack === undefined ? ' Set leakWarningMs to see where it was acquired.' : ` It was acquired here:\n${stack}`}`, {
+      type: 'SqlitePoolWarning',
+      code: 'SQLITE_POOL_LEAK',
+    });
+  }
+
+  async #openSession(): Promise<Session> {
+    const { driver, onConnect } = this.#settings;
+    let connection: Connection;
+    try {
+      connection = await driver.open();
+    } catch (error) {
+      throw error instanceof SqlitePoolError ? error : new OpenError('unknown', 'The driver could not open a connection (details in error.cause).', error);
+    }
+    try {
+      await onConnect?.(connection);
+      await this.#checkFile();
+      return new Session(connection, this.#writeGate, this.#context);
+    } catch (error) {
+      await connection.close().catch(() => undefined);
+      throw fromDriver(error);
+    }
+  }
+
+  /** Finds out whether the database is still the file it was, and condemns every connection to another one. */
+  async #checkFile(): Promise<void> {
+    const { driver } = this.#settings;
+    const databaseId = await driver.databaseId?.();
+    if (databaseId === undefined || databaseId === this.#databaseId || this.#engine.state === 'closed') return;
+    this.#writeGate = joinWriteGate(databaseId, driver.name);
+    if (this.#databaseId !== undefined) {
+      leaveWriteGate(this.#databaseId);
+      this.#engine.evict('replaced');
+    }
+    this.#databaseId = databaseId;
+  }
+
+  #scheduleSweep(): () => void {
+    const sweep = (): void => {
+      if (this.closed) return;
+      this.#engine.sweep();
+      // The file is gone: writes to its connections would go to a file that has no name any more.
+      void this.#checkFile().catch(() => {
+        this.#engine.evict('replaced');
+      });
+      this.#cancelSweep = this.#scheduleSweep();
+    };
+    return this.#settings.clock.schedule(sweep, SWEEP_MS, true);
+  }
+
+  async #close(): Promise<void> {
+    const { clock, closeTimeoutMs } = this.#settings;
+    const reason = new PoolClosedError();
+    this.#cancelSweep?.();
+    this.#writers.failAll(reason);
+    const closed = this.#engine.close();
+    const inTime = (ms: number): Promise<boolean> =>
+      bounded(closed, limitOf(clock, ms, () => reason)).then(() => true, () => false);
+    if (!(await inTime(closeTimeoutMs))) {
+      for (const hold of this.#holds) void hold.end('revoked');
+      for (const session of this.#engine.leased()) session.interrupt(reason);
+      if (!(await inTime(INTERRUPT_GRACE_MS))) this.#engine.giveUp();
+      await closed;
+    }
+    if (this.#databaseId !== undefined) leaveWriteGate(this.#databaseId);
+  }
+}
+
+/** The stack of the caller of the pool, without the pool's own frames at the top. */
+function stackOf(): string {
+  return (new Error('acquired').stack ?? '').split('\n').slice(3).join('\n');
+}
+
+/**
+ * Makes a pool. Nothing is opened yet: the first use does that, or {@link SqlitePool.open}.
+ *
+ * Throws `InvalidArgumentError` for an option that cannot work.
+ *
+ * @param options - See {@link PoolOptions}; exactly one of `filename`, `driver` and `connectionFactory` is required.
+ * @example const pool = createPool({ filename: 'app.db' });
+ */
+export function createPool(options: PoolOptions): SqlitePool {
+  return new SqlitePool(options);
+}

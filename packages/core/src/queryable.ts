@@ -1,0 +1,164 @@
+import { type Result, type Row, type Value } from './driver.ts';
+import { InvalidArgumentError } from './errors.ts';
+import { bind, type Params } from './parameters.ts';
+import { parse, type Statement } from './sql.ts';
+
+/** How long a call may take, and who may cancel it. */
+export interface QueryOptions {
+  /** Cancels the call: the wait, or the running statement, which SQLite interrupts. */
+  readonly signal?: AbortSignal | undefined;
+  /** Milliseconds for the statement once it runs, `Infinity` for no end. Default: the pool's `statementTimeoutMs`. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** Options of `execute`. */
+export interface ExecuteOptions extends QueryOptions {
+  /** `array` gives rows as arrays, so that two columns of one name both survive. Default: `object`. */
+  readonly rowMode?: 'object' | 'array' | undefined;
+}
+
+/**
+ * How a transaction begins (https://www.sqlite.org/lang_transaction.html). `immediate`, the default, takes the write
+ * lock at once. `deferred` only reads until its first write, which can fail with `SQLITE_BUSY_SNAPSHOT`.
+ */
+export type TransactionMode = 'immediate' | 'deferred' | 'exclusive';
+
+/** Options of `transaction`; the time is for the whole of it. */
+export interface TransactionOptions extends QueryOptions {
+  /** Default: `immediate`. A nested transaction is a savepoint and has no mode. */
+  readonly mode?: TransactionMode | undefined;
+  /**
+   * How often to run `fn` again from its start when a deferred transaction met `SQLITE_BUSY_SNAPSHOT`; it must have no
+   * other effects than on the database. Default 0.
+   */
+  readonly retries?: number | undefined;
+}
+
+/** What a statement that changes rows did. */
+export interface RunResult {
+  /** How many rows it inserted, changed or deleted. */
+  readonly changes: number;
+  /** The rowid of the newest inserted row on this connection. */
+  readonly lastInsertRowid: number | bigint;
+}
+
+/**
+ * The query methods, the same on the pool, a lease, a transaction and a request's `db`.
+ *
+ * Every one rejects with `InvalidArgumentError` before SQLite is asked, `SqliteError` or `BusyError` for what SQLite
+ * refused, `StatementTimeoutError` at its `timeoutMs`, or the reason of its `signal`.
+ */
+export interface Queryable {
+  /**
+   * Runs one statement and resolves to all there is to know of it.
+   * @example const { rows, columns } = await db.execute('SELECT a.id, b.id FROM a, b', [], { rowMode: 'array' });
+   */
+  execute(sql: string, params: Params | undefined, options: ExecuteOptions & { readonly rowMode: 'array' }): Promise<Result<unknown[]>>;
+  execute<R = Row>(sql: string, params?: Params, options?: ExecuteOptions): Promise<Result<R>>;
+  /**
+   * Resolves to the first row, or `undefined`. SQLite is asked for one row only.
+   * @example const user = await db.get<User>('SELECT * FROM users WHERE id = ?', [1]);
+   */
+  get<R = Row>(sql: string, params?: Params, options?: QueryOptions): Promise<R | undefined>;
+  /**
+   * Resolves to all rows.
+   * @example const users = await db.all<User>('SELECT * FROM users WHERE age > :age', { age: 30 });
+   */
+  all<R = Row>(sql: string, params?: Params, options?: QueryOptions): Promise<R[]>;
+  /**
+   * Runs a statement for its effect.
+   * @example const { changes } = await db.run('DELETE FROM users WHERE id = ?', [1]);
+   */
+  run(sql: string, params?: Params, options?: QueryOptions): Promise<RunResult>;
+  /**
+   * Steps through rows one at a time, no faster than they are taken. Its connection stays pinned until the loop ends.
+   * @example for await (const user of db.iterate<User>('SELECT * FROM users')) await send(user);
+   */
+  iterate<R = Row>(sql: string, params?: Params, options?: QueryOptions): AsyncIterableIterator<R>;
+  /**
+   * Runs several statements, without parameters. If one fails, a transaction the script has opened is rolled back.
+   * @example await db.script('CREATE TABLE a (x); CREATE TABLE b (y);');
+   */
+  script(sql: string, options?: QueryOptions): Promise<void>;
+  /**
+   * Runs `fn` in a transaction: commits when it resolves, rolls back and rejects with the same value when it rejects.
+   * Only calls on the `tx` it is given are part of it. Inside a transaction it is a savepoint.
+   * @example
+   * await db.transaction(async (tx) => {
+   *   await tx.run('UPDATE accounts SET cents = cents - ? WHERE id = ?', [100, 1]);
+   *   await tx.run('UPDATE accounts SET cents = cents + ? WHERE id = ?', [100, 2]);
+   * });
+   */
+  transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options?: TransactionOptions): Promise<T>;
+}
+
+/** A checked statement, ready to run. */
+export interface Call extends ExecuteOptions {
+  readonly statement: Omit<Statement, 'firstRow'>;
+  readonly values: readonly Value[];
+}
+
+/**
+ * The query methods over what their owner can do with a checked call. Owners differ only in where the connection
+ * comes from: a lease of their own per statement, or the one they stand for.
+ */
+export abstract class QueryMethods implements Queryable {
+  /** Runs one checked statement. */
+  protected abstract perform(call: Call): Promise<Result>;
+  /** Steps through the rows of one checked statement. */
+  protected abstract step(call: Call): AsyncIterableIterator<Row>;
+  abstract script(sql: string, options?: QueryOptions): Promise<void>;
+  abstract transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options?: TransactionOptions): Promise<T>;
+
+  execute(sql: string, params: Params | undefined, options: ExecuteOptions & { readonly rowMode: 'array' }): Promise<Result<unknown[]>>;
+  execute<R = Row>(sql: string, params?: Params, options?: ExecuteOptions): Promise<Result<R>>;
+  async execute(sql: string, params?: Params, options?: ExecuteOptions): Promise<Result<unknown>> {
+    return await this.perform(check(parse(sql), params, options));
+  }
+
+  async get<R = Row>(sql: string, params?: Params, options?: QueryOptions): Promise<R | undefined> {
+    const statement = parse(sql);
+    const { rows } = await this.perform(check(statement, params, options, statement.firstRow));
+    return rows[0] as R | undefined;
+  }
+
+  async all<R = Row>(sql: string, params?: Params, options?: QueryOptions): Promise<R[]> {
+    const { rows } = await this.perform(check(parse(sql), params, options));
+    return rows as R[];
+  }
+
+  async run(sql: string, params?: Params, options?: QueryOptions): Promise<RunResult> {
+    const { changes, lastInsertRowid } = await this.perform(check(parse(sql), params, options));
+    return { changes, lastInsertRowid };
+  }
+
+  iterate<R = Row>(sql: string, params?: Params, options?: QueryOptions): AsyncIterableIterator<R> {
+    const statement = parse(sql);
+    if (!statement.readonly || !statement.returnsRows) {
+      throw new InvalidArgumentError('iterate() is for statements that only read; use all() or run().');
+    }
+    return this.step(check(statement, params, options)) as AsyncIterableIterator<R>;
+  }
+}
+
+/** Checks everything about a call that can be checked before it needs a connection. */
+function check(statement: Statement, params: Params | undefined, options: ExecuteOptions | undefined, run: Call['statement'] = statement): Call {
+  const values = bind(statement, params);
+  if (options === undefined) return { statement: run, values };
+  checkLimits(options);
+  const { rowMode, signal, timeoutMs } = options;
+  if (rowMode !== undefined && rowMode !== 'object' && rowMode !== 'array') {
+    throw new InvalidArgumentError(`rowMode must be 'object' or 'array'.`);
+  }
+  return { statement: run, values, rowMode, signal, timeoutMs };
+}
+
+/** Checks the two options that every call takes. */
+export function checkLimits(options: QueryOptions): void {
+  if (typeof options !== 'object' || options === null) throw new InvalidArgumentError('The options of a call must be an object.');
+  const { signal, timeoutMs } = options;
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw new InvalidArgumentError('signal must be an AbortSignal.');
+  if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
+    throw new InvalidArgumentError('timeoutMs must be a number of milliseconds greater than 0, or Infinity.');
+  }
+}

@@ -1,0 +1,378 @@
+import { bounded, limitOf, type Clock, type Limit } from './deadline.ts';
+import { OperationTimeoutError, PoolClosedError } from './errors.ts';
+import { type EvictionReason } from './stats.ts';
+import { WaitQueue } from './wait-queue.ts';
+
+/**
+ * The engine: lends a bounded number of resources, newest first, to waiters, oldest first. It knows nothing of SQL
+ * and owns no timer but those that bound an operation.
+ *
+ * One rule drives it, in {@link ResourcePool.#supply}: as long as more waiters are queued than resources are on their
+ * way to one, take the newest idle resource (by way of a health check if it was idle for long), or else open one. A
+ * resource on its way belongs to nobody: when it arrives it serves whoever has waited the longest, and when it fails,
+ * it fails whoever has waited the longest. So a waiter that gives up takes no resource with it.
+ *
+ * No method awaits between reading and writing the state: each runs to its end before any other begins.
+ */
+
+/** The life of a resource in the pool. `quarantined`: given up, because a call on it does not return. */
+export type EntryState = 'opening' | 'idle' | 'validating' | 'leased' | 'closing' | 'quarantined' | 'closed';
+
+const MOVES: Readonly<Record<EntryState, readonly EntryState[]>> = {
+  opening: ['idle', 'leased', 'closing', 'quarantined', 'closed'],
+  idle: ['leased', 'validating', 'closing'],
+  validating: ['leased', 'idle', 'closing'],
+  leased: ['leased', 'idle', 'closing'],
+  closing: ['quarantined', 'closed'],
+  quarantined: ['closed'],
+  closed: [],
+};
+
+/** The engine's record of one resource. */
+export interface Entry<R> {
+  readonly resource: R;
+  readonly state: EntryState;
+}
+
+interface OwnEntry<R> extends Entry<R> {
+  // `resource` is there in every state but `opening` and what follows from a failed open.
+  resource: R;
+  state: EntryState;
+  generation: number;
+  idleSince: number;
+}
+
+/** What the engine cannot know of its resources. */
+export interface ResourceHooks<R> {
+  open(): Promise<R>;
+  /** Rejects if the resource is no longer good. */
+  validate(resource: R): Promise<void>;
+  /** `last`: no other resource is left in the pool, which is closing. */
+  close(resource: R, last: boolean): Promise<void>;
+  /** A close does not return: whatever the resource holds for others must be given up. */
+  abandon(resource: R): void;
+}
+
+/** The settings the engine needs. */
+export interface ResourcePoolSettings {
+  readonly clock: Clock;
+  readonly poolSize: number;
+  readonly minIdle: number;
+  readonly maxWaiting: number;
+  readonly idleTimeoutMs: number;
+  readonly validateAfterIdleMs: number;
+  readonly operationTimeoutMs: number;
+}
+
+type PoolState = 'open' | 'draining' | 'closed';
+
+/** Lends resources. See the head of this file. */
+export class ResourcePool<R> {
+  readonly #settings: ResourcePoolSettings;
+  readonly #hooks: ResourceHooks<R>;
+  readonly #entries = new Set<OwnEntry<R>>();
+  /** A stack: the newest idle entry is the last. */
+  readonly #idle: OwnEntry<R>[] = [];
+  readonly #waiters: WaitQueue<Entry<R>>;
+  readonly #counts: Record<EntryState, number> = { opening: 0, idle: 0, validating: 0, leased: 0, closing: 0, quarantined: 0, closed: 0 };
+  readonly #evictions: Record<EvictionReason, number> = { idle: 0, evicted: 0, invalid: 0, dirty: 0, discarded: 0, replaced: 0, closed: 0 };
+  #state: PoolState = 'open';
+  #generation = 0;
+  #opens = 0;
+  #openFailures = 0;
+  #lastOpenError: unknown;
+  #onClosed: () => void = () => undefined;
+  readonly #closed = new Promise<void>((resolve) => (this.#onClosed = resolve));
+
+  constructor(settings: ResourcePoolSettings, hooks: ResourceHooks<R>) {
+    this.#settings = settings;
+    this.#hooks = hooks;
+    this.#waiters = new WaitQueue(settings.maxWaiting);
+  }
+
+  get state(): PoolState {
+    return this.#state;
+  }
+
+  get counts(): Readonly<Record<EntryState, number>> {
+    return this.#counts;
+  }
+
+  get evictions(): Readonly<Record<EvictionReason, number>> {
+    return this.#evictions;
+  }
+
+  get waiting(): number {
+    return this.#waiters.size;
+  }
+
+  get opens(): number {
+    return this.#opens;
+  }
+
+  get openFailures(): number {
+    return this.#openFailures;
+  }
+
+  /** The newest failure to open, until an open succeeds. */
+  get lastOpenError(): unknown {
+    return this.#lastOpenError;
+  }
+
+  /** Places taken; never more than `poolSize`. A quarantined entry gives its place up, so that the pool goes on. */
+  get size(): number {
+    const { opening, idle, validating, leased, closing, quarantined } = this.#counts;
+    return opening + idle + validating + leased + closing + Math.max(0, quarantined - this.#settings.poolSize);
+  }
+
+  /** An idle resource that needs no health check, at once, or `undefined`. */
+  tryAcquire(): Entry<R> | undefined {
+    const entry = this.#idle.at(-1);
+    if (entry === undefined || this.#waiters.size > 0 || this.#state !== 'open' || !this.#isFresh(entry)) return undefined;
+    this.#idle.pop();
+    this.#move(entry, 'leased');
+    return entry;
+  }
+
+  /** A resource, as soon as there is one. Rejects when the limit is reached, the queue is full or the pool closes. */
+  acquire(limit: Limit): Promise<Entry<R>> {
+    if (this.#state !== 'open') return Promise.reject(new PoolClosedError());
+    const acquired = this.#waiters.wait(limit);
+    this.#supply();
+    return acquired;
+  }
+
+  /** Takes a leased resource back; it is ready for the next user. */
+  release(entry: Entry<R>): void {
+    const own = entry as OwnEntry<R>;
+    if (own.state !== 'leased') return;
+    if (this.#state !== 'open') this.#putAside(own);
+    else if (own.generation !== this.#generation) this.#retire(own, 'evicted');
+    else this.#offer(own);
+  }
+
+  /** Closes a leased resource instead of taking it back. */
+  destroy(entry: Entry<R>, reason: EvictionReason): void {
+    const own = entry as OwnEntry<R>;
+    if (own.state === 'leased') this.#retire(own, reason);
+  }
+
+  /** Retires every resource there is: the idle ones now, the others as they come back. */
+  evict(reason: EvictionReason = 'evicted'): void {
+    this.#generation += 1;
+    for (const entry of this.#idle.splice(0)) this.#retire(entry, reason);
+  }
+
+  /** Closes what was idle for too long, a quarter of the pool at a time, and opens up to `minIdle`. */
+  sweep(): void {
+    if (this.#state !== 'open') return;
+    const { poolSize, minIdle } = this.#settings;
+    for (let left = Math.ceil(poolSize / 4); left > 0; left -= 1) {
+      const oldest = this.#idle[0];
+      if (oldest === undefined || this.#idle.length <= minIdle || !this.#isExpired(oldest)) break;
+      this.#idle.shift();
+      this.#retire(oldest, 'idle');
+    }
+    const { idle, opening } = this.#counts;
+    for (let missing = minIdle - idle - opening; missing > 0 && this.size < poolSize; missing -= 1) this.#open();
+  }
+
+  /**
+   * Refuses newcomers, rejects waiters, and closes every resource as it comes back: all but one at once, then the
+   * last alone. Resolves when all are closed.
+   */
+  close(): Promise<void> {
+    if (this.#state === 'open') {
+      this.#state = 'draining';
+      while (this.#waiters.fail(new PoolClosedError()));
+      this.#drain();
+    }
+    return this.#closed;
+  }
+
+  /** What is lent at the moment. */
+  *leased(): Generator<R, void, undefined> {
+    for (const { state, resource } of this.#entries) if (state === 'leased') yield resource;
+  }
+
+  /** Gives up, while draining, on what does not come back. */
+  giveUp(): void {
+    for (const entry of this.#entries) {
+      if (entry.state !== 'leased') continue;
+      this.#move(entry, 'closing');
+      this.#quarantine(entry, invoke(() => this.#hooks.close(entry.resource, false)));
+    }
+    this.#changed();
+  }
+
+  /** The one place in which an entry changes its state. */
+  #move(entry: OwnEntry<R>, to: EntryState): void {
+    if (!MOVES[entry.state].includes(to)) throw new Error(`sqlite-pool: an entry cannot go from ${entry.state} to ${to}`);
+    this.#counts[entry.state] -= 1;
+    this.#counts[to] += 1;
+    entry.state = to;
+    if (to === 'closed') this.#entries.delete(entry);
+  }
+
+  #isFresh(entry: OwnEntry<R>): boolean {
+    const idleMs = this.#settings.clock.now() - entry.idleSince;
+    return idleMs < this.#settings.validateAfterIdleMs && idleMs < this.#settings.idleTimeoutMs;
+  }
+
+  #isExpired(entry: OwnEntry<R>): boolean {
+    return this.#settings.clock.now() - entry.idleSince >= this.#settings.idleTimeoutMs;
+  }
+
+  /** See the head of this file. */
+  #supply(): void {
+    const { poolSize } = this.#settings;
+    while (this.#waiters.size > this.#counts.opening + this.#counts.validating) {
+      const entry = this.#idle.pop();
+      if (entry === undefined) {
+        if (this.size >= poolSize) return;
+        this.#open();
+      } else if (this.#isExpired(entry)) this.#retire(entry, 'idle');
+      else if (this.#isFresh(entry)) this.#offer(entry);
+      else this.#validate(entry);
+    }
+  }
+
+  /** Gives a good resource to the first waiter, or lays it on the idle stack. */
+  #offer(entry: OwnEntry<R>): void {
+    if (this.#waiters.size > 0) {
+      // The state changes before the waiter is told, so that it never sees an entry that is not its own.
+      this.#move(entry, 'leased');
+      this.#waiters.serve(entry);
+      return;
+    }
+    entry.idleSince = this.#settings.clock.now();
+    this.#move(entry, 'idle');
+    this.#idle.push(entry);
+  }
+
+  #open(): void {
+    const entry: OwnEntry<R> = { resource: undefined as R, state: 'opening', generation: this.#generation, idleSince: 0 };
+    this.#entries.add(entry);
+    this.#counts.opening += 1;
+    const opening = invoke(() => this.#hooks.open());
+    bounded(opening, this.#operation('open')).then(
+      (resource) => {
+        this.#opens += 1;
+        this.#lastOpenError = undefined;
+        entry.resource = resource;
+        if (this.#state === 'open' && entry.generation === this.#generation) this.#offer(entry);
+        else this.#retire(entry, this.#state === 'open' ? 'evicted' : 'closed');
+      },
+      (error: unknown) => {
+        this.#openFailures += 1;
+        this.#lastOpenError = error;
+        if (error instanceof OperationTimeoutError) this.#quarantineOpen(entry, opening);
+        else this.#move(entry, 'closed');
+        this.#waiters.fail(error);
+        this.#changed();
+      },
+    );
+  }
+
+  /** An open that takes too long loses its place; should it ever succeed, its resource is closed and never lent. */
+  #quarantineOpen(entry: OwnEntry<R>, opening: Promise<R>): void {
+    this.#move(entry, 'quarantined');
+    const gone = (): void => {
+      this.#move(entry, 'closed');
+      this.#changed();
+    };
+    opening.then((resource) => invoke(() => this.#hooks.close(resource, false))).then(gone, gone);
+  }
+
+  #validate(entry: OwnEntry<R>): void {
+    this.#move(entry, 'validating');
+    bounded(
+      invoke(() => this.#hooks.validate(entry.resource)),
+      this.#operation('health check'),
+    ).then(
+      () => {
+        if (this.#state === 'open' && entry.generation === this.#generation) this.#offer(entry);
+        else this.#retire(entry, this.#state === 'open' ? 'evicted' : 'closed');
+      },
+      () => {
+        this.#retire(entry, 'invalid');
+      },
+    );
+  }
+
+  /** Closes a resource; its place is free again when the close has returned, or has taken too long. */
+  #retire(entry: OwnEntry<R>, reason: EvictionReason): void {
+    this.#evictions[reason] += 1;
+    this.#move(entry, 'closing');
+    const last = this.#state !== 'open' && this.#entries.size - this.#counts.quarantined === 1;
+    const closing = invoke(() => this.#hooks.close(entry.resource, last));
+    const gone = (): void => {
+      this.#move(entry, 'closed');
+      this.#changed();
+    };
+    bounded(closing, this.#operation('close')).then(gone, (error: unknown) => {
+      // A close that fails is over: the handle is useless, and there is nothing more to do with it.
+      if (!(error instanceof OperationTimeoutError)) {
+        gone();
+        return;
+      }
+      this.#quarantine(entry, closing);
+      this.#changed();
+    });
+    this.#changed();
+  }
+
+  /** The close of a resource does not return: its place is free, and the rest happens whenever it does. */
+  #quarantine(entry: OwnEntry<R>, closing: Promise<void>): void {
+    this.#move(entry, 'quarantined');
+    this.#hooks.abandon(entry.resource);
+    const gone = (): void => {
+      this.#move(entry, 'closed');
+      this.#changed();
+    };
+    closing.then(gone, gone);
+  }
+
+  /** After a place came free, or something came back while draining. */
+  #changed(): void {
+    if (this.#state === 'open') this.#supply();
+    else if (this.#state === 'draining') this.#drain();
+  }
+
+  #putAside(entry: OwnEntry<R>): void {
+    this.#move(entry, 'idle');
+    this.#idle.push(entry);
+    this.#drain();
+  }
+
+  /**
+   * Closes idle resources, but keeps one until all others are gone. SQLite checkpoints and removes the WAL when the
+   * last connection closes, and two that close at the same moment can each take the other for the last one:
+   * https://www.sqlite.org/wal.html#the_wal_file
+   */
+  #drain(): void {
+    const alive = this.#entries.size - this.#counts.quarantined;
+    if (alive === 0) {
+      this.#state = 'closed';
+      this.#onClosed();
+    } else if (this.#idle.length > 1 || (this.#idle.length === 1 && alive === 1)) {
+      const entry = this.#idle.pop();
+      if (entry !== undefined) this.#retire(entry, 'closed');
+    }
+  }
+
+  #operation(what: string): Limit {
+    const { clock, operationTimeoutMs } = this.#settings;
+    return limitOf(clock, operationTimeoutMs, () => new OperationTimeoutError(what, operationTimeoutMs));
+  }
+}
+
+/** Calls a hook that may throw instead of rejecting. */
+function invoke<T>(hook: () => Promise<T>): Promise<T> {
+  try {
+    return Promise.resolve(hook());
+  } catch (error) {
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed through as it is
+    return Promise.reject(error);
+  }
+}

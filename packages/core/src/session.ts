@@ -1,0 +1,375 @@
+import { alreadyCut, limitOf, watch, type Clock, type Limit } from './deadline.ts';
+import { type Connection, type ExecuteHint, type Result, type Row, type Value } from './driver.ts';
+import {
+  type AcquireTimeoutError,
+  fromDriver,
+  OperationTimeoutError,
+  SqliteError,
+  StatementTimeoutError,
+  TransactionLostError,
+  UnsupportedError,
+} from './errors.ts';
+import { Gate } from './gate.ts';
+import { type Call, type QueryOptions } from './queryable.ts';
+import { parse, parseScript } from './sql.ts';
+
+/**
+ * Where a connection stands. `savepoint`: a transaction that a SAVEPOINT opened, so that a RELEASE may end it.
+ * `unknown`: something failed, and SQLite may have rolled back by itself. `lost`: it has.
+ */
+type TransactionState = 'autocommit' | 'begun' | 'savepoint' | 'unknown' | 'lost';
+
+/** What a session needs to know of its pool. */
+export interface SessionContext {
+  readonly clock: Clock;
+  readonly operationTimeoutMs: number;
+  readonly acquisitionTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  /** Keep a connection its user has changed: an in-memory database would be lost with it. */
+  readonly keepDirty: boolean;
+  /** The error of a write whose turn did not come. */
+  writeTimeoutError(): AcquireTimeoutError;
+}
+
+/** Something that can be the only one to use a connection: a transaction. */
+export type Scope = object;
+
+/**
+ * One connection as the pool drives it: one native call at a time, writes only with the turn to write, and an account
+ * of what the user leaves behind.
+ *
+ * A call that is cancelled rejects at once, but its turn ends only when the native call returns: an interrupt does not
+ * end a busy wait, and a connection must not be used while a call still runs on it.
+ */
+export class Session {
+  readonly connection: Connection;
+  /** The innermost transaction under way; only its handle may use the connection. */
+  scope: Scope | undefined;
+  readonly #context: SessionContext;
+  /** The file's one turn to write. */
+  readonly #writeGate: Gate;
+  /** This connection's turns. */
+  readonly #turns = new Gate();
+  readonly #cursors = new Set<AsyncIterator<Row, unknown, undefined>>();
+  #transaction: TransactionState = 'autocommit';
+  #lostBecause: unknown;
+  #holdsWriteGate = false;
+  #dirty = false;
+  /** The native call under way, which may go on after its caller was told that it is cancelled. */
+  #running: Promise<unknown> | undefined;
+  /** Cancels the call under way. */
+  #cut: ((reason: unknown) => void) | undefined;
+
+  constructor(connection: Connection, writeGate: Gate, context: SessionContext) {
+    this.connection = connection;
+    this.#writeGate = writeGate;
+    this.#context = context;
+  }
+
+  /** Whether a transaction may be open. */
+  get inTransaction(): boolean {
+    return this.#transaction !== 'autocommit';
+  }
+
+  /** Notes that someone used the driver's own connection: nothing is known of it any more. */
+  markDirty(): void {
+    this.#dirty = true;
+  }
+
+  /** Runs one statement. `ended` aborts when the handle it was called on ends. */
+  perform({ statement, values, rowMode = 'object', signal, timeoutMs }: Call, ended?: AbortSignal): Promise<Result> {
+    const { readonly, returnsRows, effect } = statement;
+    return this.#run(statement, values, { rowMode, readonly, returnsRows, effect }, this.#limit(timeoutMs, signal, ended));
+  }
+
+  /** Runs a statement that begins or ends a transaction, for those who do that on a user's behalf. */
+  async control(sql: string, limit: Limit | undefined): Promise<void> {
+    await this.#run(parse(sql), [], { rowMode: 'object', readonly: true, returnsRows: false, effect: 'none' }, limit);
+  }
+
+  /** Runs several statements. If one fails, a transaction the script itself has opened is rolled back. */
+  script(sql: string, { signal, timeoutMs }: QueryOptions, ended?: AbortSignal): Promise<void> {
+    const statements = parseScript(sql);
+    const limit = this.#limit(timeoutMs, signal, ended);
+    return this.#inTurn(limit, async () => {
+      const { connection } = this;
+      if (connection.script === undefined) throw new UnsupportedError('This connection runs no scripts: it has no script().');
+      const outside = this.#transaction === 'autocommit';
+      for (const statement of statements) await this.#prepare(statement, limit);
+      const controls = statements.some(({ control }) => control !== 'none');
+      // From here on a transaction may be open, whatever the script does.
+      if (controls) this.#transaction = 'unknown';
+      try {
+        await this.#native(() => connection.script?.(sql) ?? Promise.resolve(), limit);
+      } catch (error) {
+        this.#failed(false, error);
+        if (outside && controls && this.#running === undefined) await this.#rollbackNow();
+        throw error;
+      }
+      if (controls) this.#transaction = (await this.#probe()) ? 'begun' : 'autocommit';
+    });
+  }
+
+  /** Steps through rows. The time limit is for each step: the time SQLite takes, not the time the consumer takes. */
+  async *iterate({ statement, values, signal, timeoutMs }: Call, ended?: AbortSignal): AsyncGenerator<Row, void, undefined> {
+    const rows = await this.#inTurn(this.#limit(timeoutMs, signal, ended), () => {
+      const cursor = this.connection.iterate?.(statement.sql, values);
+      if (cursor === undefined) throw new UnsupportedError('This connection has no cursors: it has no iterate(). Use all().');
+      this.#cursors.add(cursor);
+      return Promise.resolve(cursor);
+    });
+    try {
+      for (;;) {
+        const limit = this.#limit(timeoutMs, signal, ended);
+        const step = await this.#inTurn(limit, () => this.#native(() => rows.next(), limit));
+        if (step.done === true) return;
+        yield step.value;
+      }
+    } finally {
+      // In the background: what comes next on this connection waits for its turn anyway.
+      this.#inTurn(this.#operation('close of a cursor'), () => this.#closeCursor(rows)).catch(() => {
+        this.#dirty = true;
+      });
+    }
+  }
+
+  /**
+   * Commits, after whatever still reads in this transaction has been closed. The limit holds until the COMMIT begins:
+   * one that was cancelled half-way could have been done, and then what rejected would not be rolled back.
+   */
+  async commit(limit: Limit): Promise<void> {
+    await this.#inTurn(limit, () => this.#closeCursors());
+    await this.control('COMMIT', this.#operation('COMMIT'));
+  }
+
+  /** Rolls back whatever is open; resolves if nothing is. */
+  rollback(): Promise<void> {
+    return this.#inTurn(this.#operation('rollback'), async () => {
+      await this.#closeCursors();
+      await this.#rollbackNow();
+    });
+  }
+
+  /**
+   * Makes the connection ready for the next user. Nothing to wait for, `undefined`, if the last one left nothing;
+   * rejects if the connection must not be used again.
+   */
+  reset(): Promise<void> | undefined {
+    const clean = this.#turns.held === 0 && this.#transaction === 'autocommit' && this.#cursors.size === 0;
+    const dirty = this.#dirty && !this.#context.keepDirty;
+    if (clean && !dirty) return undefined;
+    this.scope = undefined;
+    return this.#inTurn(this.#operation('reset'), async () => {
+      // Putting TEMP, ATTACH and PRAGMA state back costs more than a new connection, and can be wrong.
+      if (dirty) throw new SqliteError('SQLITE_MISUSE', 21, 'the connection was changed by its user', undefined);
+      await this.#closeCursors();
+      if (this.#transaction !== 'autocommit') await this.#rollbackNow();
+    });
+  }
+
+  /** Rejects unless the connection answers. */
+  async validate(): Promise<void> {
+    await this.perform({ statement: parse('SELECT 1'), values: [] });
+  }
+
+  /** Interrupts what runs, waits for it, and closes the connection. `optimize`: let SQLite update its statistics first. */
+  async close(optimize: boolean): Promise<void> {
+    if (this.#running !== undefined) this.connection.interrupt?.();
+    await this.#turns.enter(this.#unlimited());
+    try {
+      await this.#closeCursors().catch(() => undefined);
+      if (optimize && !this.#dirty && this.#transaction === 'autocommit') await this.#optimize();
+      await this.connection.close();
+    } finally {
+      this.#leaveWriteGate();
+    }
+  }
+
+  /** Cancels the call under way, whether it has a limit or not. */
+  interrupt(reason: unknown): void {
+    this.#cut?.(reason);
+  }
+
+  /** The native call does not return and the pool gives the connection up: neither its caller nor a writer may wait on. */
+  abandon(): void {
+    this.#cut?.(new OperationTimeoutError('interrupt', this.#context.operationTimeoutMs));
+    this.#leaveWriteGate();
+  }
+
+  async #run(statement: Call['statement'], values: readonly Value[], hint: ExecuteHint, limit: Limit | undefined): Promise<Result> {
+    return await this.#inTurn(limit, async () => {
+      if (this.#transaction === 'lost' && statement.control === 'rollback') return this.#forgetLost();
+      await this.#prepare(statement, limit);
+      try {
+        const result = await this.#native(() => this.connection.execute(statement.sql, values, hint), limit);
+        if (!Array.isArray((result as Result | undefined)?.rows)) throw contractError();
+        await this.#succeeded(statement);
+        return result;
+      } catch (error) {
+        this.#failed(statement.control === 'begin' || statement.control === 'savepoint', error);
+        throw error;
+      }
+    });
+  }
+
+  /** https://www.sqlite.org/pragma.html#pragma_optimize: cheap unless statistics are missing or stale. */
+  async #optimize(): Promise<void> {
+    if (!this.#writeGate.tryEnter()) return;
+    this.#holdsWriteGate = true;
+    await this.connection.execute('PRAGMA optimize').catch(() => undefined);
+  }
+
+  /** Takes a turn on the connection for `work`, and keeps it until the last native call of `work` has returned. */
+  async #inTurn<T>(limit: Limit | undefined, work: () => Promise<T>): Promise<T> {
+    const cut = limit && alreadyCut(limit);
+    if (cut !== undefined) throw cut.reason;
+    if (!this.#turns.tryEnter()) await this.#turns.enter(limit ?? this.#unlimited());
+    try {
+      return await work();
+    } finally {
+      this.#endTurn();
+    }
+  }
+
+  #endTurn(): void {
+    if (this.#running !== undefined) {
+      void this.#running.then(() => {
+        this.#endTurn();
+      });
+      return;
+    }
+    if (this.#transaction === 'autocommit') this.#leaveWriteGate();
+    this.#turns.leave();
+  }
+
+  /** Makes one native call. When it is cut, the caller is told at once, and the call is interrupted. */
+  #native<T>(start: () => Promise<T>, limit: Limit | undefined): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      // An async function turns a driver that throws into one that rejects.
+      const call = (async () => await start())();
+      const over = (): void => {
+        stopWatching?.();
+        this.#running = undefined;
+        this.#cut = undefined;
+      };
+      this.#running = call.then(
+        (value) => {
+          over();
+          resolve(value);
+        },
+        (error: unknown) => {
+          over();
+          reject(fromDriver(error));
+        },
+      );
+      this.#cut = (reason) => {
+        this.#cut = undefined;
+        this.connection.interrupt?.();
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is rethrown as it is
+        reject(reason);
+      };
+      const stopWatching = limit && watch(limit, (reason) => this.#cut?.(reason));
+    });
+  }
+
+  /** Before a statement: is the transaction still there, and is it this process's turn to write? */
+  async #prepare(statement: Call['statement'], limit: Limit | undefined): Promise<void> {
+    if (this.#transaction === 'unknown' && statement.control !== 'rollback') {
+      this.#transaction = (await this.#probe()) ? 'begun' : 'lost';
+    }
+    if (this.#transaction === 'lost') throw new TransactionLostError(this.#lostBecause);
+    if (statement.dirties) this.#dirty = true;
+    if (!statement.readonly && !this.#holdsWriteGate) await this.#enterWriteGate(limit);
+  }
+
+  async #enterWriteGate(limit: Limit | undefined): Promise<void> {
+    if (!this.#writeGate.tryEnter()) {
+      const { clock, acquisitionTimeoutMs, writeTimeoutError } = this.#context;
+      const deadline = clock.now() + acquisitionTimeoutMs;
+      const own: Limit = { clock, deadline, signals: limit?.signals ?? [], timeoutError: writeTimeoutError };
+      await this.#writeGate.enter(limit !== undefined && limit.deadline < deadline ? limit : own);
+    }
+    this.#holdsWriteGate = true;
+  }
+
+  #leaveWriteGate(): void {
+    if (!this.#holdsWriteGate) return;
+    this.#holdsWriteGate = false;
+    this.#writeGate.leave();
+  }
+
+  async #succeeded({ control }: Call['statement']): Promise<void> {
+    if (control === 'none' || control === 'rollback-to') return;
+    if (control === 'begin') this.#transaction = 'begun';
+    else if (control === 'commit' || control === 'rollback') this.#transaction = 'autocommit';
+    else if (control === 'savepoint' && this.#transaction === 'autocommit') this.#transaction = 'savepoint';
+    else if (control === 'release' && this.#transaction === 'savepoint' && !(await this.#probe())) this.#transaction = 'autocommit';
+  }
+
+  /** SQLite may have rolled back by itself: https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction */
+  #failed(begins: boolean, error: unknown): void {
+    if (this.#transaction === 'lost') return;
+    // A BEGIN that was refused opened nothing; one that was cancelled may have.
+    const opensNothing = this.#transaction === 'autocommit' && (!begins || this.#running === undefined);
+    if (opensNothing) return;
+    this.#transaction = 'unknown';
+    this.#lostBecause = error;
+  }
+
+  #forgetLost(): Result {
+    this.#transaction = 'autocommit';
+    return { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
+  }
+
+  /** Whether a transaction is open. A driver that cannot tell is asked to begin one: it refuses inside another. */
+  async #probe(): Promise<boolean> {
+    const { connection } = this;
+    const limit = this.#operation('check');
+    if (connection.inTransaction !== undefined) {
+      return await this.#native(async () => (await connection.inTransaction?.()) === true, limit);
+    }
+    try {
+      await this.#native(() => connection.execute('BEGIN'), limit);
+    } catch (error) {
+      if (error instanceof OperationTimeoutError) throw error;
+      return true;
+    }
+    await this.#native(() => connection.rollback(), limit);
+    return false;
+  }
+
+  async #rollbackNow(): Promise<void> {
+    if (this.#transaction !== 'lost') await this.#native(() => this.connection.rollback(), this.#operation('rollback'));
+    this.#transaction = 'autocommit';
+  }
+
+  async #closeCursors(): Promise<void> {
+    for (const cursor of this.#cursors) await this.#closeCursor(cursor);
+  }
+
+  async #closeCursor(cursor: AsyncIterator<Row, unknown, undefined>): Promise<void> {
+    this.#cursors.delete(cursor);
+    await this.#native(async () => await cursor.return?.(), this.#operation('close of a cursor'));
+  }
+
+  /** Nothing to allocate and nothing to watch for a call that has no limit. */
+  #limit(timeoutMs: number | undefined, ...signals: (AbortSignal | undefined)[]): Limit | undefined {
+    const { clock, statementTimeoutMs } = this.#context;
+    const time = timeoutMs ?? statementTimeoutMs;
+    if (time === Infinity && signals.every((signal) => signal === undefined)) return undefined;
+    return limitOf(clock, time, () => new StatementTimeoutError('statement', time), ...signals);
+  }
+
+  #operation(what: string): Limit {
+    const { clock, operationTimeoutMs } = this.#context;
+    return limitOf(clock, operationTimeoutMs, () => new OperationTimeoutError(what, operationTimeoutMs));
+  }
+
+  #unlimited(): Limit {
+    return limitOf(this.#context.clock, Infinity, () => new Error());
+  }
+}
+
+function contractError(): SqliteError {
+  return new SqliteError('UNKNOWN', -1, 'the connection did not resolve to a result with rows; see docs/drivers.md', undefined);
+}

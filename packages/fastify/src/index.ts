@@ -1,0 +1,71 @@
+/**
+ * A connection pool for SQLite in Fastify: `app.sqlite` is the pool, `request.db` a request's own connection, taken
+ * when it is first used and given back when the response is sent.
+ *
+ * @module
+ */
+import { LeaseEndedError, pluginSettings, RequestLease, type PluginOptions, type RequestDb, type SqlitePool } from '@sqlite-pool/core';
+import { type FastifyInstance, type FastifyPluginCallback, type FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+
+/** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `graceMs`. */
+export type SqlitePoolOptions = PluginOptions;
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The connection pool; it outlives requests. */
+    sqlite: SqlitePool;
+  }
+  interface FastifyRequest {
+    /** This request's use of the pool. */
+    readonly db: RequestDb;
+  }
+}
+
+async function plugin(app: FastifyInstance, options: SqlitePoolOptions): Promise<void> {
+  const { pool, closesPool, mode, name, graceMs } = pluginSettings(options);
+  // A second database has names of its own: `audit` gives request.audit and app.auditPool.
+  const poolName = name === 'db' ? 'sqlite' : `${name}Pool`;
+  // Both throw FST_ERR_DEC_ALREADY_PRESENT for a name that is taken, before anything is opened.
+  app.decorate(poolName, pool);
+  const lease = Symbol(name);
+  type Request = FastifyRequest & { [lease]: RequestLease | null };
+  app.decorateRequest(lease, null);
+  app.decorateRequest(name, {
+    getter(this: FastifyRequest) {
+      const own = (this as Request)[lease];
+      if (own === null) throw new LeaseEndedError(`request.${name} is there from this plugin's onRequest hook on; register it before your own hooks.`);
+      return own;
+    },
+  });
+
+  app.addHook('onRequest', (request, reply, done) => {
+    (request as Request)[lease] = new RequestLease(pool, { mode, graceMs, method: request.method, response: reply.raw });
+    done();
+  });
+  // The handler is done, and the bytes have not travelled yet: a slow reader holds no connection. An earlier hook that
+  // replied by itself has skipped ours, so there may be no lease.
+  app.addHook('onSend', (request, _reply, _payload, done) => {
+    (request as Request)[lease]?.respond();
+    done();
+  });
+  if (!closesPool) return;
+  // A hook that resolved to a value would make close() reject with it.
+  app.addHook('onClose', async () => {
+    await pool.close();
+  });
+  // A database that cannot be opened fails the boot.
+  await pool.open();
+}
+
+/**
+ * The plugin. Registering it opens the pool, and rejects with the reason if that fails; closing the application closes
+ * the pool.
+ *
+ * @example
+ * await app.register(sqlitePool, { filename: 'app.db' });
+ * app.get('/users/:id', (request) => request.db.get('SELECT * FROM users WHERE id = ?', [request.params.id]));
+ */
+export const sqlitePool: FastifyPluginCallback<SqlitePoolOptions> = fp(plugin, { name: '@sqlite-pool/fastify', fastify: '5.x' });
+
+export default sqlitePool;

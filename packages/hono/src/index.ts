@@ -1,0 +1,60 @@
+/**
+ * A connection pool for SQLite in Hono on Node.js: `c.get('db')` is a request's own connection, taken when it is first
+ * used and given back when the handler is done.
+ *
+ * @module
+ */
+import { pluginSettings, RequestLease, type PluginOptions, type RequestDb, type ResponseEvents, type SqlitePool } from '@sqlite-pool/core';
+import { type MiddlewareHandler } from 'hono';
+import { createMiddleware } from 'hono/factory';
+
+/** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `graceMs`. */
+export type SqlitePoolOptions<Name extends string = string> = PluginOptions<Name>;
+
+/** The middleware, and what outlives a request. */
+export type SqlitePoolMiddleware<Name extends string> = MiddlewareHandler<{ Variables: Record<Name, RequestDb> }> & {
+  /** The connection pool. */
+  readonly pool: SqlitePool;
+  /** Resolves when a first connection is open; rejects if the database cannot be opened. Await it before you listen. */
+  readonly ready: Promise<void>;
+  /** Closes the pool, unless it was given and `closePool` is not set. Call it after the server has closed. */
+  close(): Promise<void>;
+};
+
+/**
+ * Makes the middleware, and opens its pool at once.
+ *
+ * @example
+ * const db = sqlitePool({ filename: 'app.db' });
+ * const app = new Hono().use(db).get('/users/:id', async (c) => {
+ *   return c.json(await c.get('db').get('SELECT * FROM users WHERE id = ?', [c.req.param('id')]));
+ * });
+ * await db.ready;
+ */
+export function sqlitePool<const Name extends string = 'db'>(options: SqlitePoolOptions<Name>): SqlitePoolMiddleware<Name> {
+  const { pool, closesPool, mode, name, graceMs } = pluginSettings(options);
+  const middleware = createMiddleware<{ Variables: Record<string, RequestDb> }>(async (c, next) => {
+    const lease = new RequestLease(pool, { mode, graceMs, method: c.req.method, response: nodeResponse(c.env) });
+    c.set(name, lease);
+    // Not in a catch: an error that the handler threw leaves next() resolved, with c.error set.
+    try {
+      await next();
+    } finally {
+      lease.respond();
+    }
+  });
+  const ready = pool.open().then(() => undefined);
+  // Whoever awaits it hears of a failure; otherwise the first request does.
+  ready.catch(() => undefined);
+  const close = async (): Promise<void> => {
+    if (closesPool) await pool.close();
+  };
+  return Object.assign(middleware, { pool, ready, close }) as SqlitePoolMiddleware<Name>;
+}
+
+/** The response of @hono/node-server; there is none in app.request() and on other runtimes. */
+function nodeResponse(env: unknown): ResponseEvents | undefined {
+  return (env as { outgoing?: ResponseEvents } | undefined)?.outgoing;
+}
+
+export default sqlitePool;

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/**
+ * @typedef {object} Modules What the caller loaded, with `import` or with `require`.
+ * @property {typeof import('@sqlite-pool/core')} core
+ * @property {typeof import('@sqlite-pool/core/testing')} testing
+ * @property {typeof import('@sqlite-pool/express')} expressPlugin
+ * @property {typeof import('@sqlite-pool/fastify')} fastifyPlugin
+ * @property {typeof import('@sqlite-pool/hono')} honoPlugin
+ * @property {typeof import('express')} express
+ * @property {typeof import('fastify').fastify} fastify
+ * @property {typeof import('hono').Hono} Hono
+ */
+
+const hello = "SELECT 'hello' AS word";
+
+/** @type {Record<string, (modules: Modules, filename: string) => Promise<void>>} */
+const checks = {
+  async core({ core, testing }, filename) {
+    assert.ok(Object.keys(testing).length > 0);
+    const pool = core.createPool({ filename });
+    await pool.run('CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT NOT NULL)');
+    await pool.run('INSERT INTO notes (body) VALUES (?)', ['written']);
+    await pool.transaction(async (tx) => {
+      await tx.run('INSERT INTO notes (body) VALUES (?)', ['committed']);
+    });
+    const refused = pool.transaction(async (tx) => {
+      await tx.run('INSERT INTO notes (body) VALUES (?)', ['rolled back']);
+      throw new Error('refused');
+    });
+    await assert.rejects(refused, /refused/);
+    assert.deepEqual(await pool.all('SELECT body FROM notes ORDER BY id'), [
+      { body: 'written' },
+      { body: 'committed' },
+    ]);
+    await pool.close();
+    await assert.rejects(pool.get(hello));
+  },
+
+  async fastify({ fastify, fastifyPlugin }, filename) {
+    const app = fastify();
+    await app.register(fastifyPlugin.sqlitePool, { filename });
+    app.get('/', (request) => request.db.get(hello));
+    const response = await app.inject('/');
+    assert.deepEqual(response.json(), { word: 'hello' });
+    await app.close();
+  },
+
+  async hono({ Hono, honoPlugin }, filename) {
+    const db = honoPlugin.sqlitePool({ filename });
+    const app = new Hono().use(db).get('/', async (c) => c.json(await c.get('db').get(hello)));
+    const response = await app.request('/');
+    assert.deepEqual(await response.json(), { word: 'hello' });
+    await db.close();
+  },
+
+  async express({ express, expressPlugin }, filename) {
+    const db = expressPlugin.sqlitePool({ filename });
+    const app = express();
+    app.use(db);
+    app.get('/', async (req, res) => {
+      res.json(await req.db.get(hello));
+    });
+    const server = app.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    assert.ok(address !== null && typeof address === 'object');
+    const response = await fetch(`http://127.0.0.1:${address.port}/`);
+    assert.deepEqual(await response.json(), { word: 'hello' });
+    await new Promise((resolve) => server.close(resolve));
+    await db.close();
+  },
+};
+
+/**
+ * Runs the check that the command line names. It then ends by itself only if nothing keeps the process alive.
+ *
+ * @param {Modules} modules
+ */
+export async function runCheck(modules) {
+  const check = checks[process.argv[2] ?? ''];
+  assert.ok(check, `no such check: ${process.argv[2]}`);
+  const folder = await mkdtemp(join(tmpdir(), 'sqlite-pool-smoke-'));
+  try {
+    await check(modules, join(folder, 'smoke.db'));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,14 @@
+const core = require('@sqlite-pool/core');
+const testing = require('@sqlite-pool/core/testing');
+const expressPlugin = require('@sqlite-pool/express');
+const fastifyPlugin = require('@sqlite-pool/fastify');
+const honoPlugin = require('@sqlite-pool/hono');
+const express = require('express');
+const fastify = require('fastify');
+const { Hono } = require('hono');
+
+// A variable, so that TypeScript does not follow the import: the checks are typed against the other declarations.
+const checks = './checks.mjs';
+void import(checks).then(({ runCheck }) =>
+  runCheck({ core, testing, expressPlugin, fastifyPlugin, honoPlugin, express, fastify, Hono }),
+);

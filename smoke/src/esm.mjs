@@ -1,0 +1,12 @@
+import * as core from '@sqlite-pool/core';
+import * as testing from '@sqlite-pool/core/testing';
+import * as expressPlugin from '@sqlite-pool/express';
+import * as fastifyPlugin from '@sqlite-pool/fastify';
+import * as honoPlugin from '@sqlite-pool/hono';
+import express from 'express';
+import fastify from 'fastify';
+import { Hono } from 'hono';
+
+import { runCheck } from './checks.mjs';
+
+await runCheck({ core, testing, expressPlugin, fastifyPlugin, honoPlugin, express, fastify, Hono });

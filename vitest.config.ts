@@ -1,0 +1,46 @@
+import { defineConfig } from 'vitest/config';
+
+// Not 0: where one worker is the default, vitest puts the projects of group 0 behind all other groups.
+const first = { groupOrder: 1 };
+const last = { groupOrder: 2 };
+
+/** One run over the whole workspace: `pnpm test`, or one project of it with `pnpm test --project core`. */
+export default defineConfig({
+  test: {
+    reporters: process.env['CI'] ? ['default', 'json'] : ['default'],
+    outputFile: { json: 'reports/vitest.json' },
+    coverage: { include: ['packages/*/src/**'], reportsDirectory: 'coverage' },
+    projects: [
+      // Leak tests collect garbage themselves.
+      { test: { ...project('core'), execArgv: ['--expose-gc'] } },
+      { test: project('fastify') },
+      { test: project('hono') },
+      { test: project('express') },
+      {
+        extends: './examples/vitest.config.ts',
+        test: { name: 'examples', root: './examples', sequence: first },
+      },
+      // Starts a process per test, so it runs alone, after all others.
+      { test: { ...common('smoke'), root: './smoke', sequence: last, testTimeout: 60_000 } },
+    ],
+  },
+});
+
+function project(name: string) {
+  return { ...common(name), root: `./packages/${name}` };
+}
+
+function common(name: string) {
+  return {
+    name,
+    include: ['{src,test}/**/*.test.ts'],
+    pool: 'forks' as const,
+    sequence: first,
+    testTimeout: 15_000,
+    hookTimeout: 15_000,
+    // A mock, a fake timer or a global that outlives its test makes another one lie.
+    restoreMocks: true,
+    unstubGlobals: true,
+    unstubEnvs: true,
+  };
+}
