@@ -2,7 +2,7 @@ import { bounded, limitOf, type Limit } from './deadline.ts';
 import { type Connection, type Result, type Row } from './driver.ts';
 import { AcquireTimeoutError, fromDriver, InvalidArgumentError, OpenError, PoolClosedError, SqlitePoolError, type AcquirePhase } from './errors.ts';
 import { Gate } from './gate.ts';
-import { Hold, Lease, type LeaseEnding } from './lease.ts';
+import { Hold, Lease } from './lease.ts';
 import { checkOptions, type PoolOptions, type Settings } from './options.ts';
 import { checkLimits, QueryMethods, type Call, type Queryable, type QueryOptions, type TransactionOptions } from './queryable.ts';
 import { ResourcePool, type Entry } from './resource-pool.ts';
@@ -230,7 +230,13 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
         'The pool leases a connection per statement, so a transaction would end before its next statement. Use pool.transaction().',
       );
     }
-    return await this.#borrow(!readonly, call.signal, (session) => session.perform(call));
+    if (!readonly) return await this.#borrow(true, call.signal, (session) => session.perform(call));
+    const entry = this.#tryAcquireEntry() ?? (await this.#acquireEntry(call));
+    try {
+      return await entry.resource.perform(call);
+    } finally {
+      void this.#giveBack(entry);
+    }
   }
 
   protected override async *step({ statement, values, signal, timeoutMs }: Call): AsyncGenerator<Row, void, undefined> {
@@ -302,7 +308,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       for (const cancel of timers) cancel();
       this.#holds.delete(ended);
       this.#collected.unregister(ended);
-      return this.#giveBack(entry, ending);
+      if (ending !== 'discarded') return this.#giveBack(entry) ?? Promise.resolve();
+      this.#engine.destroy(entry, 'discarded');
+      return Promise.resolve();
     });
     this.#holds.add(hold);
     if (leakWarningMs > 0) timers.push(clock.schedule(() => { this.#reportLeak(hold, `is older than ${String(leakWarningMs)} ms`); }, leakWarningMs, true));
@@ -310,19 +318,21 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     return hold;
   }
 
-  /** Resolves when the connection is idle again or on its way out; never rejects. */
-  async #giveBack(entry: Entry<Session>, ending: LeaseEnding = 'released'): Promise<void> {
-    if (ending === 'discarded') {
-      this.#engine.destroy(entry, 'discarded');
-      return;
-    }
-    try {
-      const reset = entry.resource.reset();
-      if (reset !== undefined) await reset;
+  /** Takes a connection back: at once if its user left nothing behind. The promise never rejects. */
+  #giveBack(entry: Entry<Session>): Promise<void> | undefined {
+    const reset = entry.resource.reset();
+    if (reset === undefined) {
       this.#engine.release(entry);
-    } catch {
-      this.#engine.destroy(entry, 'dirty');
+      return undefined;
     }
+    return reset.then(
+      () => {
+        this.#engine.release(entry);
+      },
+      () => {
+        this.#engine.destroy(entry, 'dirty');
+      },
+    );
   }
 
   #reportLeak({ stack }: Hold, what: string): void {

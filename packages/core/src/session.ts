@@ -11,7 +11,7 @@ import {
 } from './errors.ts';
 import { Gate } from './gate.ts';
 import { type Call, type QueryOptions } from './queryable.ts';
-import { parse, parseScript } from './sql.ts';
+import { parse, parseScript, type TransactionControl } from './sql.ts';
 
 /**
  * Where a connection stands. `savepoint`: a transaction that a SAVEPOINT opened, so that a RELEASE may end it.
@@ -196,20 +196,27 @@ export class Session {
     this.#leaveWriteGate();
   }
 
+  /** The way of every statement, so there is nothing to wait for where nothing stands in the way. */
   async #run(statement: Call['statement'], values: readonly Value[], hint: ExecuteHint, limit: Limit | undefined): Promise<Result> {
-    return await this.#inTurn(limit, async () => {
-      if (this.#transaction === 'lost' && statement.control === 'rollback') return this.#forgetLost();
-      await this.#prepare(statement, limit);
+    const { sql, control } = statement;
+    if (limit !== undefined || !this.#turns.tryEnter()) await this.#enterTurn(limit);
+    try {
+      if (this.#transaction === 'lost' && control === 'rollback') return this.#forgetLost();
+      if (this.#needsPreparation(statement)) await this.#prepare(statement, limit);
       try {
-        const result = await this.#native(() => this.connection.execute(statement.sql, values, hint), limit);
+        const result = await this.#native(() => this.connection.execute(sql, values, hint), limit);
         if (!Array.isArray((result as Result | undefined)?.rows)) throw contractError();
-        await this.#succeeded(statement);
+        if (control !== 'none') await this.#succeeded(control);
         return result;
       } catch (error) {
-        this.#failed(statement.control === 'begin' || statement.control === 'savepoint', error);
+        this.#failed(control === 'begin' || control === 'savepoint', error);
         throw error;
       }
-    });
+    } catch (error) {
+      throw asThrown(error);
+    } finally {
+      this.#endTurn();
+    }
   }
 
   /** https://www.sqlite.org/pragma.html#pragma_optimize: cheap unless statistics are missing or stale. */
@@ -221,14 +228,20 @@ export class Session {
 
   /** Takes a turn on the connection for `work`, and keeps it until the last native call of `work` has returned. */
   async #inTurn<T>(limit: Limit | undefined, work: () => Promise<T>): Promise<T> {
-    const cut = limit && alreadyCut(limit);
-    if (cut !== undefined) throw cut.reason;
-    if (!this.#turns.tryEnter()) await this.#turns.enter(limit ?? this.#unlimited());
+    await this.#enterTurn(limit);
     try {
       return await work();
+    } catch (error) {
+      throw asThrown(error);
     } finally {
       this.#endTurn();
     }
+  }
+
+  async #enterTurn(limit: Limit | undefined): Promise<void> {
+    const cut = limit && alreadyCut(limit);
+    if (cut !== undefined) throw cut.reason;
+    if (!this.#turns.tryEnter()) await this.#turns.enter(limit ?? this.#unlimited());
   }
 
   #endTurn(): void {
@@ -245,31 +258,38 @@ export class Session {
   /** Makes one native call. When it is cut, the caller is told at once, and the call is interrupted. */
   #native<T>(start: () => Promise<T>, limit: Limit | undefined): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      // An async function turns a driver that throws into one that rejects.
-      const call = (async () => await start())();
+      const cut = limit && alreadyCut(limit);
+      if (cut !== undefined) {
+        reject(new Cut(cut.reason));
+        return;
+      }
+      const stopWatching = limit && watch(limit, (reason) => this.#cut?.(reason));
       const over = (): void => {
         stopWatching?.();
         this.#running = undefined;
         this.#cut = undefined;
       };
-      this.#running = call.then(
+      this.#cut = (reason) => {
+        this.#cut = undefined;
+        this.connection.interrupt?.();
+        reject(new Cut(reason));
+      };
+      this.#running = called(start).then(
         (value) => {
           over();
           resolve(value);
         },
         (error: unknown) => {
           over();
-          reject(fromDriver(error));
+          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- made an error of ours where it leaves
+          reject(error);
         },
       );
-      this.#cut = (reason) => {
-        this.#cut = undefined;
-        this.connection.interrupt?.();
-        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is rethrown as it is
-        reject(reason);
-      };
-      const stopWatching = limit && watch(limit, (reason) => this.#cut?.(reason));
     });
+  }
+
+  #needsPreparation({ readonly, dirties }: Call['statement']): boolean {
+    return !readonly || dirties || this.#transaction === 'unknown' || this.#transaction === 'lost';
   }
 
   /** Before a statement: is the transaction still there, and is it this process's turn to write? */
@@ -279,17 +299,21 @@ export class Session {
     }
     if (this.#transaction === 'lost') throw new TransactionLostError(this.#lostBecause);
     if (statement.dirties) this.#dirty = true;
-    if (!statement.readonly && !this.#holdsWriteGate) await this.#enterWriteGate(limit);
+    if (statement.readonly || this.#holdsWriteGate) return;
+    if (!this.#writeGate.tryEnter()) await this.#waitToWrite(limit);
+    this.#holdsWriteGate = true;
   }
 
-  async #enterWriteGate(limit: Limit | undefined): Promise<void> {
-    if (!this.#writeGate.tryEnter()) {
-      const { clock, acquisitionTimeoutMs, writeTimeoutError } = this.#context;
-      const deadline = clock.now() + acquisitionTimeoutMs;
-      const own: Limit = { clock, deadline, signals: limit?.signals ?? [], timeoutError: writeTimeoutError };
+  /** Waits for the turn to write: as long as for a connection, or as long as the call may take, if that is less. */
+  async #waitToWrite(limit: Limit | undefined): Promise<void> {
+    const { clock, acquisitionTimeoutMs, writeTimeoutError } = this.#context;
+    const deadline = clock.now() + acquisitionTimeoutMs;
+    const own: Limit = { clock, deadline, signals: limit?.signals ?? [], timeoutError: writeTimeoutError };
+    try {
       await this.#writeGate.enter(limit !== undefined && limit.deadline < deadline ? limit : own);
+    } catch (reason) {
+      throw new Cut(reason);
     }
-    this.#holdsWriteGate = true;
   }
 
   #leaveWriteGate(): void {
@@ -298,8 +322,7 @@ export class Session {
     this.#writeGate.leave();
   }
 
-  async #succeeded({ control }: Call['statement']): Promise<void> {
-    if (control === 'none' || control === 'rollback-to') return;
+  async #succeeded(control: TransactionControl): Promise<void> {
     if (control === 'begin') this.#transaction = 'begun';
     else if (control === 'commit' || control === 'rollback') this.#transaction = 'autocommit';
     else if (control === 'savepoint' && this.#transaction === 'autocommit') this.#transaction = 'savepoint';
@@ -331,7 +354,7 @@ export class Session {
     try {
       await this.#native(() => connection.execute('BEGIN'), limit);
     } catch (error) {
-      if (error instanceof OperationTimeoutError) throw error;
+      if (error instanceof Cut) throw error;
       return true;
     }
     await this.#native(() => connection.rollback(), limit);
@@ -353,11 +376,11 @@ export class Session {
   }
 
   /** Nothing to allocate and nothing to watch for a call that has no limit. */
-  #limit(timeoutMs: number | undefined, ...signals: (AbortSignal | undefined)[]): Limit | undefined {
+  #limit(timeoutMs: number | undefined, signal: AbortSignal | undefined, ended: AbortSignal | undefined): Limit | undefined {
     const { clock, statementTimeoutMs } = this.#context;
     const time = timeoutMs ?? statementTimeoutMs;
-    if (time === Infinity && signals.every((signal) => signal === undefined)) return undefined;
-    return limitOf(clock, time, () => new StatementTimeoutError('statement', time), ...signals);
+    if (time === Infinity && signal === undefined && ended === undefined) return undefined;
+    return limitOf(clock, time, () => new StatementTimeoutError('statement', time), signal, ended);
   }
 
   #operation(what: string): Limit {
@@ -367,6 +390,32 @@ export class Session {
 
   #unlimited(): Limit {
     return limitOf(this.#context.clock, Infinity, () => new Error());
+  }
+}
+
+/** Wraps the reason for which a call was cut short, which may be anything, to tell it from what the driver threw. */
+class Cut extends Error {
+  readonly reason: unknown;
+
+  constructor(reason: unknown) {
+    super('cut');
+    this.reason = reason;
+  }
+}
+
+/** What a caller is shown. Made where the caller still waits, so that its stack names the caller. */
+function asThrown(error: unknown): unknown {
+  return error instanceof Cut ? error.reason : fromDriver(error);
+}
+
+/** Turns a driver that throws, or returns a plain value, into one that rejects or resolves. */
+function called<T>(start: () => Promise<T>): Promise<T> {
+  try {
+    const call: unknown = start();
+    return call instanceof Promise ? (call as Promise<T>) : Promise.resolve(call as T);
+  } catch (error) {
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed through as it is
+    return Promise.reject(error);
   }
 }
 
