@@ -46,7 +46,10 @@ export async function createExpressApp(options: SqlitePoolOptions) {
   // Four parameters: that is how Express tells an error handler from any other.
   app.use(((error, _req, res, next) => {
     // An answer that has begun can only be cut off, which is what the default handler does.
-    if (res.headersSent) return next(error);
+    if (res.headersSent) {
+      next(error);
+      return;
+    }
     const { status, headers, body } = answerTo(error);
     if (status === 500) console.error(error);
     res.status(status).set(headers).json(body);

@@ -16,10 +16,12 @@ export const examples = [
   { name: 'Express', start: startExpress },
 ];
 
+const directories = new AsyncDisposableStack();
+afterAll(() => directories.disposeAsync());
+
 /** A path in a directory that is removed after the tests of the file. */
 export async function temporaryFile(name = 'social.db'): Promise<string> {
-  const directory = await mkdtempDisposable(join(tmpdir(), 'sqlite-pool-examples-'));
-  afterAll(() => directory.remove());
+  const directory = directories.use(await mkdtempDisposable(join(tmpdir(), 'sqlite-pool-examples-')));
   return join(directory.path, name);
 }
 

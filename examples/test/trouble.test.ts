@@ -1,12 +1,12 @@
 import { createPool } from '@sqlite-pool/core';
-import request from 'supertest';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { examples, seededFile, temporaryFile } from './examples.ts';
+import { get, post } from './http.ts';
 
 describe.each(examples)('trouble behind the social API on $name', ({ start }) => {
-  it('is answered with 503 and Retry-After when every connection is taken', async () => {
-    const pool = createPool({ filename: await seededFile(), poolSize: 1, maxWaiting: 0 });
+  it('is answered with 503 and Retry-After when no connection comes free in time', async () => {
+    const pool = createPool({ filename: await seededFile(), poolSize: 1, acquisitionTimeoutMs: 500 });
     const server = await start(0, { pool });
     onTestFinished(async () => {
       await server.close();
@@ -14,13 +14,13 @@ describe.each(examples)('trouble behind the social API on $name', ({ start }) =>
     });
 
     const connection = await pool.acquire();
-    const refused = await request(server.url).get('/users/1');
+    const refused = await get(`${server.url}/users/1`);
     expect(refused.status).toBe(503);
     expect(refused.headers['retry-after']).toMatch(/^\d+$/);
     expect(refused.body).toEqual({ message: 'Service Unavailable' });
 
     await connection.release();
-    expect((await request(server.url).get('/users/1')).status).toBe(200);
+    expect((await get(`${server.url}/users/1`)).status).toBe(200);
   });
 
   it('is answered with 500 and nothing of what SQLite said', async () => {
@@ -33,7 +33,7 @@ describe.each(examples)('trouble behind the social API on $name', ({ start }) =>
     const log = vi.spyOn(console, 'error').mockReturnValue();
 
     await pool.script('PRAGMA foreign_keys = OFF; DROP TABLE users;');
-    const { status, body } = await request(server.url).get('/users/1');
+    const { status, body } = await get(`${server.url}/users/1`);
     expect(status).toBe(500);
     expect(body).toEqual({ message: 'Internal Server Error' });
     expect(log).toHaveBeenCalledOnce();
@@ -42,6 +42,22 @@ describe.each(examples)('trouble behind the social API on $name', ({ start }) =>
   it('ends the start when the database cannot be opened', async () => {
     const filename = await temporaryFile('no/such/directory/social.db');
     await expect(start(0, { filename })).rejects.toMatchObject({ code: 'OPEN_FAILED' });
+  });
+
+  it('does not cut off a request that is under way when the server is closed', async () => {
+    const pool = createPool({ filename: await seededFile() });
+    const server = await start(0, { pool, closePool: true });
+
+    const { promise: slow, resolve: finish } = Promise.withResolvers<undefined>();
+    const transaction = pool.transaction(() => slow);
+    const comment = post(`${server.url}/posts/1/comments`, { userId: 1, body: 'Just in time' });
+    await vi.waitUntil(() => pool.stats().writersWaiting === 1);
+    const closed = server.close();
+    finish(undefined);
+
+    expect((await comment).status).toBe(201);
+    await Promise.all([transaction, closed]);
+    expect(pool.closed).toBe(true);
   });
 
   it('ends the start when the port is taken', async () => {

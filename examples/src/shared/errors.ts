@@ -32,16 +32,8 @@ interface MaybeHttpError {
  * An overloaded pool throws errors with the status 503 and a `Retry-After` header, which pass through here.
  */
 export function answerTo(error: unknown): ErrorAnswer {
-  const {
-    message,
-    statusCode,
-    status: alias,
-    headers = {},
-  } = error instanceof Error ? (error as MaybeHttpError) : new Error();
-  const status = statusCode ?? alias ?? 500;
-  return {
-    status,
-    headers,
-    body: { message: status < 500 ? message : (STATUS_CODES[status] ?? 'Server Error') },
-  };
+  const known = (error instanceof Error ? error : new Error()) as MaybeHttpError;
+  const status = known.statusCode ?? known.status ?? 500;
+  const message = status < 500 ? known.message : (STATUS_CODES[status] ?? 'Server Error');
+  return { status, headers: known.headers ?? {}, body: { message } };
 }

@@ -17,11 +17,7 @@ const ROWS_PER_STATEMENT = 50_000;
  *
  * It fills a draft and renames it at the end, so a file of the final name is always complete.
  */
-export async function seed(
-  file: string,
-  scale: ScaleName,
-  onProgress: OnProgress = () => {},
-): Promise<boolean> {
+export async function seed(file: string, scale: ScaleName, onProgress?: OnProgress): Promise<boolean> {
   if (existsSync(file)) {
     await checkScale(file, scale);
     return false;
@@ -44,7 +40,7 @@ async function checkScale(file: string, scale: ScaleName): Promise<void> {
   throw new Error(`${file} ${found}. Delete it or choose another file.`);
 }
 
-async function fill(file: string, scale: ScaleName, onProgress: OnProgress): Promise<void> {
+async function fill(file: string, scale: ScaleName, onProgress?: OnProgress): Promise<void> {
   // A draft that breaks is thrown away, so it needs no journal and no syncs; the data is consistent as it is made.
   const pragmas = { journal_mode: 'OFF', synchronous: 'OFF', foreign_keys: false };
   await using pool = createPool({ filename: file, poolSize: 1, pragmas });
@@ -57,16 +53,16 @@ async function fill(file: string, scale: ScaleName, onProgress: OnProgress): Pro
     const size = Math.ceil(ROWS_PER_STATEMENT / rowsEach);
     for (let from = 1; from <= count; from += size) {
       const to = Math.min(from + size - 1, count);
-      onProgress(done, total, table);
+      onProgress?.(done, total, table);
       await pool.run(sql, { ...params, from, to });
       done += (to - from + 1) * rowsEach;
     }
   }
-  onProgress(done, total, 'index');
+  onProgress?.(done, total, 'index');
   await pool.script(indices);
   await pool.script(
     'PRAGMA analysis_limit = 1000; ANALYZE; CREATE TABLE seeding (scale TEXT NOT NULL) STRICT;',
   );
   await pool.run('INSERT INTO seeding (scale) VALUES (?)', [scale]);
-  onProgress(total, total, 'done');
+  onProgress?.(total, total, 'done');
 }
