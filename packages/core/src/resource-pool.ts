@@ -1,5 +1,5 @@
 import { bounded, limitOf, type Clock, type Limit } from './deadline.ts';
-import { OperationTimeoutError, PoolClosedError } from './errors.ts';
+import { OperationTimeoutError, PoolClosedError, PoolOverloadedError } from './errors.ts';
 import { type EvictionReason } from './stats.ts';
 import { WaitQueue } from './wait-queue.ts';
 
@@ -73,7 +73,7 @@ export class ResourcePool<R> {
   readonly #entries = new Set<OwnEntry<R>>();
   /** A stack: the newest idle entry is the last. */
   readonly #idle: OwnEntry<R>[] = [];
-  readonly #waiters: WaitQueue<Entry<R>>;
+  readonly #waiters = new WaitQueue<Entry<R>>();
   readonly #counts: Record<EntryState, number> = { opening: 0, idle: 0, validating: 0, leased: 0, closing: 0, quarantined: 0, closed: 0 };
   readonly #evictions: Record<EvictionReason, number> = { idle: 0, evicted: 0, invalid: 0, dirty: 0, discarded: 0, replaced: 0, closed: 0 };
   #state: PoolState = 'open';
@@ -87,7 +87,6 @@ export class ResourcePool<R> {
   constructor(settings: ResourcePoolSettings, hooks: ResourceHooks<R>) {
     this.#settings = settings;
     this.#hooks = hooks;
-    this.#waiters = new WaitQueue(settings.maxWaiting);
   }
 
   get state(): PoolState {
@@ -137,6 +136,11 @@ export class ResourcePool<R> {
   /** A resource, as soon as there is one. Rejects when the limit is reached, the queue is full or the pool closes. */
   acquire(limit: Limit): Promise<Entry<R>> {
     if (this.#state !== 'open') return Promise.reject(new PoolClosedError());
+    // Those whom a free place can serve do not count as waiting.
+    const { poolSize, maxWaiting } = this.#settings;
+    const { opening, validating, idle } = this.#counts;
+    const places = poolSize - this.size + opening + validating + idle;
+    if (this.#waiters.size >= places + maxWaiting) return Promise.reject(new PoolOverloadedError(maxWaiting));
     const acquired = this.#waiters.wait(limit);
     this.#supply();
     return acquired;
