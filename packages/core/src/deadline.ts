@@ -14,7 +14,7 @@ export interface Clock {
   schedule(callback: () => void, delayMs: number, background?: boolean): () => void;
 }
 
-/** The longest delay a Node.js timer takes: about 24.8 days. A longer one fires at once instead of never. */
+/** The longest delay a Node.js timer takes: about 24.8 days. A longer one would fire at once. */
 const LONGEST_DELAY_MS = 2 ** 31 - 1;
 
 /** The clock of the machine. */
@@ -36,19 +36,27 @@ export interface Limit {
   readonly deadline: number;
   /** Any of these cuts the wait short. */
   readonly signals: readonly AbortSignal[];
-  /** The error for a wait that ran out of time. */
-  timeoutError(): Error;
+  /** The error for a wait that ran out of time with `ahead` others before it in the queue, if there is one. */
+  timeoutError(ahead: number): Error;
 }
 
 /** The reason a limit is already reached, or `undefined`. Always an object or a value a signal was aborted with. */
 export function alreadyCut(limit: Limit): { readonly reason: unknown } | undefined {
   for (const signal of limit.signals) if (signal.aborted) return { reason: signal.reason };
-  if (limit.deadline !== Infinity && limit.clock.now() >= limit.deadline) return { reason: limit.timeoutError() };
+  if (limit.deadline !== Infinity && limit.clock.now() >= limit.deadline)
+    return { reason: limit.timeoutError(0) };
   return undefined;
 }
 
-/** Calls `onCut` once if the limit is reached; the function returned stops the watch. */
-export function watch(limit: Limit, onCut: (reason: unknown) => void): () => void {
+/**
+ * Calls `onCut` once if the limit is reached; the function returned stops the watch. `ahead` tells the timeout error
+ * its place in the queue.
+ */
+export function watch(
+  limit: Limit,
+  onCut: (reason: unknown) => void,
+  ahead: () => number = () => 0,
+): () => void {
   const { clock, deadline, signals } = limit;
   let cancelTimer: (() => void) | undefined;
 
@@ -64,11 +72,15 @@ export function watch(limit: Limit, onCut: (reason: unknown) => void): () => voi
     cut(this.reason);
   }
 
-  if (deadline !== Infinity) {
+  const arm = (): void => {
     cancelTimer = clock.schedule(() => {
-      cut(limit.timeoutError());
+      // A timer can fire a moment early, and none runs for longer than LONGEST_DELAY_MS.
+      if (clock.now() < deadline) arm();
+      else cut(limit.timeoutError(ahead()));
     }, deadline - clock.now());
-  }
+  };
+
+  if (deadline !== Infinity) arm();
   for (const signal of signals) signal.addEventListener('abort', onAbort, { once: true });
   return stop;
 }
@@ -106,7 +118,7 @@ export function bounded<T>(work: Promise<T>, limit: Limit, onCut?: (reason: unkn
 export function limitOf(
   clock: Clock,
   timeoutMs: number,
-  timeoutError: () => Error,
+  timeoutError: (ahead: number) => Error,
   ...signals: (AbortSignal | undefined)[]
 ): Limit {
   return {

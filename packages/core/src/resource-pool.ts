@@ -1,5 +1,5 @@
 import { bounded, limitOf, type Clock, type Limit } from './deadline.ts';
-import { OperationTimeoutError, PoolClosedError, PoolOverloadedError } from './errors.ts';
+import { OperationTimeoutError, PoolClosedError, PoolOverloadedError, type AcquirePhase } from './errors.ts';
 import { type EvictionReason } from './stats.ts';
 import { WaitQueue } from './wait-queue.ts';
 
@@ -9,8 +9,9 @@ import { WaitQueue } from './wait-queue.ts';
  *
  * One rule drives it, in {@link ResourcePool.#supply}: as long as more waiters are queued than resources are on their
  * way to one, take the newest idle resource (by way of a health check if it was idle for long), or else open one. A
- * resource on its way belongs to nobody: when it arrives it serves whoever has waited the longest, and when it fails,
- * it fails whoever has waited the longest. So a waiter that gives up takes no resource with it.
+ * resource on its way belongs to nobody: when it arrives it serves whoever has waited the longest. So a waiter that
+ * gives up takes no resource with it. When an open fails, it fails whoever has waited the longest, unless enough others
+ * are on their way for all who wait.
  *
  * No method awaits between reading and writing the state: each runs to its end before any other begins.
  */
@@ -74,8 +75,24 @@ export class ResourcePool<R> {
   /** A stack: the newest idle entry is the last. */
   readonly #idle: OwnEntry<R>[] = [];
   readonly #waiters = new WaitQueue<Entry<R>>();
-  readonly #counts: Record<EntryState, number> = { opening: 0, idle: 0, validating: 0, leased: 0, closing: 0, quarantined: 0, closed: 0 };
-  readonly #evictions: Record<EvictionReason, number> = { idle: 0, evicted: 0, invalid: 0, dirty: 0, discarded: 0, replaced: 0, closed: 0 };
+  readonly #counts: Record<EntryState, number> = {
+    opening: 0,
+    idle: 0,
+    validating: 0,
+    leased: 0,
+    closing: 0,
+    quarantined: 0,
+    closed: 0,
+  };
+  readonly #evictions: Record<EvictionReason, number> = {
+    idle: 0,
+    evicted: 0,
+    invalid: 0,
+    dirty: 0,
+    discarded: 0,
+    replaced: 0,
+    closed: 0,
+  };
   #state: PoolState = 'open';
   #generation = 0;
   #opens = 0;
@@ -121,26 +138,32 @@ export class ResourcePool<R> {
   /** Places taken; never more than `poolSize`. A quarantined entry gives its place up, so that the pool goes on. */
   get size(): number {
     const { opening, idle, validating, leased, closing, quarantined } = this.#counts;
-    return opening + idle + validating + leased + closing + Math.max(0, quarantined - this.#settings.poolSize);
+    return (
+      opening + idle + validating + leased + closing + Math.max(0, quarantined - this.#settings.poolSize)
+    );
   }
 
   /** An idle resource that needs no health check, at once, or `undefined`. */
   tryAcquire(): Entry<R> | undefined {
     const entry = this.#idle.at(-1);
-    if (entry === undefined || this.#waiters.size > 0 || this.#state !== 'open' || !this.#isFresh(entry)) return undefined;
+    if (entry === undefined || this.#waiters.size > 0 || this.#state !== 'open' || !this.#isFresh(entry))
+      return undefined;
     this.#idle.pop();
     this.#move(entry, 'leased');
     return entry;
   }
 
+  /** What a waiter with `ahead` others before it is waiting for: what is on its way goes to the first in line. */
+  phase(ahead: number): AcquirePhase {
+    const { opening, validating } = this.#counts;
+    if (ahead >= opening + validating) return 'wait';
+    return opening > 0 ? 'open' : 'validate';
+  }
+
   /** A resource, as soon as there is one. Rejects when the limit is reached, the queue is full or the pool closes. */
   acquire(limit: Limit): Promise<Entry<R>> {
     if (this.#state !== 'open') return Promise.reject(new PoolClosedError());
-    // Those whom a free place can serve do not count as waiting.
-    const { poolSize, maxWaiting } = this.#settings;
-    const { opening, validating, idle } = this.#counts;
-    const places = poolSize - this.size + opening + validating + idle;
-    if (this.#waiters.size >= places + maxWaiting) return Promise.reject(new PoolOverloadedError(maxWaiting));
+    if (this.#isCrowded()) return Promise.reject(new PoolOverloadedError(this.#settings.maxWaiting));
     const acquired = this.#waiters.wait(limit);
     this.#supply();
     return acquired;
@@ -149,10 +172,7 @@ export class ResourcePool<R> {
   /** Takes a leased resource back; it is ready for the next user. */
   release(entry: Entry<R>): void {
     const own = entry as OwnEntry<R>;
-    if (own.state !== 'leased') return;
-    if (this.#state !== 'open') this.#putAside(own);
-    else if (own.generation !== this.#generation) this.#retire(own, 'evicted');
-    else this.#offer(own);
+    if (own.state === 'leased') this.#arrive(own);
   }
 
   /** Closes a leased resource instead of taking it back. */
@@ -178,7 +198,8 @@ export class ResourcePool<R> {
       this.#retire(oldest, 'idle');
     }
     const { idle, opening } = this.#counts;
-    for (let missing = minIdle - idle - opening; missing > 0 && this.size < poolSize; missing -= 1) this.#open();
+    for (let missing = minIdle - idle - opening; missing > 0 && this.size < poolSize; missing -= 1)
+      this.#open();
   }
 
   /**
@@ -204,14 +225,18 @@ export class ResourcePool<R> {
     for (const entry of this.#entries) {
       if (entry.state !== 'leased') continue;
       this.#move(entry, 'closing');
-      this.#quarantine(entry, invoke(() => this.#hooks.close(entry.resource, false)));
+      this.#quarantine(
+        entry,
+        invoke(() => this.#hooks.close(entry.resource, false)),
+      );
     }
     this.#changed();
   }
 
   /** The one place in which an entry changes its state. */
   #move(entry: OwnEntry<R>, to: EntryState): void {
-    if (!MOVES[entry.state].includes(to)) throw new Error(`sqlite-pool: an entry cannot go from ${entry.state} to ${to}`);
+    if (!MOVES[entry.state].includes(to))
+      throw new Error(`sqlite-pool: an entry cannot go from ${entry.state} to ${to}`);
     this.#counts[entry.state] -= 1;
     this.#counts[to] += 1;
     entry.state = to;
@@ -219,26 +244,49 @@ export class ResourcePool<R> {
   }
 
   #isFresh(entry: OwnEntry<R>): boolean {
-    const idleMs = this.#settings.clock.now() - entry.idleSince;
-    return idleMs < this.#settings.validateAfterIdleMs && idleMs < this.#settings.idleTimeoutMs;
+    return this.#settings.clock.now() - entry.idleSince < this.#settings.validateAfterIdleMs;
   }
 
   #isExpired(entry: OwnEntry<R>): boolean {
     return this.#settings.clock.now() - entry.idleSince >= this.#settings.idleTimeoutMs;
   }
 
-  /** See the head of this file. */
+  /** Whether one more would queue behind `maxWaiting` others; those for whom there is a resource do not queue. */
+  #isCrowded(): boolean {
+    const { maxWaiting, poolSize } = this.#settings;
+    if (this.#waiters.size < maxWaiting) return false;
+    const { opening, validating } = this.#counts;
+    const reachable = opening + validating + this.#idle.length + Math.max(0, poolSize - this.size);
+    return this.#waiters.size - reachable >= maxWaiting;
+  }
+
+  /** Whether more wait than there are resources on their way. */
+  #isShort(): boolean {
+    return this.#waiters.size > this.#counts.opening + this.#counts.validating;
+  }
+
+  /**
+   * See the head of this file. A resource that was idle for too long is still good for someone who waits, if it passes
+   * its health check: only {@link ResourcePool.sweep} retires it, so that a pool never closes all it has at once.
+   */
   #supply(): void {
-    const { poolSize } = this.#settings;
-    while (this.#waiters.size > this.#counts.opening + this.#counts.validating) {
+    while (this.#isShort()) {
       const entry = this.#idle.pop();
       if (entry === undefined) {
-        if (this.size >= poolSize) return;
+        if (this.size >= this.#settings.poolSize) return;
         this.#open();
-      } else if (this.#isExpired(entry)) this.#retire(entry, 'idle');
-      else if (this.#isFresh(entry)) this.#offer(entry);
+      } else if (this.#isFresh(entry)) this.#offer(entry);
       else this.#validate(entry);
     }
+  }
+
+  /** Takes in a resource that was opened, checked or given back. */
+  #arrive(entry: OwnEntry<R>): void {
+    if (this.#state !== 'open') {
+      this.#layAside(entry);
+      this.#drain();
+    } else if (entry.generation !== this.#generation) this.#retire(entry, 'evicted');
+    else this.#offer(entry);
   }
 
   /** Gives a good resource to the first waiter, or lays it on the idle stack. */
@@ -247,15 +295,22 @@ export class ResourcePool<R> {
       // The state changes before the waiter is told, so that it never sees an entry that is not its own.
       this.#move(entry, 'leased');
       this.#waiters.serve(entry);
-      return;
-    }
+    } else this.#layAside(entry);
+  }
+
+  #layAside(entry: OwnEntry<R>): void {
     entry.idleSince = this.#settings.clock.now();
     this.#move(entry, 'idle');
     this.#idle.push(entry);
   }
 
   #open(): void {
-    const entry: OwnEntry<R> = { resource: undefined as R, state: 'opening', generation: this.#generation, idleSince: 0 };
+    const entry: OwnEntry<R> = {
+      resource: undefined as R,
+      state: 'opening',
+      generation: this.#generation,
+      idleSince: 0,
+    };
     this.#entries.add(entry);
     this.#counts.opening += 1;
     const opening = invoke(() => this.#hooks.open());
@@ -264,15 +319,14 @@ export class ResourcePool<R> {
         this.#opens += 1;
         this.#lastOpenError = undefined;
         entry.resource = resource;
-        if (this.#state === 'open' && entry.generation === this.#generation) this.#offer(entry);
-        else this.#retire(entry, this.#state === 'open' ? 'evicted' : 'closed');
+        this.#arrive(entry);
       },
       (error: unknown) => {
         this.#openFailures += 1;
         this.#lastOpenError = error;
         if (error instanceof OperationTimeoutError) this.#quarantineOpen(entry, opening);
         else this.#move(entry, 'closed');
-        this.#waiters.fail(error);
+        if (this.#isShort()) this.#waiters.fail(error);
         this.#changed();
       },
     );
@@ -282,8 +336,7 @@ export class ResourcePool<R> {
   #quarantineOpen(entry: OwnEntry<R>, opening: Promise<R>): void {
     this.#move(entry, 'quarantined');
     const gone = (): void => {
-      this.#move(entry, 'closed');
-      this.#changed();
+      this.#gone(entry);
     };
     opening.then((resource) => invoke(() => this.#hooks.close(resource, false))).then(gone, gone);
   }
@@ -295,8 +348,7 @@ export class ResourcePool<R> {
       this.#operation('health check'),
     ).then(
       () => {
-        if (this.#state === 'open' && entry.generation === this.#generation) this.#offer(entry);
-        else this.#retire(entry, this.#state === 'open' ? 'evicted' : 'closed');
+        this.#arrive(entry);
       },
       () => {
         this.#retire(entry, 'invalid');
@@ -311,8 +363,7 @@ export class ResourcePool<R> {
     const last = this.#state !== 'open' && this.#entries.size - this.#counts.quarantined === 1;
     const closing = invoke(() => this.#hooks.close(entry.resource, last));
     const gone = (): void => {
-      this.#move(entry, 'closed');
-      this.#changed();
+      this.#gone(entry);
     };
     bounded(closing, this.#operation('close')).then(gone, (error: unknown) => {
       // A close that fails is over: the handle is useless, and there is nothing more to do with it.
@@ -331,22 +382,20 @@ export class ResourcePool<R> {
     this.#move(entry, 'quarantined');
     this.#hooks.abandon(entry.resource);
     const gone = (): void => {
-      this.#move(entry, 'closed');
-      this.#changed();
+      this.#gone(entry);
     };
     closing.then(gone, gone);
+  }
+
+  #gone(entry: OwnEntry<R>): void {
+    this.#move(entry, 'closed');
+    this.#changed();
   }
 
   /** After a place came free, or something came back while draining. */
   #changed(): void {
     if (this.#state === 'open') this.#supply();
     else if (this.#state === 'draining') this.#drain();
-  }
-
-  #putAside(entry: OwnEntry<R>): void {
-    this.#move(entry, 'idle');
-    this.#idle.push(entry);
-    this.#drain();
   }
 
   /**

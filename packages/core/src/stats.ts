@@ -45,13 +45,13 @@ export interface PoolStats {
   readonly wait: WaitStats;
 }
 
-/** Bucket `i` counts waits up to 2^(i-3) ms: from 1/8 ms to about 35 minutes. */
+/** Bucket `i` counts waits up to 2^(i-3) ms: from 1/8 ms to about 35 minutes, and the last one whatever is longer. */
 const BUCKETS = 25;
 const SMALLEST_EXPONENT = -3;
 
 /** Counts durations in power-of-two buckets: constant memory, whatever the load. */
 export class WaitHistogram {
-  readonly #buckets = new Uint32Array(BUCKETS);
+  readonly #buckets = new Float64Array(BUCKETS);
   #count = 0;
   #total = 0;
   #max = 0;
@@ -82,6 +82,7 @@ export class WaitHistogram {
     let left = Math.ceil(this.#count * share);
     if (left === 0) return 0;
     const bucket = this.#buckets.findIndex((inBucket) => (left -= inBucket) <= 0);
-    return Math.min(2 ** (bucket + SMALLEST_EXPONENT), this.#max);
+    const edge = bucket === BUCKETS - 1 ? Infinity : 2 ** (bucket + SMALLEST_EXPONENT);
+    return Math.min(edge, this.#max);
   }
 }

@@ -31,14 +31,16 @@ export class WaitQueue<T> {
       const cut = alreadyCut(limit);
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is rethrown as it is
       if (cut !== undefined) return void reject(cut.reason);
-      if (this.#waiters.size >= this.#maxWaiting) return void reject(new PoolOverloadedError(this.#maxWaiting));
+      if (this.#waiters.size >= this.#maxWaiting)
+        return void reject(new PoolOverloadedError(this.#maxWaiting));
       const waiter: Waiter<T> = { resolve, reject, stopWatching: () => undefined };
       this.#waiters.add(waiter);
-      waiter.stopWatching = watch(limit, (reason) => {
+      const giveUp = (reason: unknown): void => {
         this.#waiters.delete(waiter);
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as above
         reject(reason);
-      });
+      };
+      waiter.stopWatching = watch(limit, giveUp, () => this.#ahead(waiter));
     });
   }
 
@@ -54,6 +56,15 @@ export class WaitQueue<T> {
     const waiter = this.#takeFirst();
     waiter?.reject(error);
     return waiter !== undefined;
+  }
+
+  #ahead(waiter: Waiter<T>): number {
+    let ahead = 0;
+    for (const other of this.#waiters) {
+      if (other === waiter) break;
+      ahead += 1;
+    }
+    return ahead;
   }
 
   #takeFirst(): Waiter<T> | undefined {
