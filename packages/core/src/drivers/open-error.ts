@@ -1,13 +1,18 @@
-import { stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { OpenError, SqlitePoolError, type OpenFailure } from '../errors.ts';
 
 const MESSAGES: Readonly<Record<OpenFailure, string>> = {
-  'missing-directory': 'The directory of the database file does not exist. Create it first; only the file is created for you.',
-  'missing-file': 'The database file is gone since the pool first opened it. Put it back, or create a new pool.',
+  'missing-directory':
+    'The directory of the database file does not exist. Create it first; only the file is created for you.',
+  'missing-file':
+    'The database file is gone since the pool first opened it. Put it back, or create a new pool.',
   'is-a-directory': 'The path of the database is a directory, not a file.',
-  'not-permitted': 'The database file, or its directory, cannot be accessed: check the permissions of the process.',
-  'read-only': 'The database cannot be written: its file or directory is read-only, and WAL mode must write both.',
+  'not-permitted':
+    'The database file, or its directory, cannot be accessed: check the permissions of the process.',
+  'read-only':
+    'The database cannot be written: its file or directory is read-only, and WAL mode must write both.',
   'not-a-database': 'The file is not a SQLite database (or it is encrypted).',
   replaced: 'The database file was replaced by another one.',
   unknown: 'The database could not be opened (details in error.cause).',
@@ -18,23 +23,36 @@ const CANTOPEN = 14;
 const NOTADB = 26;
 const PERM = 3;
 
-/** Says why a database could not be opened: SQLite has one code, "unable to open", for most of the reasons. */
-export async function diagnoseOpenError(path: string, error: unknown): Promise<SqlitePoolError> {
+/**
+ * Says why a database could not be opened: SQLite has one code, "unable to open", for most of the reasons.
+ * `mayCreate`: the open would have created a missing file.
+ */
+export async function diagnoseOpenError(
+  path: string,
+  mayCreate: boolean,
+  error: unknown,
+): Promise<SqlitePoolError> {
   if (error instanceof SqlitePoolError) return error;
   const errno = (error as { errno?: unknown }).errno;
-  const reason = await reasonOf(path, typeof errno === 'number' ? errno & 0xff : -1);
+  const reason = await reasonOf(path, mayCreate, typeof errno === 'number' ? errno & 0xff : -1);
   return new OpenError(reason, MESSAGES[reason], error);
 }
 
-async function reasonOf(path: string, code: number): Promise<OpenFailure> {
+async function reasonOf(path: string, mayCreate: boolean, code: number): Promise<OpenFailure> {
   if (code === NOTADB) return 'not-a-database';
   if (code === READONLY) return 'read-only';
   if (code === PERM) return 'not-permitted';
   if (code !== CANTOPEN) return 'unknown';
   const directory = await kindOf(dirname(path));
-  if (directory !== 'directory') return directory === 'no-access' ? 'not-permitted' : 'missing-directory';
+  if (directory === 'no-access') return 'not-permitted';
+  if (directory !== 'directory') return 'missing-directory';
   const file = await kindOf(path);
-  return file === 'directory' ? 'is-a-directory' : file === 'missing' ? 'missing-file' : 'not-permitted';
+  if (file === 'directory') return 'is-a-directory';
+  if (file === 'missing') return mayCreate ? 'not-permitted' : 'missing-file';
+  // Too many open files, for example, look the same to SQLite.
+  return file === 'file' && (await isAccessible(path)) && (await isAccessible(dirname(path)))
+    ? 'unknown'
+    : 'not-permitted';
 }
 
 async function kindOf(path: string): Promise<'file' | 'directory' | 'missing' | 'no-access'> {
@@ -43,4 +61,11 @@ async function kindOf(path: string): Promise<'file' | 'directory' | 'missing' | 
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EACCES' ? 'no-access' : 'missing';
   }
+}
+
+async function isAccessible(path: string): Promise<boolean> {
+  return await access(path, constants.R_OK | constants.W_OK).then(
+    () => true,
+    () => false,
+  );
 }

@@ -36,7 +36,9 @@ export function pragmaScript(pragmas: Pragmas | false): string {
 
 function checkName(name: string): string {
   if (/^[a-z_]+$/i.test(name)) return name;
-  throw new InvalidArgumentError('Option pragmas has a name that is none: names are letters and underscores.');
+  throw new InvalidArgumentError(
+    'Option pragmas has a name that is none: names are letters and underscores.',
+  );
 }
 
 function checkValue(name: string, value: unknown): string {

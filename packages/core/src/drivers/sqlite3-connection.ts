@@ -1,4 +1,4 @@
-import { type Connection, type ExecuteHint, type Result, type Row, type Value } from '../driver.ts';
+import type { Connection, ExecuteHint, Result, Row, Value } from '../driver.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import { StatementCache } from './statement-cache.ts';
 
@@ -16,7 +16,10 @@ export interface Sqlite3Database {
 /** A prepared statement of the sqlite3 package. */
 export interface Sqlite3Statement {
   all(params: readonly Value[], callback: (this: unknown, error: Error | null, rows: Row[]) => void): unknown;
-  run(params: readonly Value[], callback: (this: { changes: number; lastID: number }, error: Error | null) => void): unknown;
+  run(
+    params: readonly Value[],
+    callback: (this: { changes: number; lastID: number }, error: Error | null) => void,
+  ): unknown;
   get(params: readonly Value[], callback: (this: unknown, error: Error | null, row?: Row) => void): unknown;
   finalize(callback?: () => void): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
@@ -25,33 +28,67 @@ export interface Sqlite3Statement {
 /** A statement that nobody described: it may write, and it may return rows. */
 const UNDESCRIBED: ExecuteHint = { rowMode: 'object', readonly: false, returnsRows: true, effect: 'insert' };
 
-const NO_ROWS: readonly string[] = [];
+const NO_ROWS: Row[] = [];
+const NO_NAMES: readonly string[] = [];
 
 /**
  * One handle of the sqlite3 package. The pool makes one call at a time, which this package needs: parallel calls on one
  * handle each block a thread of libuv, and `finalize` blocks the event loop beside a running call.
  */
 export class Sqlite3Connection implements Connection {
-  readonly raw: Sqlite3Database;
+  readonly #database: Sqlite3Database;
+  readonly #prepareNative: Sqlite3Database['prepare'];
   readonly #statements: StatementCache<Sqlite3Statement>;
+  /** Statements that a user prepared on the raw handle: the close finalizes those that were forgotten. */
+  #foreign: Set<Sqlite3Statement> | undefined;
   /** An error that belongs to no call: the handle cannot be trusted any more. */
   #stray: Error | undefined;
 
   constructor(database: Sqlite3Database, statementCacheSize: number) {
-    this.raw = database;
+    this.#database = database;
+    this.#prepareNative = database.prepare.bind(database);
     this.#statements = new StatementCache(statementCacheSize, (statement) => void statement.finalize());
     // Without a listener the event would end the process.
     database.on('error', (error) => (this.#stray = error));
   }
 
-  async execute(sql: string, params: readonly Value[] = [], hint: ExecuteHint = UNDESCRIBED): Promise<Result> {
+  /** Whether the handle can no longer be trusted. */
+  get broken(): boolean {
+    return this.#stray !== undefined;
+  }
+
+  /** The handle itself. From the first use on, it remembers what is prepared on it. */
+  get raw(): Sqlite3Database {
+    if (this.#foreign === undefined) {
+      const foreign = (this.#foreign = new Set());
+      this.#database.prepare = (...args) => {
+        const statement = this.#prepareNative(...args);
+        foreign.add(statement);
+        return statement;
+      };
+    }
+    return this.#database;
+  }
+
+  async execute(
+    sql: string,
+    params: readonly Value[] = [],
+    hint: ExecuteHint = UNDESCRIBED,
+  ): Promise<Result> {
     if (hint.rowMode === 'array') return await this.#executeArrays(sql, params, hint);
     const values = bindable(params);
-    if (!hint.returnsRows) return await this.#withStatement(sql, (statement) => run(statement, values, hint));
+    if (!hint.returnsRows) {
+      const result = await this.#withStatement(sql, (statement) => run(statement, values, hint));
+      return Number.isSafeInteger(Number(result.lastInsertRowid))
+        ? result
+        : await this.#withChanges(NO_ROWS, hint);
+    }
     // `all`, never `get`: it steps to the end, so that the commit of an INSERT … RETURNING is done and reported, and no
     // read stays open. `get` acknowledges before the commit and discards its error.
     const rows = await this.#withStatement(sql, (statement) => all(statement, values));
-    return hint.readonly || hint.effect === 'none' ? new RowsResult(rows, 0, 0) : await this.#withChanges(rows);
+    return hint.readonly || hint.effect === 'none'
+      ? new RowsResult(rows, 0, 0)
+      : await this.#withChanges(rows, hint);
   }
 
   async rollback(): Promise<void> {
@@ -64,17 +101,29 @@ export class Sqlite3Connection implements Connection {
   }
 
   /** `sqlite3_close` refuses while statements exist, so they go first. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#statements.clear();
-    return new Promise((done, fail) => {
-      this.raw.close(settle(done, fail));
-    });
+    // With a callback: without one, a statement that was finalized already would emit an error.
+    for (const statement of this.#foreign ?? []) statement.finalize(() => undefined);
+    try {
+      await new Promise<void>((done, fail) => {
+        this.#database.close(settle(done, fail));
+      });
+    } catch (error) {
+      process.emitWarning(
+        'A connection could not be closed and stays open: something made on its raw handle still runs, a backup for example.',
+        {
+          type: 'SqlitePoolWarning',
+          code: 'SQLITE_POOL_LEAK',
+        },
+      );
+      throw error;
+    }
   }
 
   script(sql: string): Promise<void> {
     return new Promise((done, fail) => {
-      if (this.#stray !== undefined) fail(this.#stray);
-      else this.raw.exec(sql, settle(done, fail));
+      this.#database.exec(sql, settle(done, fail));
     });
   }
 
@@ -95,7 +144,7 @@ export class Sqlite3Connection implements Connection {
 
   interrupt(): void {
     try {
-      this.raw.interrupt();
+      this.#database.interrupt();
     } catch {
       // It throws when the handle is closing or closed: there is nothing left to interrupt.
     }
@@ -117,11 +166,7 @@ export class Sqlite3Connection implements Connection {
 
   #prepare(sql: string): Promise<Sqlite3Statement> {
     return new Promise((done, fail) => {
-      if (this.#stray !== undefined) {
-        fail(this.#stray);
-        return;
-      }
-      const statement = this.raw.prepare(sql, (error) => {
+      const statement = this.#prepareNative(sql, (error) => {
         if (error === null) done(statement);
         else fail(error);
       });
@@ -129,40 +174,67 @@ export class Sqlite3Connection implements Connection {
     });
   }
 
-  async #withChanges(rows: Row[]): Promise<Result> {
-    const [row] = await this.#withStatement('SELECT changes() AS changes, last_insert_rowid() AS rowid', (statement) => all(statement, NO_VALUES));
-    const { changes, rowid } = row as { changes: number; rowid: number };
-    return new RowsResult(rows, changes, rowid);
+  async #withChanges(rows: Row[], { effect }: ExecuteHint): Promise<Result> {
+    const [counts] = await this.#withStatement(COUNTS, (statement) => all(statement, NO_VALUES));
+    const { changes, rowid } = counts as { changes: number; rowid: string };
+    return new RowsResult(rows, changes, effect === 'insert' && changes > 0 ? toInteger(rowid) : 0);
   }
 
   /**
-   * Rows as arrays. The package makes an object of each row, in which the last of two columns with one name wins; so a
-   * query is given columns with names of our own first.
+   * Rows as arrays. The package makes an object of each row, in which the last of two columns with one name wins; but
+   * inside a subquery SQLite calls the second "id" "id:1", so that no value is lost.
    */
   async #executeArrays(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
-    const objects: ExecuteHint = { ...hint, rowMode: 'object' };
-    if (!hint.readonly || !/^(?:select|with|values)\b/i.test(sql)) {
-      const { rows, columns, changes, lastInsertRowid } = await this.execute(sql, params, objects);
-      return { rows: rows.map((row) => Object.values(row)) as unknown as Row[], columns, changes, lastInsertRowid };
-    }
-    const columns = await this.#columnsOf(sql);
-    const renamed = `WITH sqlite_pool(${columns.map((_, at) => `c${String(at)}`).join(', ')}) AS (${sql}) SELECT * FROM sqlite_pool`;
-    const { rows } = await this.execute(renamed, params, objects);
-    return { rows: rows.map((row) => Object.values(row)) as unknown as Row[], columns, changes: 0, lastInsertRowid: 0 };
+    const isQuery = hint.readonly && /^(?:select|with|values)\b/i.test(sql);
+    const text = isQuery ? `SELECT * FROM (${sql}\n)` : sql;
+    const { rows, changes, lastInsertRowid } = await this.execute(text, params, {
+      ...hint,
+      rowMode: 'object',
+    });
+    let names = Object.keys(rows[0] ?? {});
+    if (isQuery && (names[0] === undefined || isIndex(names[0]))) names = await this.#columnsOf(sql, params);
+    const arrays = rows.map((row) => names.map((name) => row[name]));
+    // The contract has one type for rows; who asked for arrays knows that these are.
+    return { rows: arrays as unknown as Row[], columns: names.map(originalName), changes, lastInsertRowid };
   }
 
-  /** The names of a query's columns, which the package does not tell: those of a row of NULLs with the same shape. */
-  async #columnsOf(sql: string): Promise<string[]> {
-    const shape = `SELECT * FROM (SELECT 1 AS sqlite_pool) LEFT JOIN (${sql}) ON 0`;
-    const [row] = await this.#withStatement(shape, (statement) => all(statement, NO_VALUES));
-    const names: string[] = [];
-    for (const name of Object.keys(row ?? {}).slice(1)) {
-      // In a subquery the second column "id" is called "id:1".
-      const original = name.replace(/:\d+$/, '');
-      names.push(names.includes(original) ? original : name);
-    }
-    return names;
+  /**
+   * The names of a query's columns, in order, when its rows do not tell: there are none, or a name is a number, which
+   * JavaScript puts before the others. `LIMIT 0` keeps the query from running.
+   */
+  async #columnsOf(sql: string, params: readonly Value[]): Promise<string[]> {
+    const none = `SELECT * FROM (${sql}\n) LIMIT 0`;
+    const rowOf = async (text: string): Promise<Row> => {
+      const [row] = await this.#withStatement(text, (statement) => all(statement, bindable(params)));
+      return row ?? {};
+    };
+    const width =
+      Object.keys(await rowOf(`SELECT * FROM (SELECT 1 AS sqlite_pool) LEFT JOIN (${none}) ON 0`)).length - 1;
+    const positions = Array.from({ length: width }, (_, at) => String(at)).join(', ');
+    const row = await rowOf(`SELECT * FROM (${none}) UNION ALL VALUES (${positions})`);
+    return Object.keys(row).sort((a, b) => Number(row[a]) - Number(row[b]));
   }
+}
+
+/** The rowid as text, because the package rounds integers beyond 2^53. */
+const COUNTS = 'SELECT changes() AS changes, CAST(last_insert_rowid() AS TEXT) AS rowid';
+
+function toInteger(digits: string): number | bigint {
+  const number = Number(digits);
+  return Number.isSafeInteger(number) ? number : BigInt(digits);
+}
+
+/** Whether JavaScript takes a name for an index: those keys of an object come first, in their own order. */
+function isIndex(name: string): boolean {
+  return /^\d+$/.test(name);
+}
+
+/** The name before SQLite made it different from an earlier one. */
+function originalName(name: string, at: number, names: readonly string[]): string {
+  const original = name.replace(/:\d+$/, '');
+  return names.slice(0, at).some((earlier) => earlier.toLowerCase() === original.toLowerCase())
+    ? original
+    : name;
 }
 
 const NO_VALUES: readonly Value[] = [];
@@ -171,16 +243,16 @@ const NO_VALUES: readonly Value[] = [];
 class RowsResult implements Result {
   readonly rows: Row[];
   readonly changes: number;
-  readonly lastInsertRowid: number;
+  readonly lastInsertRowid: number | bigint;
 
-  constructor(rows: Row[], changes: number, lastInsertRowid: number) {
+  constructor(rows: Row[], changes: number, lastInsertRowid: number | bigint) {
     this.rows = rows;
     this.changes = changes;
     this.lastInsertRowid = lastInsertRowid;
   }
 
   get columns(): readonly string[] {
-    return this.rows[0] === undefined ? NO_ROWS : Object.keys(this.rows[0]);
+    return this.rows[0] === undefined ? NO_NAMES : Object.keys(this.rows[0]);
   }
 }
 
@@ -209,7 +281,11 @@ function get(statement: Sqlite3Statement, values: readonly Value[]): Promise<Row
   });
 }
 
-function run(statement: Sqlite3Statement, values: readonly Value[], { effect }: ExecuteHint): Promise<Result> {
+function run(
+  statement: Sqlite3Statement,
+  values: readonly Value[],
+  { effect }: ExecuteHint,
+): Promise<Result> {
   return new Promise((done, fail) => {
     statement.run(values, function (error) {
       if (error !== null) {
@@ -219,19 +295,22 @@ function run(statement: Sqlite3Statement, values: readonly Value[], { effect }: 
       // SQLite keeps both counts from an earlier statement, perhaps of another user, when this one changed nothing.
       const changes = effect === 'none' ? 0 : this.changes;
       const lastInsertRowid = effect === 'insert' && changes > 0 ? this.lastID : 0;
-      done({ rows: [], columns: NO_ROWS, changes, lastInsertRowid });
+      done({ rows: [], columns: NO_NAMES, changes, lastInsertRowid });
     });
   });
 }
 
 /** The package binds an unknown type as NULL, BigInt among them, and takes bytes only as a Buffer. */
 function bindable(params: readonly Value[]): readonly Value[] {
-  return params.some((value) => typeof value === 'bigint' || (typeof value === 'object' && value !== null)) ? params.map(toBindable) : params;
+  return params.some((value) => typeof value === 'bigint' || (typeof value === 'object' && value !== null))
+    ? params.map(toBindable)
+    : params;
 }
 
 function toBindable(value: Value): Value {
   if (typeof value === 'bigint') {
-    if (value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);
+    if (value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER))
+      return Number(value);
     throw new InvalidArgumentError(
       'The sqlite3 driver cannot bind an integer beyond 2^53. Bind it as a string and write CAST(? AS INTEGER) in the SQL.',
     );

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { type Connection, type Driver } from '../driver.ts';
+import type { Connection, Driver } from '../driver.ts';
 import { DriverMissingError, InvalidArgumentError } from '../errors.ts';
 import { diagnoseOpenError } from './open-error.ts';
 import { pragmaScript, type Pragmas } from './pragmas.ts';
@@ -17,7 +17,11 @@ export interface Sqlite3Options {
 }
 
 interface Sqlite3Module {
-  readonly Database: new (filename: string, mode: number, callback: (error: Error | null) => void) => Sqlite3Database;
+  readonly Database: new (
+    filename: string,
+    mode: number,
+    callback: (error: Error | null) => void,
+  ) => Sqlite3Database;
   readonly OPEN_READWRITE: number;
   readonly OPEN_CREATE: number;
   readonly OPEN_FULLMUTEX: number;
@@ -44,14 +48,19 @@ export function sqlite3({ filename, pragmas = {}, statementCacheSize = 256 }: Sq
   // Resolved once: a process that changes its directory must not change its database.
   const path = inMemory ? filename : resolve(filename);
   const open = opener(path, setup, statementCacheSize);
-  return inMemory ? { name: 'sqlite3', inMemory, open } : { name: 'sqlite3', open, databaseId: () => fileId(path) };
+  return inMemory
+    ? { name: 'sqlite3', inMemory, open }
+    : { name: 'sqlite3', open, databaseId: () => fileId(path) };
 }
 
 function checkFilename(filename: unknown): void {
-  if (typeof filename !== 'string' || filename === '') throw new InvalidArgumentError('Option filename must be a path, or ":memory:".');
+  if (typeof filename !== 'string' || filename === '')
+    throw new InvalidArgumentError('Option filename must be a path, or ":memory:".');
   if (filename.includes('\0')) throw new InvalidArgumentError('Option filename has a NUL character in it.');
   if (/^file:/i.test(filename)) {
-    throw new InvalidArgumentError('Option filename is a URI: give a path. (A URI is configuration that can be smuggled in.)');
+    throw new InvalidArgumentError(
+      'Option filename is a URI: give a path. (A URI is configuration that can be smuggled in.)',
+    );
   }
 }
 
@@ -67,7 +76,7 @@ function opener(path: string, setup: string, statementCacheSize: number): () => 
     try {
       return await setUp(await openDatabase(module, path, mayCreate), setup, statementCacheSize);
     } catch (error) {
-      throw await diagnoseOpenError(path, error);
+      throw await diagnoseOpenError(path, mayCreate, error);
     }
   };
   let created = false;
@@ -86,7 +95,11 @@ function opener(path: string, setup: string, statementCacheSize: number): () => 
   };
 }
 
-async function setUp(database: Sqlite3Database, setup: string, statementCacheSize: number): Promise<Connection> {
+async function setUp(
+  database: Sqlite3Database,
+  setup: string,
+  statementCacheSize: number,
+): Promise<Connection> {
   const connection = new Sqlite3Connection(database, statementCacheSize);
   try {
     if (setup !== '') await connection.script(setup);
@@ -104,7 +117,9 @@ async function load(): Promise<Sqlite3Module> {
     const { default: module } = (await import('sqlite3')) as unknown as { default: Sqlite3Module };
     return module;
   } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND' || (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND';
+    const missing =
+      (error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND' ||
+      (error as NodeJS.ErrnoException).code === 'MODULE_NOT_FOUND';
     throw new DriverMissingError(
       missing
         ? 'The database driver is not installed. Run: npm install sqlite3'
@@ -117,7 +132,8 @@ async function load(): Promise<Sqlite3Module> {
 
 /** A handle whose open failed settles nothing that is called on it, not even `close`: it is left alone. */
 function openDatabase(module: Sqlite3Module, path: string, mayCreate: boolean): Promise<Sqlite3Database> {
-  const mode = module.OPEN_READWRITE | module.OPEN_FULLMUTEX | OPEN_EXRESCODE | (mayCreate ? module.OPEN_CREATE : 0);
+  const mode =
+    module.OPEN_READWRITE | module.OPEN_FULLMUTEX | OPEN_EXRESCODE | (mayCreate ? module.OPEN_CREATE : 0);
   return new Promise((done, fail) => {
     const database = new module.Database(path, mode, (error) => {
       if (error === null) done(database);
