@@ -1,4 +1,4 @@
-import { type Limit } from './deadline.ts';
+import type { Limit } from './deadline.ts';
 import { WaitQueue } from './wait-queue.ts';
 
 /**

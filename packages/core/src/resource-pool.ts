@@ -1,6 +1,6 @@
 import { bounded, limitOf, type Clock, type Limit } from './deadline.ts';
 import { OperationTimeoutError, PoolClosedError, PoolOverloadedError, type AcquirePhase } from './errors.ts';
-import { type EvictionReason } from './stats.ts';
+import type { EvictionReason } from './stats.ts';
 import { WaitQueue } from './wait-queue.ts';
 
 /**

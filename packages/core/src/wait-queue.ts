@@ -27,12 +27,12 @@ export class WaitQueue<T> {
 
   /** Resolves when served; rejects when the limit is reached, or at once when too many wait already. */
   wait(limit: Limit): Promise<T> {
+    const cut = alreadyCut(limit);
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is rethrown as it is
+    if (cut !== undefined) return Promise.reject(cut.reason);
+    if (this.#waiters.size >= this.#maxWaiting)
+      return Promise.reject(new PoolOverloadedError(this.#maxWaiting));
     return new Promise<T>((resolve, reject) => {
-      const cut = alreadyCut(limit);
-      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is rethrown as it is
-      if (cut !== undefined) return void reject(cut.reason);
-      if (this.#waiters.size >= this.#maxWaiting)
-        return void reject(new PoolOverloadedError(this.#maxWaiting));
       const waiter: Waiter<T> = { resolve, reject, stopWatching: () => undefined };
       this.#waiters.add(waiter);
       const giveUp = (reason: unknown): void => {

@@ -16,7 +16,8 @@ interface SharedGate {
 
 // On globalThis, so that the ESM and the CommonJS copy of this package share it when a process loads both.
 const KEY = Symbol.for('@sqlite-pool/core/write-gates');
-const registry = ((globalThis as { [KEY]?: Map<string, SharedGate> })[KEY] ??= new Map<string, SharedGate>());
+const shelf: { [KEY]?: Map<string, SharedGate> } = globalThis;
+const registry = (shelf[KEY] ??= new Map<string, SharedGate>());
 
 /** Joins the gate of a database; call {@link leaveWriteGate} when the pool lets go of it. */
 export function joinWriteGate(databaseId: string, driverName: string): Gate {

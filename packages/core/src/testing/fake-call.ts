@@ -1,0 +1,167 @@
+/** What a fake driver can be told to do at a call. `next` and `return` are those of a cursor. */
+export type FakeMethod =
+  | 'open'
+  | 'databaseId'
+  | 'execute'
+  | 'rollback'
+  | 'close'
+  | 'script'
+  | 'iterate'
+  | 'next'
+  | 'return'
+  | 'interrupt'
+  | 'inTransaction';
+
+/**
+ * How a call ends.
+ *
+ * `succeed`: as it should. `hang`: never, until {@link FakeCall.resolve} or {@link FakeCall.reject} ends it by hand,
+ * and no `interrupt` does. `interruptible`: not before an `interrupt`, which makes it reject with `SQLITE_INTERRUPT`.
+ * `twice`: it succeeds, then fails, then succeeds again. An object says what it resolves to, rejects with, or throws
+ * instead of returning a promise. `interrupt` returns nothing, so all it can do is `succeed` and `throw`.
+ */
+export type FakeOutcome =
+  | 'succeed'
+  | 'hang'
+  | 'interruptible'
+  | 'twice'
+  | { readonly resolve: unknown }
+  | { readonly reject: unknown }
+  | { readonly throw: unknown };
+
+/** The outcomes by method and by number of the call, from 1; or a function that decides at each call. */
+export type FakeScript =
+  | Readonly<Partial<Record<FakeMethod, Readonly<Record<number, FakeOutcome>>>>>
+  | ((call: FakeCall) => FakeOutcome | undefined);
+
+/** One call the pool has made. */
+export interface FakeCall {
+  readonly method: FakeMethod;
+  /** The how manieth call of this method it is, over all connections; from 1. */
+  readonly nth: number;
+  /** The number of its connection, from 1; 0 for a call on the driver. */
+  readonly connection: number;
+  /** The statement, for `execute`, `script` and `iterate`. */
+  readonly sql: string;
+  /** Whether it has resolved, rejected or thrown. */
+  readonly settled: boolean;
+  /** Makes a call that hangs succeed, with `value` if that is given; does nothing if it has settled. */
+  resolve(value?: unknown): void;
+  /** Makes a call that hangs fail; does nothing if it has settled. */
+  reject(error: unknown): void;
+}
+
+/** What is known of a call before it is made. */
+export type CallStart = Pick<FakeCall, 'method' | 'connection' | 'sql'>;
+
+/** A call under way. */
+export interface Running extends FakeCall {
+  settled: boolean;
+  readonly outcome: FakeOutcome;
+}
+
+/** A connection, as the others need to know it. */
+export interface Writer {
+  readonly number: number;
+  readonly isWriting: boolean;
+  readonly inTransactionNow: boolean;
+}
+
+/** What all connections of one fake driver share: the script, the record of calls, and the write lock. */
+export class FakeDatabase {
+  readonly calls: FakeCall[] = [];
+  readonly violations: string[] = [];
+  readonly connections = new Set<Writer>();
+  readonly #script: (call: FakeCall) => FakeOutcome | undefined;
+  readonly #counts = new Map<FakeMethod, number>();
+
+  constructor(script: (call: FakeCall) => FakeOutcome | undefined) {
+    this.#script = script;
+  }
+
+  /** Notes a call, and ends it as the script says; `effect` is what it does when it succeeds. */
+  perform<T>(start: CallStart, effect: () => T, onStart?: (running: Running) => void): Promise<T> {
+    const { call, outcome, end } = this.begin<T>(start, effect);
+    onStart?.(call);
+    if (typeof outcome === 'object' && 'throw' in outcome) {
+      call.settled = true;
+      throw outcome.throw;
+    }
+    if (outcome === 'twice') return twice(call, end);
+    if (outcome === 'succeed') queueMicrotask(() => call.resolve());
+    else if (typeof outcome === 'object') {
+      queueMicrotask(() => {
+        if ('reject' in outcome) call.reject(outcome.reject);
+        else call.resolve(outcome.resolve);
+      });
+    }
+    return end;
+  }
+
+  /** Notes a call. */
+  begin<T>(start: CallStart, effect: () => T): { call: Running; outcome: FakeOutcome; end: Promise<T> } {
+    const nth = (this.#counts.get(start.method) ?? 0) + 1;
+    this.#counts.set(start.method, nth);
+    const { promise, resolve, reject } = deferred<T>();
+    const settleOnce = (how: () => void): void => {
+      if (call.settled) return;
+      call.settled = true;
+      how();
+    };
+    const call: { -readonly [Key in keyof Running]: Running[Key] } = {
+      ...start,
+      nth,
+      settled: false,
+      outcome: 'succeed',
+      reject: (error) => settleOnce(() => reject(error)),
+      resolve: (value) =>
+        settleOnce(() => {
+          try {
+            const done = effect();
+            // The script's author answers for the type of a value of their own.
+            resolve(value === undefined ? done : (value as T));
+          } catch (error) {
+            reject(error);
+          }
+        }),
+    };
+    this.calls.push(call);
+    call.outcome = this.#script(call) ?? 'succeed';
+    return { call, outcome: call.outcome, end: promise };
+  }
+}
+
+/** Not a promise, because a promise cannot settle twice; a driver's own kind of promise can. */
+function twice<T>(call: FakeCall, end: Promise<T>): Promise<T> {
+  const thenable: Pick<Promise<T>, 'then'> = {
+    then: (onValue, onError) => {
+      queueMicrotask(() => call.resolve());
+      return end.then((value) => {
+        void onValue?.(value);
+        void onError?.(new Error('This call has settled already.'));
+        // What `then` resolves to when there is no callback for a value is the value, of the other type parameter.
+        return (onValue ?? never)(value);
+      }, onError);
+    },
+  };
+  // Only `then` is used of it: it is given to `await` and `Promise.resolve`.
+  return thenable as Promise<T>;
+}
+
+function deferred<T>(): {
+  promise: Promise<T>;
+  resolve: (value: T) => void;
+  reject: (error: unknown) => void;
+} {
+  let resolve: (value: T) => void = () => undefined;
+  let reject: (error: unknown) => void = () => undefined;
+  const promise = new Promise<T>((onValue, onError) => {
+    resolve = onValue;
+    reject = onError;
+  });
+  return { promise, resolve, reject };
+}
+
+function never(): never {
+  throw new Error('A call was awaited without a callback.');
+}

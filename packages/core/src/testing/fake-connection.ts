@@ -1,0 +1,169 @@
+import type { Connection, ExecuteHint, Result, Row, Value } from '../driver.ts';
+import type { CallStart, FakeDatabase, FakeMethod, Running, Writer } from './fake-call.ts';
+
+/** What a connection can do without. */
+export type FakeAbility = 'script' | 'iterate' | 'interrupt' | 'inTransaction';
+
+/** An error as a driver makes it, with SQLite's result code. */
+function sqliteError(errno: number, code: string, message: string): Error {
+  return Object.assign(new Error(`${code}: ${message}`), { errno, code });
+}
+
+const NOTHING: Result = { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
+const CURSOR_ROWS = 3;
+const WRITES = /^\s*(?:insert|update|delete|replace|create|drop|alter|begin\s+(?:immediate|exclusive))\b/i;
+
+/** A connection to nothing. */
+export class FakeConnection implements Connection, Writer {
+  readonly number: number;
+  readonly #database: FakeDatabase;
+  #running: Running | undefined;
+  #closed = false;
+  #begun = false;
+  /** The names of the open savepoints, the innermost last. */
+  #savepoints: string[] = [];
+  #writes = false;
+
+  constructor(database: FakeDatabase, number: number) {
+    this.#database = database;
+    this.number = number;
+    database.connections.add(this);
+  }
+
+  /** Takes abilities away. */
+  without(abilities: readonly FakeAbility[]): this {
+    for (const ability of abilities) Object.defineProperty(this, ability, { value: undefined });
+    return this;
+  }
+
+  get inTransactionNow(): boolean {
+    return this.#begun || this.#savepoints.length > 0;
+  }
+
+  /** Whether it holds the write lock. One whose call hangs may hold it for ever, which nobody can help. */
+  get isWriting(): boolean {
+    const running = this.#running?.settled === false ? this.#running : undefined;
+    return (
+      running?.outcome !== 'hang' && (this.#writes || (running !== undefined && WRITES.test(running.sql)))
+    );
+  }
+
+  execute(sql: string, _params?: readonly Value[], hint?: ExecuteHint): Promise<Result> {
+    return this.#perform('execute', sql, () => {
+      this.#apply(sql);
+      if (this.inTransactionNow && (hint?.readonly === false || WRITES.test(sql))) this.#writes = true;
+      return NOTHING;
+    });
+  }
+
+  script(sql: string): Promise<void> {
+    return this.#perform('script', sql, () => {
+      for (const statement of sql.split(';')) this.#apply(statement);
+    });
+  }
+
+  rollback(): Promise<void> {
+    return this.#perform('rollback', '', () => this.#endTransaction());
+  }
+
+  close(): Promise<void> {
+    const closed = (): void => {
+      this.#endTransaction();
+      this.#database.connections.delete(this);
+    };
+    try {
+      const closing = this.#perform('close', '', () => undefined);
+      // A handle that could not be closed is useless too.
+      closing.then(closed, closed);
+      return closing;
+    } catch (error) {
+      closed();
+      throw error;
+    } finally {
+      this.#closed = true;
+    }
+  }
+
+  iterate(sql: string): AsyncIterator<Row, unknown, undefined> {
+    const { call, outcome } = this.#begin('iterate', sql, () => undefined);
+    call.settled = true;
+    if (typeof outcome === 'object' && 'throw' in outcome) throw outcome.throw;
+    let n = 0;
+    return {
+      next: () =>
+        this.#perform('next', '', () => {
+          n += 1;
+          return n > CURSOR_ROWS ? { done: true, value: undefined } : { done: false, value: { n } };
+        }),
+      return: () => this.#perform('return', '', () => ({ done: true, value: undefined })),
+    };
+  }
+
+  interrupt(): void {
+    const running = this.#running;
+    const { call, outcome } = this.#database.begin(this.#start('interrupt', ''), () => undefined);
+    call.settled = true;
+    if (typeof outcome === 'object' && 'throw' in outcome) throw outcome.throw;
+    if (running?.settled !== false || running.outcome !== 'interruptible') return;
+    // https://www.sqlite.org/c3ref/interrupt.html: an interrupted write rolls its transaction back.
+    if (WRITES.test(running.sql)) this.#endTransaction();
+    running.reject(sqliteError(9, 'SQLITE_INTERRUPT', 'interrupted'));
+  }
+
+  inTransaction(): Promise<boolean> {
+    return this.#perform('inTransaction', '', () => this.inTransactionNow);
+  }
+
+  #start(method: FakeMethod, sql: string): CallStart {
+    return { method, connection: this.number, sql };
+  }
+
+  #begin<T>(method: FakeMethod, sql: string, effect: () => T) {
+    this.#check(method, sql);
+    return this.#database.begin(this.#start(method, sql), effect);
+  }
+
+  #perform<T>(method: FakeMethod, sql: string, effect: () => T): Promise<T> {
+    this.#check(method, sql);
+    return this.#database.perform(this.#start(method, sql), effect, (call) => (this.#running = call));
+  }
+
+  #check(method: FakeMethod, sql: string): void {
+    const { violations, connections } = this.#database;
+    const what = `${method}(${sql}) on connection ${String(this.number)}`;
+    if (this.#running?.settled === false)
+      violations.push(`${what} while ${this.#running.method}(${this.#running.sql}) runs`);
+    if (this.#closed) violations.push(`${what} after its close`);
+    const other = [...connections].find((connection) => connection !== this && connection.isWriting);
+    if (WRITES.test(sql) && other !== undefined)
+      violations.push(`${what} while connection ${String(other.number)} writes`);
+  }
+
+  /** https://www.sqlite.org/lang_transaction.html and https://www.sqlite.org/lang_savepoint.html, as far as the pool uses them. */
+  #apply(sql: string): void {
+    const [verb = '', second, third] = sql.trim().toUpperCase().split(/\s+/);
+    if (verb === 'BEGIN') {
+      if (this.inTransactionNow)
+        throw sqliteError(1, 'SQLITE_ERROR', 'cannot start a transaction within a transaction');
+      this.#begun = true;
+    } else if (verb === 'COMMIT' || verb === 'END' || (verb === 'ROLLBACK' && second !== 'TO')) {
+      if (!this.inTransactionNow) throw sqliteError(1, 'SQLITE_ERROR', 'no transaction is active');
+      this.#endTransaction();
+    } else if (verb === 'SAVEPOINT') this.#savepoints.push(second ?? '');
+    else if (verb === 'RELEASE') this.#toSavepoint(second, 0);
+    else if (verb === 'ROLLBACK') this.#toSavepoint(third, 1);
+  }
+
+  #toSavepoint(name: string | undefined, keep: 0 | 1): void {
+    const at = this.#savepoints.lastIndexOf(name ?? '');
+    if (at < 0) throw sqliteError(1, 'SQLITE_ERROR', `no such savepoint: ${String(name)}`);
+    this.#savepoints.length = at + keep;
+    if (!this.inTransactionNow) this.#writes = false;
+  }
+
+  #endTransaction(): void {
+    this.#begun = false;
+    this.#savepoints = [];
+    this.#writes = false;
+  }
+}

@@ -1,0 +1,10 @@
+/**
+ * Helpers for tests of code that uses a pool, and of drivers: a clock that stands still, a driver that fails on
+ * command, and the cases every driver must pass. They need no test runner.
+ *
+ * @module
+ */
+export { fakeClock, type FakeClock } from './fake-clock.ts';
+export { fakeDriver, type FakeDriver, type FakeDriverOptions } from './fake-driver.ts';
+export { type FakeAbility } from './fake-connection.ts';
+export { type FakeCall, type FakeMethod, type FakeOutcome, type FakeScript } from './fake-call.ts';
