@@ -16,7 +16,7 @@ interface SharedGate {
 
 // On globalThis, so that the ESM and the CommonJS copy of this package share it when a process loads both.
 const KEY = Symbol.for('@sqlite-pool/core/write-gates');
-const shelf: { [KEY]?: Map<string, SharedGate> } = globalThis;
+const shelf = globalThis as { [KEY]?: Map<string, SharedGate> | undefined };
 const registry = (shelf[KEY] ??= new Map<string, SharedGate>());
 
 /** Joins the gate of a database; call {@link leaveWriteGate} when the pool lets go of it. */
