@@ -54,6 +54,8 @@ export interface Connection {
   interrupt?(): void;
   /** The driver's own object behind this connection, for those who need it. */
   readonly raw?: unknown;
+  /** Whether the handle cannot be trusted any more: the pool closes it instead of lending it again. */
+  readonly broken?: boolean;
   /** Whether a transaction is open. Without it the pool finds out by trying a `BEGIN`. */
   inTransaction?(): boolean | Promise<boolean>;
 }

@@ -1,7 +1,19 @@
 export { createPool, SqlitePool, type AcquireOptions } from './pool.ts';
 export { type PoolOptions, type PoolSource } from './options.ts';
-export { RequestLease, type LeaseMode, type RequestDb, type RequestLeaseOptions, type ResponseEvents } from './request-lease.ts';
-export { pluginSettings, type ExistingPool, type PluginOptions, type PluginSettings, type RequestOptions } from './plugin-options.ts';
+export {
+  RequestLease,
+  type LeaseMode,
+  type RequestDb,
+  type RequestLeaseOptions,
+  type ResponseEvents,
+} from './request-lease.ts';
+export {
+  pluginSettings,
+  type ExistingPool,
+  type PluginOptions,
+  type PluginSettings,
+  type RequestOptions,
+} from './plugin-options.ts';
 export { Lease } from './lease.ts';
 export {
   type ExecuteOptions,
@@ -12,7 +24,14 @@ export {
   type TransactionOptions,
 } from './queryable.ts';
 export { type BindValue, type Params } from './parameters.ts';
-export { type Connection, type Driver, type ExecuteHint, type Result, type Row, type Value } from './driver.ts';
+export {
+  type Connection,
+  type Driver,
+  type ExecuteHint,
+  type Result,
+  type Row,
+  type Value,
+} from './driver.ts';
 export { sqlite3, type Sqlite3Options } from './drivers/sqlite3.ts';
 export { RECOMMENDED_PRAGMAS, type Pragmas } from './drivers/pragmas.ts';
 export { type EvictionReason, type PoolStats, type WaitStats } from './stats.ts';

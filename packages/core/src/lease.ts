@@ -1,9 +1,16 @@
-import { type Result, type Row } from './driver.ts';
+import type { Result, Row } from './driver.ts';
 import { LeaseEndedError, TransactionActiveError } from './errors.ts';
-import { checkLimits, QueryMethods, type Call, type Queryable, type QueryOptions, type TransactionOptions } from './queryable.ts';
-import { type Session } from './session.ts';
+import {
+  checkLimits,
+  QueryMethods,
+  type Call,
+  type Queryable,
+  type QueryOptions,
+  type TransactionOptions,
+} from './queryable.ts';
+import type { Session } from './session.ts';
 import { transact } from './transaction.ts';
-import { type Clock } from './deadline.ts';
+import type { Clock } from './deadline.ts';
 
 /** How a lease can end. */
 export type LeaseEnding = 'released' | 'discarded' | 'revoked';
@@ -15,8 +22,6 @@ export type LeaseEnding = 'released' | 'discarded' | 'revoked';
 export class Hold {
   readonly session: Session;
   readonly clock: Clock;
-  /** The moment of the acquire, on the pool's clock. */
-  readonly since: number;
   /** Where the acquire was made, when `leakWarningMs` is on. */
   readonly stack: string | undefined;
   readonly #controller = new AbortController();
@@ -24,22 +29,21 @@ export class Hold {
   #ending: LeaseEnding | undefined;
   #settled: Promise<void> = Promise.resolve();
 
-  constructor(session: Session, clock: Clock, stack: string | undefined, giveBack: (hold: Hold, ending: LeaseEnding) => Promise<void>) {
+  constructor(
+    session: Session,
+    clock: Clock,
+    stack: string | undefined,
+    giveBack: (ending: LeaseEnding) => Promise<void>,
+  ) {
     this.session = session;
     this.clock = clock;
-    this.since = clock.now();
     this.stack = stack;
-    this.#giveBack = (ending) => giveBack(this, ending);
+    this.#giveBack = giveBack;
   }
 
   /** Aborts when the lease is revoked. */
   get revoked(): AbortSignal {
     return this.#controller.signal;
-  }
-
-  /** How the lease ended, or `undefined` while it is in force. */
-  get ending(): LeaseEnding | undefined {
-    return this.#ending;
   }
 
   /**
@@ -99,6 +103,11 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return session.connection.raw ?? session.connection;
   }
 
+  /** Whether a transaction may be open on this connection. @internal */
+  get inTransaction(): boolean {
+    return this.#hold.session.inTransaction;
+  }
+
   /** Gives the connection back. Calls made before still run first. Idempotent; never rejects. */
   release(): Promise<void> {
     return this.#hold.end('released');
@@ -139,7 +148,10 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     await this.#hold.session.script(sql, options, this.#hold.revoked);
   }
 
-  override async transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options?: TransactionOptions): Promise<T> {
+  override async transaction<T>(
+    fn: (tx: Queryable) => T | Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T> {
     this.#hold.check();
     const { session, clock, revoked } = this.#hold;
     return await transact({ session, clock, outer: undefined, ended: revoked }, fn, options);

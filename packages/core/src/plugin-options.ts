@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from './errors.ts';
-import { POOL_OPTIONS, type PoolOptions } from './options.ts';
+import { type PoolOptions } from './options.ts';
 import { createPool, SqlitePool } from './pool.ts';
 import { type LeaseMode } from './request-lease.ts';
 
@@ -38,18 +38,39 @@ export interface PluginSettings {
 
 const OWN_OPTIONS: ReadonlySet<string> = new Set(['lease', 'name', 'graceMs', 'pool', 'closePool']);
 
-/** Checks a plugin's options, and makes its pool unless it was given one. */
+/** Checks a plugin's options, and makes its pool unless it was given one. The object itself stays as it is. */
 export function pluginSettings(options: PluginOptions): PluginSettings {
-  const given = options as RequestOptions & PoolOptions & Partial<ExistingPool>;
-  const { lease: mode = 'request', name = 'db', graceMs = 30_000, pool, closePool = false } = given;
-  if (mode !== 'request' && mode !== 'statement') throw new InvalidArgumentError("Option lease must be 'request' or 'statement'.");
-  if (typeof name !== 'string' || !/^[a-z_$][\w$]*$/i.test(name)) throw new InvalidArgumentError('Option name must be an identifier, like "db".');
-  if (typeof graceMs !== 'number' || !(graceMs >= 0)) throw new InvalidArgumentError('Option graceMs must be a number of milliseconds from 0.');
+  if (typeof options !== 'object' || options === null)
+    throw new InvalidArgumentError('The options of the plugin must be an object.');
+  const { lease: mode = 'request', name = 'db', graceMs = 30_000 } = options;
+  if (mode !== 'request' && mode !== 'statement')
+    throw new InvalidArgumentError("Option lease must be 'request' or 'statement'.");
+  if (typeof name !== 'string' || !/^[a-z_$][\w$]*$/i.test(name))
+    throw new InvalidArgumentError('Option name must be an identifier, like "db".');
+  if (typeof graceMs !== 'number' || !(graceMs >= 0))
+    throw new InvalidArgumentError('Option graceMs must be a number of milliseconds from 0.');
+  return { ...poolOf(options), mode, name, graceMs };
+}
+
+function poolOf(options: Partial<ExistingPool>): Pick<PluginSettings, 'pool' | 'closesPool'> {
+  const { pool, closePool } = options;
   const poolOptions = Object.fromEntries(Object.entries(options).filter(([key]) => !OWN_OPTIONS.has(key)));
-  if (pool === undefined) return { pool: createPool(poolOptions), closesPool: true, mode, name, graceMs };
-  const extra = Object.keys(poolOptions).filter((key) => POOL_OPTIONS.has(key));
-  if (extra.length > 0) throw new InvalidArgumentError(`Option ${extra.join(', ')} cannot be set on a pool that exists already.`);
+  if (pool === undefined) {
+    if (closePool !== undefined)
+      throw new InvalidArgumentError(
+        'Option closePool is for a pool that is given with option pool; another is always closed.',
+      );
+    return { pool: createPool(poolOptions), closesPool: true };
+  }
   // Not instanceof: the ESM and the CommonJS copy of this package have a class each.
-  if (typeof pool.acquire !== 'function') throw new InvalidArgumentError('Option pool must be a pool made by createPool().');
-  return { pool, closesPool: closePool, mode, name, graceMs };
+  if (typeof (pool as SqlitePool | null)?.acquire !== 'function')
+    throw new InvalidArgumentError('Option pool must be a pool made by createPool().');
+  if (closePool !== undefined && typeof closePool !== 'boolean')
+    throw new InvalidArgumentError('Option closePool must be true or false.');
+  const [extra] = Object.keys(poolOptions);
+  if (extra !== undefined)
+    throw new InvalidArgumentError(
+      `Option "${extra}" is unknown, or cannot be set on a pool that exists already.`,
+    );
+  return { pool, closesPool: closePool === true };
 }

@@ -1,16 +1,32 @@
+import { DatabaseFile } from './database-file.ts';
 import { bounded, limitOf, type Limit } from './deadline.ts';
-import { type Connection, type Result, type Row } from './driver.ts';
-import { AcquireTimeoutError, fromDriver, InvalidArgumentError, OpenError, PoolClosedError, SqlitePoolError, type AcquirePhase } from './errors.ts';
+import type { Connection, Result, Row } from './driver.ts';
+import {
+  AcquireTimeoutError,
+  fromDriver,
+  InvalidArgumentError,
+  OpenError,
+  PoolClosedError,
+  SqlitePoolError,
+  type AcquirePhase,
+} from './errors.ts';
 import { Gate } from './gate.ts';
-import { Hold, Lease } from './lease.ts';
+import type { Lease, LeaseEnding } from './lease.ts';
+import { Leases } from './leases.ts';
 import { checkOptions, type PoolOptions, type Settings } from './options.ts';
-import { checkLimits, QueryMethods, type Call, type Queryable, type QueryOptions, type TransactionOptions } from './queryable.ts';
+import {
+  checkLimits,
+  QueryMethods,
+  type Call,
+  type Queryable,
+  type QueryOptions,
+  type TransactionOptions,
+} from './queryable.ts';
 import { ResourcePool, type Entry } from './resource-pool.ts';
 import { Session, type SessionContext } from './session.ts';
 import { parseScript } from './sql.ts';
 import { WaitHistogram, type PoolStats } from './stats.ts';
 import { transact } from './transaction.ts';
-import { joinWriteGate, leaveWriteGate } from './write-gate.ts';
 
 /** Options of `acquire` and `connection`. */
 export interface AcquireOptions {
@@ -28,6 +44,8 @@ const WRITERS_WITH_CONNECTION = 2;
 
 /** How long a call that was interrupted may take to return before `close()` gives its connection up. */
 const INTERRUPT_GRACE_MS = 50;
+
+const GIVEN_BACK = Promise.resolve();
 
 /**
  * A pool of connections to one SQLite database.
@@ -51,16 +69,10 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * Connection first, write gate second: whoever has the gate needs nothing else, so no two can wait for each other.
    */
   readonly #writers: Gate;
-  readonly #holds = new Set<Hold>();
-  readonly #collected = new FinalizationRegistry<Hold>((hold) => {
-    this.#reportLeak(hold, 'was collected as garbage without a release; its connection was taken back');
-    void hold.end('revoked');
-  });
+  readonly #leases: Leases;
+  readonly #file: DatabaseFile;
   readonly #wait = new WaitHistogram();
-  #databaseId: string | undefined;
-  #writeGate = new Gate();
   #acquireTimeouts = 0;
-  #leaks = 0;
   #cancelSweep: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
@@ -68,12 +80,17 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     super();
     const settings = checkOptions(options);
     this.#settings = settings;
+    this.#leases = new Leases(settings);
+    this.#file = new DatabaseFile(settings.driver);
     this.#context = {
       ...settings,
       keepDirty: settings.driver.inMemory === true,
       writeTimeoutError: () => this.#acquireTimeout(settings.acquisitionTimeoutMs, 'write'),
     };
-    this.#writers = new Gate(Math.max(1, Math.min(WRITERS_WITH_CONNECTION, settings.poolSize - 1)), settings.maxWaiting);
+    this.#writers = new Gate(
+      Math.max(1, Math.min(WRITERS_WITH_CONNECTION, settings.poolSize - 1)),
+      settings.maxWaiting,
+    );
     this.#engine = new ResourcePool(settings, {
       open: () => this.#openSession(),
       validate: async (session) => {
@@ -120,10 +137,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   async acquire(options: AcquireOptions = {}): Promise<Lease> {
     checkLimits(options);
     const entry = await this.#acquireEntry(options);
-    const hold = this.#hold(entry);
-    const lease = new Lease(hold);
-    this.#collected.register(lease, hold, hold);
-    return lease;
+    return this.#leases.lend(entry.resource, (ending) => this.#giveBack(entry, ending));
   }
 
   /**
@@ -137,7 +151,10 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * });
    */
   async connection<T>(fn: (connection: Lease) => T | Promise<T>, options?: AcquireOptions): Promise<T> {
-    if (typeof fn !== 'function') throw new InvalidArgumentError('connection() takes a function: connection(async (connection) => { … }).');
+    if (typeof fn !== 'function')
+      throw new InvalidArgumentError(
+        'connection() takes a function: connection(async (connection) => { … }).',
+      );
     const lease = await this.acquire(options);
     try {
       return await fn(lease);
@@ -152,7 +169,10 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     await this.#borrow(writes, options.signal, (session) => session.script(sql, options));
   }
 
-  override async transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
+  override async transaction<T>(
+    fn: (tx: Queryable) => T | Promise<T>,
+    options: TransactionOptions = {},
+  ): Promise<T> {
     const { clock } = this.#settings;
     return await this.#borrow(options.mode !== 'deferred', options.signal, (session) =>
       transact({ session, clock, outer: undefined, ended: undefined }, fn, options),
@@ -183,14 +203,14 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       closing,
       quarantined,
       waiting: engine.waiting,
-      writerHeld: this.#writeGate.held > 0,
-      writersWaiting: this.#writers.waiting + this.#writeGate.waiting,
+      writerHeld: this.#file.writeGate.held > 0,
+      writersWaiting: this.#writers.waiting + this.#file.writeGate.waiting,
       acquires: wait.count,
       acquireTimeouts: this.#acquireTimeouts,
       opens: engine.opens,
       openFailures: engine.openFailures,
       evictions: { ...engine.evictions },
-      leaks: this.#leaks,
+      leaks: this.#leases.leaks,
       wait,
     };
   }
@@ -239,7 +259,12 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     }
   }
 
-  protected override async *step({ statement, values, signal, timeoutMs }: Call): AsyncGenerator<Row, void, undefined> {
+  protected override async *step({
+    statement,
+    values,
+    signal,
+    timeoutMs,
+  }: Call): AsyncGenerator<Row, void, undefined> {
     const lease = await this.acquire({ signal });
     try {
       yield* lease.iterate(statement.sql, values, { signal, timeoutMs });
@@ -249,7 +274,11 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   /** Lends a connection to `use`, which takes a turn among the writers first if it writes. */
-  async #borrow<T>(writes: boolean, signal: AbortSignal | undefined, use: (session: Session) => Promise<T>): Promise<T> {
+  async #borrow<T>(
+    writes: boolean,
+    signal: AbortSignal | undefined,
+    use: (session: Session) => Promise<T>,
+  ): Promise<T> {
     const leaveWriters = writes ? await this.writerTurn(signal) : undefined;
     try {
       const entry = this.#tryAcquireEntry() ?? (await this.#acquireEntry({ signal }));
@@ -263,9 +292,15 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     }
   }
 
+  /** A good connection, if one is idle. */
   #tryAcquireEntry(): Entry<Session> | undefined {
     const entry = this.#engine.tryAcquire();
-    if (entry !== undefined) this.#wait.add(0);
+    if (entry === undefined) return undefined;
+    if (entry.resource.broken) {
+      this.#engine.destroy(entry, 'invalid');
+      return this.#tryAcquireEntry();
+    }
+    this.#wait.add(0);
     return entry;
   }
 
@@ -281,66 +316,44 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     return entry;
   }
 
-  #acquireLimit({ signal, timeoutMs = this.#settings.acquisitionTimeoutMs }: AcquireOptions, phase: AcquirePhase | undefined): Limit {
-    const error = (): Error => this.#acquireTimeout(timeoutMs, phase ?? this.#phase());
+  #acquireLimit(
+    { signal, timeoutMs = this.#settings.acquisitionTimeoutMs }: AcquireOptions,
+    phase: AcquirePhase | undefined,
+  ): Limit {
+    const error = (ahead: number): Error =>
+      this.#acquireTimeout(timeoutMs, phase ?? this.#engine.phase(ahead));
     return limitOf(this.#settings.clock, timeoutMs, error, signal);
-  }
-
-  #phase(): AcquirePhase {
-    const { opening, validating } = this.#engine.counts;
-    return opening > 0 ? 'open' : validating > 0 ? 'validate' : 'wait';
   }
 
   #acquireTimeout(timeoutMs: number, phase: AcquirePhase): AcquireTimeoutError {
     this.#acquireTimeouts += 1;
     const { opening, idle, leased } = this.#engine.counts;
-    const counts = { poolSize: this.#settings.poolSize, leased, idle, opening, waiting: this.#engine.waiting };
-    const holders = [...this.#holds].map(({ stack }) => stack).filter((stack) => stack !== undefined);
-    return new AcquireTimeoutError(timeoutMs, phase, counts, holders, this.#engine.lastOpenError);
+    const counts = {
+      poolSize: this.#settings.poolSize,
+      leased,
+      idle,
+      opening,
+      waiting: this.#engine.waiting,
+    };
+    return new AcquireTimeoutError(timeoutMs, phase, counts, this.#leases.stacks, this.#engine.lastOpenError);
   }
 
-  /** Turns a leased entry into a lease with an end. */
-  #hold(entry: Entry<Session>): Hold {
-    const { clock, leakWarningMs, maxLeaseMs } = this.#settings;
-    const stack = leakWarningMs > 0 ? stackOf() : undefined;
-    const timers: (() => void)[] = [];
-    const hold = new Hold(entry.resource, clock, stack, (ended, ending) => {
-      for (const cancel of timers) cancel();
-      this.#holds.delete(ended);
-      this.#collected.unregister(ended);
-      if (ending !== 'discarded') return this.#giveBack(entry) ?? Promise.resolve();
-      this.#engine.destroy(entry, 'discarded');
-      return Promise.resolve();
-    });
-    this.#holds.add(hold);
-    if (leakWarningMs > 0) timers.push(clock.schedule(() => { this.#reportLeak(hold, `is older than ${String(leakWarningMs)} ms`); }, leakWarningMs, true));
-    if (maxLeaseMs > 0) timers.push(clock.schedule(() => void hold.end('revoked'), maxLeaseMs, true));
-    return hold;
-  }
-
-  /** Takes a connection back: at once if its user left nothing behind. The promise never rejects. */
-  #giveBack(entry: Entry<Session>): Promise<void> | undefined {
-    const reset = entry.resource.reset();
-    if (reset === undefined) {
-      this.#engine.release(entry);
-      return undefined;
+  /** Takes a connection back; resolves when it is idle again or on its way out, and never rejects. */
+  #giveBack(entry: Entry<Session>, ending: LeaseEnding = 'released'): Promise<void> {
+    const reset = ending === 'discarded' ? undefined : entry.resource.reset();
+    if (ending === 'discarded') this.#engine.destroy(entry, 'discarded');
+    else if (reset === undefined) this.#engine.release(entry);
+    else {
+      return reset.then(
+        () => {
+          this.#engine.release(entry);
+        },
+        () => {
+          this.#engine.destroy(entry, 'dirty');
+        },
+      );
     }
-    return reset.then(
-      () => {
-        this.#engine.release(entry);
-      },
-      () => {
-        this.#engine.destroy(entry, 'dirty');
-      },
-    );
-  }
-
-  #reportLeak({ stack }: Hold, what: string): void {
-    this.#leaks += 1;
-    process.emitWarning(`A lease ${what}.${stack === undefined ? ' Set leakWarningMs to see where it was acquired.' : ` It was acquired here:\n${stack}`}`, {
-      type: 'SqlitePoolWarning',
-      code: 'SQLITE_POOL_LEAK',
-    });
+    return GIVEN_BACK;
   }
 
   async #openSession(): Promise<Session> {
@@ -349,29 +362,23 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     try {
       connection = await driver.open();
     } catch (error) {
-      throw error instanceof SqlitePoolError ? error : new OpenError('unknown', 'The driver could not open a connection (details in error.cause).', error);
+      throw error instanceof SqlitePoolError
+        ? error
+        : new OpenError('unknown', 'The driver could not open a connection (details in error.cause).', error);
     }
     try {
       await onConnect?.(connection);
       await this.#checkFile();
-      return new Session(connection, this.#writeGate, this.#context);
+      return new Session(connection, this.#file.writeGate, this.#context);
     } catch (error) {
       await connection.close().catch(() => undefined);
       throw fromDriver(error);
     }
   }
 
-  /** Finds out whether the database is still the file it was, and condemns every connection to another one. */
+  /** Condemns every connection to a file that was replaced; rejects if the file is gone. */
   async #checkFile(): Promise<void> {
-    const { driver } = this.#settings;
-    const databaseId = await driver.databaseId?.();
-    if (databaseId === undefined || databaseId === this.#databaseId || this.#engine.state === 'closed') return;
-    this.#writeGate = joinWriteGate(databaseId, driver.name);
-    if (this.#databaseId !== undefined) {
-      leaveWriteGate(this.#databaseId);
-      this.#engine.evict('replaced');
-    }
-    this.#databaseId = databaseId;
+    if (await this.#file.wasReplaced()) this.#engine.evict('replaced');
   }
 
   #scheduleSweep(): () => void {
@@ -394,20 +401,21 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     this.#writers.failAll(reason);
     const closed = this.#engine.close();
     const inTime = (ms: number): Promise<boolean> =>
-      bounded(closed, limitOf(clock, ms, () => reason)).then(() => true, () => false);
+      bounded(
+        closed,
+        limitOf(clock, ms, () => reason),
+      ).then(
+        () => true,
+        () => false,
+      );
     if (!(await inTime(closeTimeoutMs))) {
-      for (const hold of this.#holds) void hold.end('revoked');
+      this.#leases.revokeAll();
       for (const session of this.#engine.leased()) session.interrupt(reason);
       if (!(await inTime(INTERRUPT_GRACE_MS))) this.#engine.giveUp();
       await closed;
     }
-    if (this.#databaseId !== undefined) leaveWriteGate(this.#databaseId);
+    this.#file.leave();
   }
-}
-
-/** The stack of the caller of the pool, without the pool's own frames at the top. */
-function stackOf(): string {
-  return (new Error('acquired').stack ?? '').split('\n').slice(3).join('\n');
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type Result, type Row, type Value } from './driver.ts';
+import type { Result, Row, Value } from './driver.ts';
 import { InvalidArgumentError } from './errors.ts';
 import { bind, type Params } from './parameters.ts';
 import { parse, type Statement } from './sql.ts';
@@ -53,7 +53,11 @@ export interface Queryable {
    * Runs one statement and resolves to all there is to know of it.
    * @example const { rows, columns } = await db.execute('SELECT a.id, b.id FROM a, b', [], { rowMode: 'array' });
    */
-  execute(sql: string, params: Params | undefined, options: ExecuteOptions & { readonly rowMode: 'array' }): Promise<Result<unknown[]>>;
+  execute(
+    sql: string,
+    params: Params | undefined,
+    options: ExecuteOptions & { readonly rowMode: 'array' },
+  ): Promise<Result<unknown[]>>;
   execute<R = Row>(sql: string, params?: Params, options?: ExecuteOptions): Promise<Result<R>>;
   /**
    * Resolves to the first row, or `undefined`. SQLite is asked for one row only.
@@ -110,7 +114,11 @@ export abstract class QueryMethods implements Queryable {
   abstract script(sql: string, options?: QueryOptions): Promise<void>;
   abstract transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options?: TransactionOptions): Promise<T>;
 
-  execute(sql: string, params: Params | undefined, options: ExecuteOptions & { readonly rowMode: 'array' }): Promise<Result<unknown[]>>;
+  execute(
+    sql: string,
+    params: Params | undefined,
+    options: ExecuteOptions & { readonly rowMode: 'array' },
+  ): Promise<Result<unknown[]>>;
   execute<R = Row>(sql: string, params?: Params, options?: ExecuteOptions): Promise<Result<R>>;
   async execute(sql: string, params?: Params, options?: ExecuteOptions): Promise<Result<unknown>> {
     return await this.perform(check(parse(sql), params, options));
@@ -142,22 +150,31 @@ export abstract class QueryMethods implements Queryable {
 }
 
 /** Checks everything about a call that can be checked before it needs a connection. */
-function check(statement: Statement, params: Params | undefined, options: ExecuteOptions | undefined, run: Call['statement'] = statement): Call {
+function check(
+  statement: Statement,
+  params: Params | undefined,
+  options: ExecuteOptions | undefined,
+  run: Call['statement'] = statement,
+): Call {
   const values = bind(statement, params);
   if (options === undefined) return { statement: run, values };
   checkLimits(options);
   const { rowMode, signal, timeoutMs } = options;
-  if (rowMode !== undefined && rowMode !== 'object' && rowMode !== 'array') {
+  if (rowMode !== undefined && !ROW_MODES.has(rowMode)) {
     throw new InvalidArgumentError(`rowMode must be 'object' or 'array'.`);
   }
   return { statement: run, values, rowMode, signal, timeoutMs };
 }
 
+const ROW_MODES: ReadonlySet<unknown> = new Set(['object', 'array']);
+
 /** Checks the two options that every call takes. */
-export function checkLimits(options: QueryOptions): void {
-  if (typeof options !== 'object' || options === null) throw new InvalidArgumentError('The options of a call must be an object.');
-  const { signal, timeoutMs } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) throw new InvalidArgumentError('signal must be an AbortSignal.');
+export function checkLimits(options: unknown): asserts options is QueryOptions {
+  if (typeof options !== 'object' || options === null)
+    throw new InvalidArgumentError('The options of a call must be an object.');
+  const { signal, timeoutMs } = options as Record<keyof QueryOptions, unknown>;
+  if (signal !== undefined && !(signal instanceof AbortSignal))
+    throw new InvalidArgumentError('signal must be an AbortSignal.');
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
     throw new InvalidArgumentError('timeoutMs must be a number of milliseconds greater than 0, or Infinity.');
   }

@@ -1,9 +1,16 @@
 import { type Result, type Row } from './driver.ts';
 import { bounded, limitOf, systemClock } from './deadline.ts';
-import { LeaseEndedError } from './errors.ts';
+import { InvalidArgumentError, LeaseEndedError } from './errors.ts';
 import { type Lease } from './lease.ts';
 import { type SqlitePool } from './pool.ts';
-import { checkLimits, QueryMethods, type Call, type Queryable, type QueryOptions, type TransactionOptions } from './queryable.ts';
+import {
+  checkLimits,
+  QueryMethods,
+  type Call,
+  type Queryable,
+  type QueryOptions,
+  type TransactionOptions,
+} from './queryable.ts';
 import { parseScript } from './sql.ts';
 
 /** Whether a request keeps one connection from its first statement on, or leases one for each statement. */
@@ -18,11 +25,18 @@ export interface RequestDb extends Queryable {
   connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T>;
 }
 
-/** What is used of a Node.js response: its `close` event, the only one that comes whatever happens. */
+/** What is used of a Node.js response (HTTP/1 or HTTP/2). Its `close` is the only event that comes whatever happens. */
 export interface ResponseEvents {
-  readonly closed: boolean;
+  readonly closed?: boolean | undefined;
+  readonly destroyed?: boolean | undefined;
+  /** The stream of an HTTP/2 response, which has no `closed` of its own. */
+  readonly stream?: { readonly closed: boolean } | undefined;
+  readonly headersSent: boolean;
+  readonly writableEnded: boolean;
   readonly writableFinished: boolean;
   once(event: 'close', listener: () => void): unknown;
+  /** Node.js calls it for every response, by itself before the first byte if the application does not. */
+  writeHead(...args: never[]): unknown;
 }
 
 /** How one request uses the pool. */
@@ -34,12 +48,11 @@ export interface RequestLeaseOptions {
   readonly method: string;
   /** The response, if there is one to follow. */
   readonly response?: ResponseEvents | undefined;
-  /** Called before the first statement; requests that never use the database cost nothing. */
-  readonly onFirstUse?: (() => void) | undefined;
 }
 
 /**
- * One request's use of the pool: every plugin makes one of these per request and tells it when the response begins.
+ * One request's use of the pool: every plugin makes one of these per request and tells it when the response begins, if
+ * it knows that before the response itself does. A request that never uses the database costs nothing else.
  *
  * `handling`: the first statement leases a connection (in mode `request`), and the next ones use the same.
  * `responded`: the response has begun, so the request keeps no connection any more: it goes back as soon as nothing
@@ -55,16 +68,25 @@ export class RequestLease extends QueryMethods implements RequestDb {
   readonly #pool: SqlitePool;
   readonly #options: RequestLeaseOptions;
   #state: RequestState = 'handling';
-  #lease: Promise<Lease> | undefined;
-  /** Calls under way on the lease. */
+  /** The request's connection: a promise while it is being acquired. */
+  #lease: Lease | Promise<Lease> | undefined;
+  /** Calls under way. */
   #using = 0;
+  /** Every lease in force: the request's, and those of single cursors and callbacks. */
+  readonly #leases = new Set<Lease>();
   /** Aborts when the request is revoked. Made at the first use, because most requests of a server may never use it. */
   #controller: AbortController | undefined;
+  #revokedBecause: LeaseEndedError | undefined;
 
   constructor(pool: SqlitePool, options: RequestLeaseOptions) {
     super();
     this.#pool = pool;
     this.#options = options;
+  }
+
+  /** Whether another one for this pool and mode would be the same again: a plugin that runs twice makes one of them. */
+  isFor(pool: SqlitePool, mode: LeaseMode): boolean {
+    return this.#pool === pool && this.#options.mode === mode;
   }
 
   /** The response begins, or the handler is done: from now on the request keeps no connection. */
@@ -74,27 +96,26 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   /** The client has left: interrupts what runs and refuses what comes. */
-  revoke(): void {
+  revoke(reason: LeaseEndedError = new LeaseEndedError(CLIENT_LEFT)): void {
     if (this.#state === 'revoked') return;
     this.#state = 'revoked';
-    const reason = new LeaseEndedError(REVOKED);
+    this.#revokedBecause = reason;
     this.#controller?.abort(reason);
-    void this.#lease?.then((lease) => lease.revoke(reason)).catch(() => undefined);
+    // A cursor may wait for a consumer that never takes another step, so the signal alone would not end it.
+    for (const lease of this.#leases) void lease.revoke(reason);
   }
 
   async connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T> {
-    return await this.#use(false, {}, async (db, { signal }) => {
-      if (db !== this.#pool) return await fn(db);
-      return await this.#pool.connection(async (lease) => {
-        const revoke = (): void => void lease.revoke();
-        signal?.addEventListener('abort', revoke, { once: true });
-        try {
-          return await fn(lease);
-        } finally {
-          signal?.removeEventListener('abort', revoke);
-        }
-      });
-    });
+    if (typeof fn !== 'function')
+      throw new InvalidArgumentError(
+        'connection() takes a function: connection(async (connection) => { … }).',
+      );
+    const lease = await this.#pin({});
+    try {
+      return await fn(lease);
+    } finally {
+      this.#unpin(lease);
+    }
   }
 
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
@@ -102,60 +123,83 @@ export class RequestLease extends QueryMethods implements RequestDb {
     await this.#use(writes, options, (db, limits) => db.script(sql, limits));
   }
 
-  override async transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options: TransactionOptions = {}): Promise<T> {
-    return await this.#use(options.mode !== 'deferred', options, (db, limits) => db.transaction(fn, { ...options, ...limits }));
+  override async transaction<T>(
+    fn: (tx: Queryable) => T | Promise<T>,
+    options: TransactionOptions = {},
+  ): Promise<T> {
+    return await this.#use(options.mode !== 'deferred', options, (db, limits) =>
+      db.transaction(fn, { ...options, ...limits }),
+    );
   }
 
   protected override perform({ statement, values, ...options }: Call): Promise<Result> {
-    return this.#use(!statement.readonly, options, (db, limits) => db.execute(statement.sql, values, { ...options, ...limits }));
+    return this.#use(!statement.readonly, options, (db, limits) =>
+      db.execute(statement.sql, values, { ...options, ...limits }),
+    );
   }
 
-  protected override async *step({ statement, values, ...options }: Call): AsyncGenerator<Row, void, undefined> {
-    const db = await this.#enter(options.signal);
+  protected override async *step({
+    statement,
+    values,
+    ...options
+  }: Call): AsyncGenerator<Row, void, undefined> {
+    const lease = await this.#pin(options);
     try {
-      yield* db.iterate(statement.sql, values, this.#limits(options));
+      yield* lease.iterate(statement.sql, values, this.#limits(options));
+    } finally {
+      this.#unpin(lease);
+    }
+  }
+
+  /** Runs `use` on the request's lease, or on the pool itself when the request keeps no connection. */
+  async #use<T>(
+    writes: boolean,
+    options: QueryOptions,
+    use: (db: Queryable, limits: QueryOptions) => Promise<T>,
+  ): Promise<T> {
+    checkLimits(options);
+    const keeps = this.#enter();
+    try {
+      const limits = this.#limits(options);
+      if (!keeps) return await use(this.#pool, limits);
+      // As on the pool: those who wait to write do not hold a connection that a reader needs.
+      const leaveWriters =
+        writes && this.#lease === undefined ? await this.#pool.writerTurn(limits.signal) : undefined;
+      try {
+        return await use(await this.#ownLease(options.signal), limits);
+      } finally {
+        leaveWriters?.();
+      }
     } finally {
       this.#leave();
     }
   }
 
-  async #use<T>(writes: boolean, options: QueryOptions, use: (db: Queryable, limits: QueryOptions) => Promise<T>): Promise<T> {
-    checkLimits(options);
-    // As on the pool: those who wait to write do not hold a connection that a reader needs.
-    const leaveWriters = writes && this.#lease === undefined && this.#keepsConnection() ? await this.#pool.writerTurn(options.signal) : undefined;
+  /** The request's lease, or one for this use alone; {@link RequestLease.#unpin} ends the use. */
+  async #pin(options: QueryOptions): Promise<Lease> {
+    const keeps = this.#enter();
     try {
-      const db = await this.#enter(options.signal);
-      try {
-        return await use(db, this.#limits(options));
-      } finally {
-        this.#leave();
-      }
-    } finally {
-      leaveWriters?.();
-    }
-  }
-
-  /** The lease of this request, or the pool itself when the request keeps no connection. */
-  async #enter(signal: AbortSignal | undefined): Promise<Queryable> {
-    this.#controller ??= this.#firstUse();
-    if (this.#state === 'revoked') throw new LeaseEndedError(REVOKED);
-    this.#using += 1;
-    if (this.#lease === undefined && !this.#keepsConnection()) return this.#pool;
-    try {
-      this.#lease ??= this.#acquire(this.#controller.signal);
-      // The lease is for the whole request: a call that is cancelled gives up waiting for it, and leaves it to the others.
-      return await bounded(this.#lease, limitOf(systemClock, Infinity, () => new Error(), signal));
+      return await (keeps ? this.#ownLease(options.signal) : this.#acquire(this.#limits(options).signal));
     } catch (error) {
       this.#leave();
       throw error;
     }
   }
 
-  #acquire(signal: AbortSignal): Promise<Lease> {
-    const lease = this.#pool.acquire({ signal });
-    // The next call of this request may try again.
-    lease.catch(() => (this.#lease = undefined));
-    return lease;
+  #unpin(lease: Lease): void {
+    if (lease !== this.#lease) this.#release(lease);
+    this.#leave();
+  }
+
+  /** Counts a call, and says whether it is for the request's own connection; what is decided here holds to its end. */
+  #enter(): boolean {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      this.#follow();
+    }
+    if (this.#state === 'revoked') throw this.#revokedBecause ?? new LeaseEndedError(CLIENT_LEFT);
+    this.#using += 1;
+    return this.#lease !== undefined || (this.#state === 'handling' && this.#options.mode === 'request');
   }
 
   #leave(): void {
@@ -163,41 +207,113 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#letGo();
   }
 
-  #keepsConnection(): boolean {
-    return this.#state === 'handling' && this.#options.mode === 'request';
+  async #ownLease(signal: AbortSignal | undefined): Promise<Lease> {
+    this.#lease ??= this.#acquireOwn();
+    if (!(this.#lease instanceof Promise)) return this.#lease;
+    // The lease is for the whole request: a call that is cancelled gives up waiting for it, and leaves it to the others.
+    return await bounded(
+      this.#lease,
+      limitOf(systemClock, Infinity, () => new Error(), signal),
+    );
   }
 
+  async #acquireOwn(): Promise<Lease> {
+    try {
+      return (this.#lease = await this.#acquire(this.#controller?.signal));
+    } catch (error) {
+      // The next call of this request may try again.
+      this.#lease = undefined;
+      throw error;
+    }
+  }
+
+  async #acquire(signal: AbortSignal | undefined): Promise<Lease> {
+    const lease = await this.#pool.acquire({ signal });
+    this.#leases.add(lease);
+    // The client left in the moment in which the connection came.
+    if (this.#revokedBecause !== undefined) void lease.revoke(this.#revokedBecause);
+    return lease;
+  }
+
+  #release(lease: Lease): void {
+    this.#leases.delete(lease);
+    void lease.release();
+  }
+
+  /** Gives the request's connection back when nothing runs on it and nothing can need it any more. */
   #letGo(): void {
     if (this.#state === 'handling' || this.#using > 0 || this.#lease === undefined) return;
-    void this.#lease.then((lease) => lease.release()).catch(() => undefined);
+    const lease = this.#lease;
+    if (lease instanceof Promise) {
+      // Every caller has given up waiting for it.
+      lease.then(
+        () => {
+          this.#letGo();
+        },
+        () => undefined,
+      );
+      return;
+    }
     this.#lease = undefined;
+    // Statements that follow belong to a transaction that is rolled back now; alone they would commit one by one.
+    if (lease.inTransaction) this.revoke(new LeaseEndedError(ROLLED_BACK));
+    this.#release(lease);
   }
 
   #limits({ signal, timeoutMs }: QueryOptions): QueryOptions {
     const own = this.#controller?.signal;
-    return { timeoutMs, signal: signal === undefined || own === undefined ? own : AbortSignal.any([signal, own]) };
+    return {
+      timeoutMs,
+      signal: signal === undefined || own === undefined ? own : AbortSignal.any([signal, own]),
+    };
   }
 
-  #firstUse(): AbortController {
-    const { response, onFirstUse } = this.#options;
-    onFirstUse?.();
+  #follow(): void {
+    const { response } = this.#options;
+    if (response === undefined) return;
     // A listener that is added after the event never hears of it.
-    if (response?.closed === true) this.#closed();
-    else response?.once('close', () => { this.#closed(); });
-    return new AbortController();
+    if (response.closed === true || response.destroyed === true || response.stream?.closed === true) {
+      this.#closed(response);
+      return;
+    }
+    response.once('close', () => {
+      this.#closed(response);
+    });
+    if (response.headersSent) this.respond();
+    else
+      onHead(response, () => {
+        this.respond();
+      });
   }
 
-  #closed(): void {
-    const { response, method, graceMs } = this.#options;
-    if (response?.writableFinished === true) this.respond();
+  #closed(response: ResponseEvents): void {
+    const { method, graceMs } = this.#options;
+    // An HTTP/2 response that was reset says that it has finished, but not that it has ended.
+    if (response.writableFinished && response.writableEnded) this.respond();
     else if (this.#state === 'responded' || SAFE_METHODS.has(method)) this.revoke();
     else {
       // It may be in the middle of a change that its client asked for. It can finish, but not for ever.
-      systemClock.schedule(() => {
-        this.revoke();
-      }, graceMs, true);
+      systemClock.schedule(
+        () => {
+          this.revoke();
+        },
+        graceMs,
+        true,
+      );
     }
   }
 }
 
-const REVOKED = 'The client has left, so the connection of this request was taken back. Use the pool for work that outlives a request.';
+/** Calls `begins` before the head of the response is written: Node.js has no event for it. */
+function onHead(response: ResponseEvents, begins: () => void): void {
+  const { writeHead } = response;
+  response.writeHead = function (this: ResponseEvents, ...args: never[]): unknown {
+    begins();
+    return Reflect.apply(writeHead, this, args);
+  };
+}
+
+const CLIENT_LEFT =
+  'The client has left, so the connection of this request was taken back. Use the pool for work that outlives a request.';
+const ROLLED_BACK =
+  'The response began while a transaction of this request was open, so it was rolled back. Commit before you respond, or use transaction().';

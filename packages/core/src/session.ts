@@ -1,16 +1,17 @@
-import { alreadyCut, limitOf, watch, type Clock, type Limit } from './deadline.ts';
-import { type Connection, type ExecuteHint, type Result, type Row, type Value } from './driver.ts';
+import { asThrown, CallQueue, Cut } from './call-queue.ts';
+import { limitOf, type Clock, type Limit } from './deadline.ts';
+import type { Connection, ExecuteHint, Result, Row, Value } from './driver.ts';
 import {
   type AcquireTimeoutError,
-  fromDriver,
+  LeaseEndedError,
   OperationTimeoutError,
   SqliteError,
   StatementTimeoutError,
   TransactionLostError,
   UnsupportedError,
 } from './errors.ts';
-import { Gate } from './gate.ts';
-import { type Call, type QueryOptions } from './queryable.ts';
+import type { Gate } from './gate.ts';
+import type { Call, QueryOptions } from './queryable.ts';
 import { parse, parseScript, type TransactionControl } from './sql.ts';
 
 /**
@@ -34,12 +35,11 @@ export interface SessionContext {
 /** Something that can be the only one to use a connection: a transaction. */
 export type Scope = object;
 
+type Cursor = AsyncIterator<Row, unknown, undefined>;
+
 /**
- * One connection as the pool drives it: one native call at a time, writes only with the turn to write, and an account
- * of what the user leaves behind.
- *
- * A call that is cancelled rejects at once, but its turn ends only when the native call returns: an interrupt does not
- * end a busy wait, and a connection must not be used while a call still runs on it.
+ * One connection as the pool drives it: one call at a time, writes only with the turn to write, and an account of what
+ * the user leaves behind.
  */
 export class Session {
   readonly connection: Connection;
@@ -48,27 +48,34 @@ export class Session {
   readonly #context: SessionContext;
   /** The file's one turn to write. */
   readonly #writeGate: Gate;
-  /** This connection's turns. */
-  readonly #turns = new Gate();
-  readonly #cursors = new Set<AsyncIterator<Row, unknown, undefined>>();
+  readonly #calls: CallQueue;
+  /** The cursors that are open, each with the transaction it was opened in. */
+  readonly #cursors = new Map<Cursor, Scope | undefined>();
   #transaction: TransactionState = 'autocommit';
   #lostBecause: unknown;
   #holdsWriteGate = false;
   #dirty = false;
-  /** The native call under way, which may go on after its caller was told that it is cancelled. */
-  #running: Promise<unknown> | undefined;
-  /** Cancels the call under way. */
-  #cut: ((reason: unknown) => void) | undefined;
 
   constructor(connection: Connection, writeGate: Gate, context: SessionContext) {
     this.connection = connection;
     this.#writeGate = writeGate;
     this.#context = context;
+    this.#calls = new CallQueue(
+      () => connection.interrupt?.(),
+      () => {
+        if (this.#transaction === 'autocommit') this.#leaveWriteGate();
+      },
+    );
   }
 
   /** Whether a transaction may be open. */
   get inTransaction(): boolean {
     return this.#transaction !== 'autocommit';
+  }
+
+  /** Whether the driver says that its handle cannot be trusted any more. */
+  get broken(): boolean {
+    return this.connection.broken === true;
   }
 
   /** Notes that someone used the driver's own connection: nothing is known of it any more. */
@@ -77,33 +84,47 @@ export class Session {
   }
 
   /** Runs one statement. `ended` aborts when the handle it was called on ends. */
-  perform({ statement, values, rowMode = 'object', signal, timeoutMs }: Call, ended?: AbortSignal): Promise<Result> {
+  perform(
+    { statement, values, rowMode = 'object', signal, timeoutMs }: Call,
+    ended?: AbortSignal,
+  ): Promise<Result> {
     const { readonly, returnsRows, effect } = statement;
-    return this.#run(statement, values, { rowMode, readonly, returnsRows, effect }, this.#limit(timeoutMs, signal, ended));
+    return this.#run(
+      statement,
+      values,
+      { rowMode, readonly, returnsRows, effect },
+      this.#limit(timeoutMs, signal, ended),
+    );
   }
 
   /** Runs a statement that begins or ends a transaction, for those who do that on a user's behalf. */
-  async control(sql: string, limit: Limit | undefined): Promise<void> {
-    await this.#run(parse(sql), [], { rowMode: 'object', readonly: true, returnsRows: false, effect: 'none' }, limit);
+  async control(sql: string, limit: Limit = this.#operation(sql)): Promise<void> {
+    await this.#run(
+      parse(sql),
+      [],
+      { rowMode: 'object', readonly: true, returnsRows: false, effect: 'none' },
+      limit,
+    );
   }
 
   /** Runs several statements. If one fails, a transaction the script itself has opened is rolled back. */
   script(sql: string, { signal, timeoutMs }: QueryOptions, ended?: AbortSignal): Promise<void> {
     const statements = parseScript(sql);
     const limit = this.#limit(timeoutMs, signal, ended);
-    return this.#inTurn(limit, async () => {
+    return this.#calls.inTurn(limit, async () => {
       const { connection } = this;
-      if (connection.script === undefined) throw new UnsupportedError('This connection runs no scripts: it has no script().');
+      if (connection.script === undefined)
+        throw new UnsupportedError('This connection runs no scripts: it has no script().');
       const outside = this.#transaction === 'autocommit';
       for (const statement of statements) await this.#prepare(statement, limit);
       const controls = statements.some(({ control }) => control !== 'none');
       // From here on a transaction may be open, whatever the script does.
       if (controls) this.#transaction = 'unknown';
       try {
-        await this.#native(() => connection.script?.(sql) ?? Promise.resolve(), limit);
+        await this.#calls.call(() => connection.script?.(sql) ?? Promise.resolve(), limit);
       } catch (error) {
         this.#failed(false, error);
-        if (outside && controls && this.#running === undefined) await this.#rollbackNow();
+        if (outside && controls && !this.#calls.running) await this.#rollbackNow();
         throw error;
       }
       if (controls) this.#transaction = (await this.#probe()) ? 'begun' : 'autocommit';
@@ -111,25 +132,31 @@ export class Session {
   }
 
   /** Steps through rows. The time limit is for each step: the time SQLite takes, not the time the consumer takes. */
-  async *iterate({ statement, values, signal, timeoutMs }: Call, ended?: AbortSignal): AsyncGenerator<Row, void, undefined> {
-    const rows = await this.#inTurn(this.#limit(timeoutMs, signal, ended), () => {
+  async *iterate(
+    { statement, values, signal, timeoutMs }: Call,
+    ended?: AbortSignal,
+  ): AsyncGenerator<Row, void, undefined> {
+    const rows = await this.#calls.inTurn(this.#limit(timeoutMs, signal, ended), () => {
       const cursor = this.connection.iterate?.(statement.sql, values);
-      if (cursor === undefined) throw new UnsupportedError('This connection has no cursors: it has no iterate(). Use all().');
-      this.#cursors.add(cursor);
+      if (cursor === undefined)
+        throw new UnsupportedError('This connection has no cursors: it has no iterate(). Use all().');
+      this.#cursors.set(cursor, this.scope);
       return Promise.resolve(cursor);
     });
     try {
       for (;;) {
         const limit = this.#limit(timeoutMs, signal, ended);
-        const step = await this.#inTurn(limit, () => this.#native(() => rows.next(), limit));
+        const step = await this.#calls.inTurn(limit, () => this.#step(rows, limit));
         if (step.done === true) return;
         yield step.value;
       }
     } finally {
       // In the background: what comes next on this connection waits for its turn anyway.
-      this.#inTurn(this.#operation('close of a cursor'), () => this.#closeCursor(rows)).catch(() => {
-        this.#dirty = true;
-      });
+      this.#calls
+        .inTurn(this.#operation('close of a cursor'), () => this.#closeCursor(rows))
+        .catch(() => {
+          this.#dirty = true;
+        });
     }
   }
 
@@ -138,14 +165,14 @@ export class Session {
    * one that was cancelled half-way could have been done, and then what rejected would not be rolled back.
    */
   async commit(limit: Limit): Promise<void> {
-    await this.#inTurn(limit, () => this.#closeCursors());
-    await this.control('COMMIT', this.#operation('COMMIT'));
+    if (this.#cursors.size > 0) await this.#calls.inTurn(limit, () => this.#closeCursors('of transactions'));
+    await this.control('COMMIT');
   }
 
   /** Rolls back whatever is open; resolves if nothing is. */
   rollback(): Promise<void> {
-    return this.#inTurn(this.#operation('rollback'), async () => {
-      await this.#closeCursors();
+    return this.#calls.inTurn(this.#operation('rollback'), async () => {
+      await this.#closeCursors('of transactions');
       await this.#rollbackNow();
     });
   }
@@ -155,14 +182,14 @@ export class Session {
    * rejects if the connection must not be used again.
    */
   reset(): Promise<void> | undefined {
-    const clean = this.#turns.held === 0 && this.#transaction === 'autocommit' && this.#cursors.size === 0;
-    const dirty = this.#dirty && !this.#context.keepDirty;
+    const clean = !this.#calls.busy && this.#transaction === 'autocommit' && this.#cursors.size === 0;
+    const dirty = this.broken || (this.#dirty && !this.#context.keepDirty);
     if (clean && !dirty) return undefined;
     this.scope = undefined;
-    return this.#inTurn(this.#operation('reset'), async () => {
+    return this.#calls.inTurn(this.#operation('reset'), async () => {
       // Putting TEMP, ATTACH and PRAGMA state back costs more than a new connection, and can be wrong.
-      if (dirty) throw new SqliteError('SQLITE_MISUSE', 21, 'the connection was changed by its user', undefined);
-      await this.#closeCursors();
+      if (dirty) throw new SqliteError('SQLITE_MISUSE', 21, 'the connection cannot be used again', undefined);
+      await this.#closeCursors('all');
       if (this.#transaction !== 'autocommit') await this.#rollbackNow();
     });
   }
@@ -174,10 +201,10 @@ export class Session {
 
   /** Interrupts what runs, waits for it, and closes the connection. `optimize`: let SQLite update its statistics first. */
   async close(optimize: boolean): Promise<void> {
-    if (this.#running !== undefined) this.connection.interrupt?.();
-    await this.#turns.enter(this.#unlimited());
+    if (this.#calls.running) this.connection.interrupt?.();
+    await this.#calls.enter(undefined);
     try {
-      await this.#closeCursors().catch(() => undefined);
+      await this.#closeCursors('all').catch(() => undefined);
       if (optimize && !this.#dirty && this.#transaction === 'autocommit') await this.#optimize();
       await this.connection.close();
     } finally {
@@ -187,24 +214,29 @@ export class Session {
 
   /** Cancels the call under way, whether it has a limit or not. */
   interrupt(reason: unknown): void {
-    this.#cut?.(reason);
+    this.#calls.cut(reason);
   }
 
   /** The native call does not return and the pool gives the connection up: neither its caller nor a writer may wait on. */
   abandon(): void {
-    this.#cut?.(new OperationTimeoutError('interrupt', this.#context.operationTimeoutMs));
+    this.#calls.cut(new OperationTimeoutError('interrupt', this.#context.operationTimeoutMs));
     this.#leaveWriteGate();
   }
 
   /** The way of every statement, so there is nothing to wait for where nothing stands in the way. */
-  async #run(statement: Call['statement'], values: readonly Value[], hint: ExecuteHint, limit: Limit | undefined): Promise<Result> {
+  async #run(
+    statement: Call['statement'],
+    values: readonly Value[],
+    hint: ExecuteHint,
+    limit: Limit | undefined,
+  ): Promise<Result> {
     const { sql, control } = statement;
-    if (limit !== undefined || !this.#turns.tryEnter()) await this.#enterTurn(limit);
+    if (limit !== undefined || !this.#calls.tryEnter()) await this.#calls.enter(limit);
     try {
       if (this.#transaction === 'lost' && control === 'rollback') return this.#forgetLost();
       if (this.#needsPreparation(statement)) await this.#prepare(statement, limit);
       try {
-        const result = await this.#native(() => this.connection.execute(sql, values, hint), limit);
+        const result = await this.#calls.call(() => this.connection.execute(sql, values, hint), limit);
         if (!Array.isArray((result as Result | undefined)?.rows)) throw contractError();
         if (control !== 'none') await this.#succeeded(control);
         return result;
@@ -215,7 +247,7 @@ export class Session {
     } catch (error) {
       throw asThrown(error);
     } finally {
-      this.#endTurn();
+      this.#calls.leave();
     }
   }
 
@@ -224,68 +256,6 @@ export class Session {
     if (!this.#writeGate.tryEnter()) return;
     this.#holdsWriteGate = true;
     await this.connection.execute('PRAGMA optimize').catch(() => undefined);
-  }
-
-  /** Takes a turn on the connection for `work`, and keeps it until the last native call of `work` has returned. */
-  async #inTurn<T>(limit: Limit | undefined, work: () => Promise<T>): Promise<T> {
-    await this.#enterTurn(limit);
-    try {
-      return await work();
-    } catch (error) {
-      throw asThrown(error);
-    } finally {
-      this.#endTurn();
-    }
-  }
-
-  async #enterTurn(limit: Limit | undefined): Promise<void> {
-    const cut = limit && alreadyCut(limit);
-    if (cut !== undefined) throw cut.reason;
-    if (!this.#turns.tryEnter()) await this.#turns.enter(limit ?? this.#unlimited());
-  }
-
-  #endTurn(): void {
-    if (this.#running !== undefined) {
-      void this.#running.then(() => {
-        this.#endTurn();
-      });
-      return;
-    }
-    if (this.#transaction === 'autocommit') this.#leaveWriteGate();
-    this.#turns.leave();
-  }
-
-  /** Makes one native call. When it is cut, the caller is told at once, and the call is interrupted. */
-  #native<T>(start: () => Promise<T>, limit: Limit | undefined): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const cut = limit && alreadyCut(limit);
-      if (cut !== undefined) {
-        reject(new Cut(cut.reason));
-        return;
-      }
-      const stopWatching = limit && watch(limit, (reason) => this.#cut?.(reason));
-      const over = (): void => {
-        stopWatching?.();
-        this.#running = undefined;
-        this.#cut = undefined;
-      };
-      this.#cut = (reason) => {
-        this.#cut = undefined;
-        this.connection.interrupt?.();
-        reject(new Cut(reason));
-      };
-      this.#running = called(start).then(
-        (value) => {
-          over();
-          resolve(value);
-        },
-        (error: unknown) => {
-          over();
-          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- made an error of ours where it leaves
-          reject(error);
-        },
-      );
-    });
   }
 
   #needsPreparation({ readonly, dirties }: Call['statement']): boolean {
@@ -306,9 +276,10 @@ export class Session {
 
   /** Waits for the turn to write: as long as for a connection, or as long as the call may take, if that is less. */
   async #waitToWrite(limit: Limit | undefined): Promise<void> {
-    const { clock, acquisitionTimeoutMs, writeTimeoutError } = this.#context;
+    const { clock, acquisitionTimeoutMs } = this.#context;
     const deadline = clock.now() + acquisitionTimeoutMs;
-    const own: Limit = { clock, deadline, signals: limit?.signals ?? [], timeoutError: writeTimeoutError };
+    const timeoutError = (): Error => this.#context.writeTimeoutError();
+    const own: Limit = { clock, deadline, signals: limit?.signals ?? [], timeoutError };
     try {
       await this.#writeGate.enter(limit !== undefined && limit.deadline < deadline ? limit : own);
     } catch (reason) {
@@ -326,14 +297,15 @@ export class Session {
     if (control === 'begin') this.#transaction = 'begun';
     else if (control === 'commit' || control === 'rollback') this.#transaction = 'autocommit';
     else if (control === 'savepoint' && this.#transaction === 'autocommit') this.#transaction = 'savepoint';
-    else if (control === 'release' && this.#transaction === 'savepoint' && !(await this.#probe())) this.#transaction = 'autocommit';
+    else if (control === 'release' && this.#transaction === 'savepoint' && !(await this.#probe()))
+      this.#transaction = 'autocommit';
   }
 
   /** SQLite may have rolled back by itself: https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction */
   #failed(begins: boolean, error: unknown): void {
     if (this.#transaction === 'lost') return;
     // A BEGIN that was refused opened nothing; one that was cancelled may have.
-    const opensNothing = this.#transaction === 'autocommit' && (!begins || this.#running === undefined);
+    const opensNothing = this.#transaction === 'autocommit' && (!begins || !this.#calls.running);
     if (opensNothing) return;
     this.#transaction = 'unknown';
     this.#lostBecause = error;
@@ -349,34 +321,49 @@ export class Session {
     const { connection } = this;
     const limit = this.#operation('check');
     if (connection.inTransaction !== undefined) {
-      return await this.#native(async () => (await connection.inTransaction?.()) === true, limit);
+      return await this.#calls.call(async () => (await connection.inTransaction?.()) === true, limit);
     }
     try {
-      await this.#native(() => connection.execute('BEGIN'), limit);
+      await this.#calls.call(() => connection.execute('BEGIN'), limit);
     } catch (error) {
       if (error instanceof Cut) throw error;
       return true;
     }
-    await this.#native(() => connection.rollback(), limit);
+    await this.#calls.call(() => connection.rollback(), limit);
     return false;
   }
 
   async #rollbackNow(): Promise<void> {
-    if (this.#transaction !== 'lost') await this.#native(() => this.connection.rollback(), this.#operation('rollback'));
+    if (this.#transaction !== 'lost')
+      await this.#calls.call(() => this.connection.rollback(), this.#operation('rollback'));
     this.#transaction = 'autocommit';
   }
 
-  async #closeCursors(): Promise<void> {
-    for (const cursor of this.#cursors) await this.#closeCursor(cursor);
+  /** A cursor that was closed by anyone but its own loop must not end the loop as if all rows had been read. */
+  async #step(cursor: Cursor, limit: Limit | undefined): Promise<IteratorResult<Row, unknown>> {
+    if (!this.#cursors.has(cursor))
+      throw new LeaseEndedError('The cursor was closed when its transaction or lease ended.');
+    return await this.#calls.call(() => cursor.next(), limit);
   }
 
-  async #closeCursor(cursor: AsyncIterator<Row, unknown, undefined>): Promise<void> {
-    this.#cursors.delete(cursor);
-    await this.#native(async () => await cursor.return?.(), this.#operation('close of a cursor'));
+  /** A transaction closes the cursors opened in it; a loop around it goes on, as SQLite lets it. */
+  async #closeCursors(which: 'all' | 'of transactions'): Promise<void> {
+    for (const [cursor, openedIn] of this.#cursors) {
+      if (which === 'all' || openedIn !== undefined) await this.#closeCursor(cursor);
+    }
+  }
+
+  async #closeCursor(cursor: Cursor): Promise<void> {
+    if (!this.#cursors.delete(cursor)) return;
+    await this.#calls.call(async () => await cursor.return?.(), this.#operation('close of a cursor'));
   }
 
   /** Nothing to allocate and nothing to watch for a call that has no limit. */
-  #limit(timeoutMs: number | undefined, signal: AbortSignal | undefined, ended: AbortSignal | undefined): Limit | undefined {
+  #limit(
+    timeoutMs: number | undefined,
+    signal: AbortSignal | undefined,
+    ended: AbortSignal | undefined,
+  ): Limit | undefined {
     const { clock, statementTimeoutMs } = this.#context;
     const time = timeoutMs ?? statementTimeoutMs;
     if (time === Infinity && signal === undefined && ended === undefined) return undefined;
@@ -387,38 +374,13 @@ export class Session {
     const { clock, operationTimeoutMs } = this.#context;
     return limitOf(clock, operationTimeoutMs, () => new OperationTimeoutError(what, operationTimeoutMs));
   }
-
-  #unlimited(): Limit {
-    return limitOf(this.#context.clock, Infinity, () => new Error());
-  }
-}
-
-/** Wraps the reason for which a call was cut short, which may be anything, to tell it from what the driver threw. */
-class Cut extends Error {
-  readonly reason: unknown;
-
-  constructor(reason: unknown) {
-    super('cut');
-    this.reason = reason;
-  }
-}
-
-/** What a caller is shown. Made where the caller still waits, so that its stack names the caller. */
-function asThrown(error: unknown): unknown {
-  return error instanceof Cut ? error.reason : fromDriver(error);
-}
-
-/** Turns a driver that throws, or returns a plain value, into one that rejects or resolves. */
-function called<T>(start: () => Promise<T>): Promise<T> {
-  try {
-    const call: unknown = start();
-    return call instanceof Promise ? (call as Promise<T>) : Promise.resolve(call as T);
-  } catch (error) {
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed through as it is
-    return Promise.reject(error);
-  }
 }
 
 function contractError(): SqliteError {
-  return new SqliteError('UNKNOWN', -1, 'the connection did not resolve to a result with rows; see docs/drivers.md', undefined);
+  return new SqliteError(
+    'UNKNOWN',
+    -1,
+    'the connection did not resolve to a result with rows; see docs/drivers.md',
+    undefined,
+  );
 }

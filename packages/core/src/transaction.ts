@@ -1,8 +1,22 @@
 import { bounded, limitOf, type Clock, type Limit } from './deadline.ts';
-import { type Result, type Row } from './driver.ts';
-import { BusyError, InvalidArgumentError, LeaseEndedError, StatementTimeoutError, TransactionActiveError, TransactionLostError } from './errors.ts';
-import { checkLimits, QueryMethods, type Call, type Queryable, type QueryOptions, type TransactionOptions } from './queryable.ts';
-import { type Scope, type Session } from './session.ts';
+import type { Result, Row } from './driver.ts';
+import {
+  BusyError,
+  InvalidArgumentError,
+  LeaseEndedError,
+  StatementTimeoutError,
+  TransactionActiveError,
+  TransactionLostError,
+} from './errors.ts';
+import {
+  checkLimits,
+  QueryMethods,
+  type Call,
+  type Queryable,
+  type QueryOptions,
+  type TransactionOptions,
+} from './queryable.ts';
+import type { Scope, Session } from './session.ts';
 import { parseScript } from './sql.ts';
 
 /** What a transaction runs on, and what ends it from outside. */
@@ -37,7 +51,8 @@ export async function transact<T>(
 }
 
 function checkTransaction(fn: unknown, options: TransactionOptions): void {
-  if (typeof fn !== 'function') throw new InvalidArgumentError('transaction() takes a function: transaction(async (tx) => { … }).');
+  if (typeof fn !== 'function')
+    throw new InvalidArgumentError('transaction() takes a function: transaction(async (tx) => { … }).');
   checkLimits(options);
   const { mode, retries } = options;
   if (mode !== undefined && !Object.hasOwn(BEGIN, mode)) {
@@ -55,7 +70,13 @@ async function transactOnce<T>(
 ): Promise<T> {
   const { session, clock, outer } = host;
   if (session.scope !== outer) throw new TransactionActiveError();
-  const limit = limitOf(clock, timeoutMs, () => new StatementTimeoutError('transaction', timeoutMs), signal, host.ended);
+  const limit = limitOf(
+    clock,
+    timeoutMs,
+    () => new StatementTimeoutError('transaction', timeoutMs),
+    signal,
+    host.ended,
+  );
   const tx = new Transaction(host);
   const savepoint = outer === undefined ? undefined : `sqlite_pool_${String(tx.depth)}`;
   // From here on only `tx` may use the connection; calls made before go first, because a connection serves in order.
@@ -79,7 +100,10 @@ async function transactOnce<T>(
 }
 
 function isCut(error: unknown, { signals }: Limit): boolean {
-  return error instanceof StatementTimeoutError || signals.some((signal) => signal.aborted && signal.reason === error);
+  return (
+    error instanceof StatementTimeoutError ||
+    signals.some((signal) => signal.aborted && signal.reason === error)
+  );
 }
 
 /** Never rejects: a connection that cannot roll back is found out by whoever uses it next, and is closed then. */
@@ -87,8 +111,8 @@ async function undo(session: Session, savepoint: string | undefined): Promise<vo
   try {
     if (savepoint === undefined) await session.rollback();
     else {
-      await session.control(`ROLLBACK TO ${savepoint}`, undefined);
-      await session.control(`RELEASE ${savepoint}`, undefined);
+      await session.control(`ROLLBACK TO ${savepoint}`);
+      await session.control(`RELEASE ${savepoint}`);
     }
   } catch (error) {
     // A transaction that SQLite has rolled back takes its savepoints with it.
@@ -138,7 +162,10 @@ class Transaction extends QueryMethods {
     await this.#host.session.script(sql, options, this.#ended.signal);
   }
 
-  override async transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options?: TransactionOptions): Promise<T> {
+  override async transaction<T>(
+    fn: (tx: Queryable) => T | Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T> {
     this.#check('none');
     return await transact({ ...this.#host, outer: this, ended: this.#ended.signal }, fn, options);
   }

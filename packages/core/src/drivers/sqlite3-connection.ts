@@ -28,7 +28,6 @@ export interface Sqlite3Statement {
 /** A statement that nobody described: it may write, and it may return rows. */
 const UNDESCRIBED: ExecuteHint = { rowMode: 'object', readonly: false, returnsRows: true, effect: 'insert' };
 
-const NO_ROWS: Row[] = [];
 const NO_NAMES: readonly string[] = [];
 
 /**
@@ -81,7 +80,7 @@ export class Sqlite3Connection implements Connection {
       const result = await this.#withStatement(sql, (statement) => run(statement, values, hint));
       return Number.isSafeInteger(Number(result.lastInsertRowid))
         ? result
-        : await this.#withChanges(NO_ROWS, hint);
+        : await this.#withChanges([], hint);
     }
     // `all`, never `get`: it steps to the end, so that the commit of an INSERT … RETURNING is done and reported, and no
     // read stays open. `get` acknowledges before the commit and discards its error.

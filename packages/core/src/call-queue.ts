@@ -1,0 +1,140 @@
+import { alreadyCut, limitOf, systemClock, watch, type Limit } from './deadline.ts';
+import { fromDriver } from './errors.ts';
+import { Gate } from './gate.ts';
+
+/**
+ * The native calls of one connection, one at a time and first come first served.
+ *
+ * A call that is cancelled rejects at once, but its turn ends only when the native call returns: an interrupt does not
+ * end a busy wait, and a connection must not be used while a call still runs on it.
+ */
+export class CallQueue {
+  readonly #turns = new Gate();
+  readonly #interrupt: () => void;
+  readonly #onTurnOver: () => void;
+  /** The native call under way, which may go on after its caller was told that it is cancelled. */
+  #running: Promise<unknown> | undefined;
+  /** Cancels the call under way. */
+  #cut: ((reason: unknown) => void) | undefined;
+
+  /**
+   * @param interrupt - Makes the native call under way return soon, if that can be done.
+   * @param onTurnOver - Called when a turn ends, before the next one begins.
+   */
+  constructor(interrupt: () => void, onTurnOver: () => void) {
+    this.#interrupt = interrupt;
+    this.#onTurnOver = onTurnOver;
+  }
+
+  /** Whether someone has the turn, even if only to wait for a native call to return. */
+  get busy(): boolean {
+    return this.#turns.held > 0;
+  }
+
+  /** Whether a native call is under way. */
+  get running(): boolean {
+    return this.#running !== undefined;
+  }
+
+  /** Takes the turn if nobody has it. Whoever takes a turn must {@link CallQueue.leave} it. */
+  tryEnter(): boolean {
+    return this.#turns.tryEnter();
+  }
+
+  /** Waits for the turn, under a limit or for as long as it takes. */
+  async enter(limit: Limit | undefined): Promise<void> {
+    const cut = limit && alreadyCut(limit);
+    if (cut !== undefined) throw cut.reason;
+    if (!this.#turns.tryEnter()) await this.#turns.enter(limit ?? UNLIMITED);
+  }
+
+  /** Ends the turn, as soon as the last native call made in it has returned. */
+  leave(): void {
+    if (this.#running !== undefined) {
+      void this.#running.then(() => {
+        this.leave();
+      });
+      return;
+    }
+    this.#onTurnOver();
+    this.#turns.leave();
+  }
+
+  /** Takes a turn for `work`. */
+  async inTurn<T>(limit: Limit | undefined, work: () => Promise<T>): Promise<T> {
+    await this.enter(limit);
+    try {
+      return await work();
+    } catch (error) {
+      throw asThrown(error);
+    } finally {
+      this.leave();
+    }
+  }
+
+  /** Makes one native call, in a turn. When it is cut, the caller is told at once, and the call is interrupted. */
+  call<T>(start: () => Promise<T>, limit: Limit | undefined): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const cut = limit && alreadyCut(limit);
+      if (cut !== undefined) {
+        reject(new Cut(cut.reason));
+        return;
+      }
+      const stopWatching = limit && watch(limit, (reason) => this.#cut?.(reason));
+      const over = (): void => {
+        stopWatching?.();
+        this.#running = undefined;
+        this.#cut = undefined;
+      };
+      this.#cut = (reason) => {
+        this.#cut = undefined;
+        this.#interrupt();
+        reject(new Cut(reason));
+      };
+      this.#running = called(start).then(
+        (value) => {
+          over();
+          resolve(value);
+        },
+        (error: unknown) => {
+          over();
+          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- becomes one of ours in asThrown()
+          reject(error);
+        },
+      );
+    });
+  }
+
+  /** Cancels the call under way, whether it has a limit or not. */
+  cut(reason: unknown): void {
+    this.#cut?.(reason);
+  }
+}
+
+const UNLIMITED: Limit = limitOf(systemClock, Infinity, () => new Error('never'));
+
+/** Wraps the reason for which a wait was cut short, which may be anything, to tell it from what a driver threw. */
+export class Cut extends Error {
+  readonly reason: unknown;
+
+  constructor(reason: unknown) {
+    super('cut');
+    this.reason = reason;
+  }
+}
+
+/** What a caller is shown. Made where the caller still waits, so that its stack names the caller. */
+export function asThrown(error: unknown): unknown {
+  return error instanceof Cut ? error.reason : fromDriver(error);
+}
+
+/** Turns a driver that throws, or returns a plain value, into one that rejects or resolves. */
+function called<T>(start: () => Promise<T>): Promise<T> {
+  try {
+    const call: unknown = start();
+    return call instanceof Promise ? (call as Promise<T>) : Promise.resolve(call as T);
+  } catch (error) {
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed through as it is
+    return Promise.reject(error);
+  }
+}

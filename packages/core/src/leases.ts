@@ -1,0 +1,81 @@
+import type { Clock } from './deadline.ts';
+import { Hold, Lease, type LeaseEnding } from './lease.ts';
+import type { Session } from './session.ts';
+
+/** What the leases of a pool need to know of it. */
+export interface LeasesSettings {
+  readonly clock: Clock;
+  readonly leakWarningMs: number;
+  readonly maxLeaseMs: number;
+}
+
+/**
+ * The leases in force: how old they may get, and what becomes of those that nobody releases. Detection that is off
+ * costs nothing but the one finalizer.
+ */
+export class Leases {
+  readonly #settings: LeasesSettings;
+  readonly #holds = new Set<Hold>();
+  #leaks = 0;
+  /** A lease that was collected as garbage cannot be released any more. Not relied on: nobody knows when it runs. */
+  readonly #collected = new FinalizationRegistry<Hold>((hold) => {
+    this.#report(hold, 'was collected as garbage without a release; its connection was taken back');
+    void hold.end('revoked');
+  });
+
+  constructor(settings: LeasesSettings) {
+    this.#settings = settings;
+  }
+
+  /** How many leases were reported as leaked. */
+  get leaks(): number {
+    return this.#leaks;
+  }
+
+  /** Where the leases in force were acquired, as far as that was recorded. */
+  get stacks(): readonly string[] {
+    return [...this.#holds].map(({ stack }) => stack).filter((stack) => stack !== undefined);
+  }
+
+  /** Makes a lease; `giveBack` is called once, when it ends. */
+  lend(session: Session, giveBack: (ending: LeaseEnding) => Promise<void>): Lease {
+    const { clock, leakWarningMs, maxLeaseMs } = this.#settings;
+    const timers: (() => void)[] = [];
+    const hold = new Hold(session, clock, leakWarningMs > 0 ? stackOfCaller() : undefined, (ending) => {
+      for (const cancel of timers) cancel();
+      this.#holds.delete(hold);
+      this.#collected.unregister(hold);
+      return giveBack(ending);
+    });
+    this.#holds.add(hold);
+    const later = (callback: () => void, afterMs: number): void => {
+      if (afterMs > 0 && afterMs !== Infinity) timers.push(clock.schedule(callback, afterMs, true));
+    };
+    later(() => {
+      this.#report(hold, `is older than ${String(leakWarningMs)} ms`);
+    }, leakWarningMs);
+    later(() => void hold.end('revoked'), maxLeaseMs);
+    const lease = new Lease(hold);
+    this.#collected.register(lease, hold, hold);
+    return lease;
+  }
+
+  /** Ends every lease in force. */
+  revokeAll(): void {
+    for (const hold of this.#holds) void hold.end('revoked');
+  }
+
+  #report({ stack }: Hold, what: string): void {
+    this.#leaks += 1;
+    const where =
+      stack === undefined
+        ? 'Set leakWarningMs to see where it was acquired.'
+        : `It was acquired here:\n${stack}`;
+    process.emitWarning(`A lease ${what}. ${where}`, { type: 'SqlitePoolWarning', code: 'SQLITE_POOL_LEAK' });
+  }
+}
+
+/** The stack without this file's frames, and without the one of `acquire`. */
+function stackOfCaller(): string {
+  return (new Error('acquired').stack ?? '').split('\n').slice(4).join('\n');
+}
