@@ -5,14 +5,16 @@
  * @type {{ files: string[], siblings?: boolean }[]}
  */
 const layers = [
-  { files: ['index.ts', 'testing/**'], siblings: true },
+  { files: ['testing/**'], siblings: true },
+  { files: ['index.ts'] },
   { files: ['plugin-options.ts'] },
   { files: ['request-lease.ts'] },
   { files: ['pool.ts'] },
+  { files: ['leases.ts', 'database.ts'] },
   { files: ['lease.ts'] },
   { files: ['transaction.ts'] },
   { files: ['session.ts'] },
-  { files: ['resource-pool.ts', 'write-gate.ts'] },
+  { files: ['call-queue.ts', 'resource-pool.ts', 'write-gate.ts'] },
   { files: ['gate.ts'] },
   { files: ['wait-queue.ts'] },
   { files: ['options.ts'] },

@@ -1,4 +1,4 @@
-export { createPool, SqlitePool, type AcquireOptions } from './pool.ts';
+export { createPool, SqlitePool } from './pool.ts';
 export { type PoolOptions, type PoolSource } from './options.ts';
 export {
   RequestLease,
@@ -14,7 +14,7 @@ export {
   type PluginSettings,
   type RequestOptions,
 } from './plugin-options.ts';
-export { Lease } from './lease.ts';
+export { Lease, type AcquireOptions } from './lease.ts';
 export {
   type ExecuteOptions,
   type Queryable,

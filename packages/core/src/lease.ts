@@ -12,6 +12,14 @@ import type { Session } from './session.ts';
 import { transact } from './transaction.ts';
 import type { Clock } from './deadline.ts';
 
+/** Options of `acquire` and `connection`. */
+export interface AcquireOptions {
+  /** Gives up waiting. Has no effect once the connection is lent. */
+  readonly signal?: AbortSignal | undefined;
+  /** Longest wait in milliseconds. Default: the pool's `acquisitionTimeoutMs`. */
+  readonly timeoutMs?: number | undefined;
+}
+
 /** How a lease can end. */
 export type LeaseEnding = 'released' | 'discarded' | 'revoked';
 

@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from './errors.ts';
-import { type PoolOptions } from './options.ts';
-import { createPool, SqlitePool } from './pool.ts';
-import { type LeaseMode } from './request-lease.ts';
+import type { PoolOptions } from './options.ts';
+import { createPool, type SqlitePool } from './pool.ts';
+import type { LeaseMode } from './request-lease.ts';
 
 /** What the plugins take besides the options of a pool. */
 export interface RequestOptions<Name extends string = string> {
@@ -36,41 +36,59 @@ export interface PluginSettings {
   readonly graceMs: number;
 }
 
+/** What a user may have written, whatever its type. */
+type Given = Partial<Record<keyof RequestOptions | keyof ExistingPool, unknown>>;
+
 const OWN_OPTIONS: ReadonlySet<string> = new Set(['lease', 'name', 'graceMs', 'pool', 'closePool']);
 
 /** Checks a plugin's options, and makes its pool unless it was given one. The object itself stays as it is. */
 export function pluginSettings(options: PluginOptions): PluginSettings {
-  if (typeof options !== 'object' || options === null)
+  const given: unknown = options;
+  if (typeof given !== 'object' || given === null) {
     throw new InvalidArgumentError('The options of the plugin must be an object.');
-  const { lease: mode = 'request', name = 'db', graceMs = 30_000 } = options;
-  if (mode !== 'request' && mode !== 'statement')
-    throw new InvalidArgumentError("Option lease must be 'request' or 'statement'.");
-  if (typeof name !== 'string' || !/^[a-z_$][\w$]*$/i.test(name))
-    throw new InvalidArgumentError('Option name must be an identifier, like "db".');
-  if (typeof graceMs !== 'number' || !(graceMs >= 0))
-    throw new InvalidArgumentError('Option graceMs must be a number of milliseconds from 0.');
-  return { ...poolOf(options), mode, name, graceMs };
+  }
+  return { ...requestSettings(given), ...poolOf(given) };
 }
 
-function poolOf(options: Partial<ExistingPool>): Pick<PluginSettings, 'pool' | 'closesPool'> {
-  const { pool, closePool } = options;
-  const poolOptions = Object.fromEntries(Object.entries(options).filter(([key]) => !OWN_OPTIONS.has(key)));
-  if (pool === undefined) {
-    if (closePool !== undefined)
-      throw new InvalidArgumentError(
-        'Option closePool is for a pool that is given with option pool; another is always closed.',
-      );
-    return { pool: createPool(poolOptions), closesPool: true };
+function requestSettings(given: Given): Pick<PluginSettings, 'mode' | 'name' | 'graceMs'> {
+  const { lease: mode = 'request', name = 'db', graceMs = 30_000 } = given;
+  if (mode !== 'request' && mode !== 'statement') {
+    throw new InvalidArgumentError("Option lease must be 'request' or 'statement'.");
   }
-  // Not instanceof: the ESM and the CommonJS copy of this package have a class each.
-  if (typeof (pool as SqlitePool | null)?.acquire !== 'function')
-    throw new InvalidArgumentError('Option pool must be a pool made by createPool().');
-  if (closePool !== undefined && typeof closePool !== 'boolean')
+  if (typeof name !== 'string' || !/^[a-z_$][\w$]*$/i.test(name)) {
+    throw new InvalidArgumentError('Option name must be an identifier, like "db".');
+  }
+  if (typeof graceMs !== 'number' || !(graceMs >= 0)) {
+    throw new InvalidArgumentError('Option graceMs must be a number of milliseconds from 0.');
+  }
+  return { mode, name, graceMs };
+}
+
+function poolOf(given: Given): Pick<PluginSettings, 'pool' | 'closesPool'> {
+  const { pool, closePool } = given;
+  const rest = Object.entries(given).filter(([key]) => !OWN_OPTIONS.has(key));
+  if (pool === undefined) {
+    if (closePool !== undefined) {
+      throw new InvalidArgumentError(
+        'Option closePool belongs to option pool; a pool of its own the plugin always closes.',
+      );
+    }
+    return { pool: createPool(Object.fromEntries(rest)), closesPool: true };
+  }
+  if (!isPool(pool)) throw new InvalidArgumentError('Option pool must be a pool made by createPool().');
+  if (closePool !== undefined && typeof closePool !== 'boolean') {
     throw new InvalidArgumentError('Option closePool must be true or false.');
-  const [extra] = Object.keys(poolOptions);
-  if (extra !== undefined)
+  }
+  const [extra] = rest;
+  if (extra !== undefined) {
     throw new InvalidArgumentError(
-      `Option "${extra}" is unknown, or cannot be set on a pool that exists already.`,
+      `Option "${extra[0]}" is unknown, or cannot be set on a pool that exists already.`,
     );
+  }
   return { pool, closesPool: closePool === true };
+}
+
+/** Not instanceof: the ESM and the CommonJS copy of this package have a class each. */
+function isPool(value: unknown): value is SqlitePool {
+  return typeof (value as Partial<SqlitePool> | null)?.acquire === 'function';
 }

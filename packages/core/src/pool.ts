@@ -1,17 +1,9 @@
-import { DatabaseFile } from './database-file.ts';
+import { Database } from './database.ts';
 import { bounded, limitOf, type Limit } from './deadline.ts';
-import type { Connection, Result, Row } from './driver.ts';
-import {
-  AcquireTimeoutError,
-  fromDriver,
-  InvalidArgumentError,
-  OpenError,
-  PoolClosedError,
-  SqlitePoolError,
-  type AcquirePhase,
-} from './errors.ts';
+import type { Result, Row } from './driver.ts';
+import { AcquireTimeoutError, InvalidArgumentError, PoolClosedError, type AcquirePhase } from './errors.ts';
 import { Gate } from './gate.ts';
-import type { Lease, LeaseEnding } from './lease.ts';
+import type { AcquireOptions, Lease, LeaseEnding } from './lease.ts';
 import { Leases } from './leases.ts';
 import { checkOptions, type PoolOptions, type Settings } from './options.ts';
 import {
@@ -23,18 +15,10 @@ import {
   type TransactionOptions,
 } from './queryable.ts';
 import { ResourcePool, type Entry } from './resource-pool.ts';
-import { Session, type SessionContext } from './session.ts';
+import type { Session, SessionContext } from './session.ts';
 import { parseScript } from './sql.ts';
 import { WaitHistogram, type PoolStats } from './stats.ts';
 import { transact } from './transaction.ts';
-
-/** Options of `acquire` and `connection`. */
-export interface AcquireOptions {
-  /** Gives up waiting. Has no effect once the connection is lent. */
-  readonly signal?: AbortSignal | undefined;
-  /** Longest wait in milliseconds. Default: the pool's `acquisitionTimeoutMs`. */
-  readonly timeoutMs?: number | undefined;
-}
 
 /** How often the pool looks after itself: retires what was idle for too long, and checks that its file is still there. */
 const SWEEP_MS = 1000;
@@ -70,7 +54,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    */
   readonly #writers: Gate;
   readonly #leases: Leases;
-  readonly #file: DatabaseFile;
+  readonly #database: Database;
   readonly #wait = new WaitHistogram();
   #acquireTimeouts = 0;
   #cancelSweep: (() => void) | undefined;
@@ -81,7 +65,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     const settings = checkOptions(options);
     this.#settings = settings;
     this.#leases = new Leases(settings);
-    this.#file = new DatabaseFile(settings.driver);
+    this.#database = new Database(settings, () => {
+      this.#engine.evict('replaced');
+    });
     this.#context = {
       ...settings,
       keepDirty: settings.driver.inMemory === true,
@@ -92,9 +78,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       settings.maxWaiting,
     );
     this.#engine = new ResourcePool(settings, {
-      open: () => this.#openSession(),
+      open: () => this.#database.open(this.#context),
       validate: async (session) => {
-        await this.#checkFile();
+        await this.#database.check();
         await session.validate();
       },
       close: (session, last) => session.close(last),
@@ -203,8 +189,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       closing,
       quarantined,
       waiting: engine.waiting,
-      writerHeld: this.#file.writeGate.held > 0,
-      writersWaiting: this.#writers.waiting + this.#file.writeGate.waiting,
+      writerHeld: this.#database.writeGate.held > 0,
+      writersWaiting: this.#writers.waiting + this.#database.writeGate.waiting,
       acquires: wait.count,
       acquireTimeouts: this.#acquireTimeouts,
       opens: engine.opens,
@@ -356,37 +342,12 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     return GIVEN_BACK;
   }
 
-  async #openSession(): Promise<Session> {
-    const { driver, onConnect } = this.#settings;
-    let connection: Connection;
-    try {
-      connection = await driver.open();
-    } catch (error) {
-      throw error instanceof SqlitePoolError
-        ? error
-        : new OpenError('unknown', 'The driver could not open a connection (details in error.cause).', error);
-    }
-    try {
-      await onConnect?.(connection);
-      await this.#checkFile();
-      return new Session(connection, this.#file.writeGate, this.#context);
-    } catch (error) {
-      await connection.close().catch(() => undefined);
-      throw fromDriver(error);
-    }
-  }
-
-  /** Condemns every connection to a file that was replaced; rejects if the file is gone. */
-  async #checkFile(): Promise<void> {
-    if (await this.#file.wasReplaced()) this.#engine.evict('replaced');
-  }
-
   #scheduleSweep(): () => void {
     const sweep = (): void => {
       if (this.closed) return;
       this.#engine.sweep();
       // The file is gone: writes to its connections would go to a file that has no name any more.
-      void this.#checkFile().catch(() => {
+      void this.#database.check().catch(() => {
         this.#engine.evict('replaced');
       });
       this.#cancelSweep = this.#scheduleSweep();
@@ -414,7 +375,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       if (!(await inTime(INTERRUPT_GRACE_MS))) this.#engine.giveUp();
       await closed;
     }
-    this.#file.leave();
+    this.#database.leave();
   }
 }
 

@@ -1,8 +1,8 @@
-import { type Result, type Row } from './driver.ts';
+import type { Result, Row } from './driver.ts';
 import { bounded, limitOf, systemClock } from './deadline.ts';
 import { InvalidArgumentError, LeaseEndedError } from './errors.ts';
-import { type Lease } from './lease.ts';
-import { type SqlitePool } from './pool.ts';
+import type { Lease } from './lease.ts';
+import type { SqlitePool } from './pool.ts';
 import {
   checkLimits,
   QueryMethods,
@@ -36,7 +36,7 @@ export interface ResponseEvents {
   readonly writableFinished: boolean;
   once(event: 'close', listener: () => void): unknown;
   /** Node.js calls it for every response, by itself before the first byte if the application does not. */
-  writeHead(...args: never[]): unknown;
+  writeHead: (...args: never[]) => unknown;
 }
 
 /** How one request uses the pool. */

@@ -7,7 +7,8 @@ import { InvalidArgumentError } from './errors.ts';
  */
 
 /** How a statement moves its connection between autocommit and a transaction. */
-export type TransactionControl = 'none' | 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollback-to';
+export type TransactionControl =
+  'none' | 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollback-to';
 
 /** One statement, as far as the pool needs to know it. */
 export interface Statement {
@@ -27,19 +28,11 @@ export interface Statement {
   readonly firstRow: Omit<Statement, 'firstRow'>;
 }
 
-interface Token {
-  readonly type: 'word' | 'parameter' | 'other';
-  /** Words in capitals, parameters and symbols as they stand; empty for quoted text. */
-  readonly text: string;
-  /** How many parentheses are open around it. */
-  readonly depth: number;
-  readonly start: number;
-  readonly end: number;
-}
-
 /** Texts that were read already. Applications have few; one that builds its texts must not fill the memory. */
 const known = new Map<string, Statement>();
+let knownText = 0;
 const MOST_KNOWN = 1000;
+const MOST_KNOWN_TEXT = 1_048_576;
 const LONGEST_KNOWN = 65_536;
 
 /** Reads a text that must hold exactly one statement. */
@@ -47,113 +40,246 @@ export function parse(sql: string): Statement {
   const seen = known.get(sql);
   if (seen !== undefined) return seen;
 
-  const [statement, second] = parseScript(sql);
+  const [statement, second] = read(sql);
   if (statement === undefined) throw new InvalidArgumentError('The SQL text has no statement in it.');
   if (second !== undefined) {
-    throw new InvalidArgumentError('The SQL text has more than one statement. Use script(), which takes no parameters.');
+    throw new InvalidArgumentError(
+      'The SQL text has more than one statement. Use script(), which takes no parameters.',
+    );
   }
-  if (sql.length <= LONGEST_KNOWN) {
-    if (known.size >= MOST_KNOWN) for (const oldest of known.keys()) { known.delete(oldest); break; }
-    known.set(sql, statement);
-  }
+  if (sql.length <= LONGEST_KNOWN) remember(sql, statement);
   return statement;
 }
 
-/** Reads every statement of a text. */
+/** Reads every statement of a text, which has no parameters: SQLite would bind NULL to each. */
 export function parseScript(sql: string): Statement[] {
-  // node-sqlite3 ends the process when it is given anything but a string, and cuts the text at a NUL.
-  if (typeof sql !== 'string') throw new InvalidArgumentError(`SQL must be a string, not ${typeOf(sql)}.`);
-  if (sql.includes('\0')) throw new InvalidArgumentError('The SQL text has a NUL character in it.');
-  return split(tokenize(sql)).map((tokens) => describe(sql, tokens));
+  const statements = read(sql);
+  const at = statements.findIndex(({ parameters }) => parameters.length > 0);
+  if (at === -1) return statements;
+  throw new InvalidArgumentError(
+    `Statement ${String(at + 1)} of the script has a parameter, and a script takes none. Use run() for it, in a transaction().`,
+  );
 }
 
-function typeOf(value: unknown): string {
-  return value === null ? 'null' : typeof value;
+function remember(sql: string, statement: Statement): void {
+  known.set(sql, statement);
+  knownText += sql.length;
+  for (const oldest of known.keys()) {
+    if (known.size <= MOST_KNOWN && knownText <= MOST_KNOWN_TEXT) break;
+    known.delete(oldest);
+    knownText -= oldest.length;
+  }
 }
 
 // One alternative per kind of token, as in https://www.sqlite.org/src/file/src/tokenize.c. A doubled quote inside a
 // string makes two tokens of it, which is all the same here. No alternative backtracks, however long the text.
-const SPACE = /(?<space>\s+|--[^\n]*|\/\*[^]*?(?:\*\/|$))/;
-const QUOTED = /(?<quoted>'[^']*(?:'|$)|"[^"]*(?:"|$)|`[^`]*(?:`|$)|\[[^\]]*(?:\]|$))/;
-const PARAMETER = /(?<parameter>\?\d*|[:@$#][\w$\u0080-\uffff]+)/;
-const WORD = /(?<word>[\w\u0080-\uffff][\w$\u0080-\uffff]*)/;
-const SYMBOL = /(?<symbol>[^])/;
-const TOKEN = new RegExp([SPACE, QUOTED, PARAMETER, WORD, SYMBOL].map(({ source }) => source).join('|'), 'gy');
+const SPACE = /[ \t\n\f\r][ \t\n\v\f\r]*|\ufeff|--[^\n]*|\/\*[^]*?(?:\*\/|$)/;
+const QUOTED = /'[^']*(?:'|$)|"[^"]*(?:"|$)|`[^`]*(?:`|$)|\[[^\]]*(?:\]|$)/;
+// The last two are names as Tcl has them, `$a::b(c)`, which SQLite takes with any of the four signs.
+const PARAMETER = /\?\d*|[:@$#](?:::)*[\w$\u0080-\uffff](?:[\w$\u0080-\uffff]|::)*(?:\([^)\s]*\))?/;
+const WORD = /[\w\u0080-\uffff][\w$\u0080-\uffff]*/;
+const SYMBOL = /[^]/;
+const TOKEN = new RegExp([SPACE, QUOTED, PARAMETER, WORD, SYMBOL].map(({ source }) => source).join('|'), 'y');
 
-function tokenize(sql: string): Token[] {
-  const tokens: Token[] = [];
-  let depth = 0;
-  for (const match of sql.matchAll(TOKEN)) {
-    const { space, parameter, word, symbol } = match.groups ?? {};
-    if (space !== undefined) continue;
-    if (symbol === ')') depth -= 1;
-    const type = word !== undefined ? 'word' : parameter !== undefined ? 'parameter' : 'other';
-    const text = word?.toUpperCase() ?? parameter ?? symbol ?? '';
-    tokens.push({ type, text, depth, start: match.index, end: match.index + match[0].length });
-    if (symbol === '(') depth += 1;
+/** Splits a text at its semicolons and describes each statement. */
+function read(sql: string): Statement[] {
+  // node-sqlite3 ends the process when it is given anything but a string, and cuts the text at a NUL.
+  if (typeof sql !== 'string') {
+    throw new InvalidArgumentError(`SQL must be a string, not ${sql === null ? 'null' : typeof sql}.`);
   }
-  return tokens;
-}
-
-/**
- * Splits at semicolons. The body of a trigger has semicolons of its own and ends with `; END ;`, the rule of
- * https://www.sqlite.org/c3ref/complete.html
- */
-function split(tokens: readonly Token[]): Token[][] {
-  const statements: Token[][] = [];
-  let current: Token[] = [];
-  for (const token of tokens) {
-    const ends = token.text === ';' && (!isTrigger(current) || endsTrigger(current));
-    if (!ends) current.push(token);
-    else if (current.length > 0) {
-      statements.push(current);
-      current = [];
+  if (sql.includes('\0')) throw new InvalidArgumentError('The SQL text has a NUL character in it.');
+  const statements: Statement[] = [];
+  let outline = new Outline();
+  for (let start = 0, end = 0; start < sql.length; start = end) {
+    TOKEN.lastIndex = start;
+    TOKEN.test(sql);
+    end = TOKEN.lastIndex;
+    const token = tokenAt(sql, start, end);
+    if (token === undefined) continue;
+    if (token !== ';' || outline.isInsideTrigger) outline.add(token, start, end);
+    else {
+      if (outline.head.length > 0) statements.push(describe(sql, outline));
+      outline = new Outline();
     }
   }
-  if (current.length > 0) statements.push(current);
+  if (outline.head.length > 0) statements.push(describe(sql, outline));
   return statements;
 }
 
-function isTrigger(tokens: readonly Token[]): boolean {
-  const start = tokens[0]?.text === 'EXPLAIN' ? tokens.findIndex(({ text }) => text === 'CREATE') : 0;
-  const [create, second, third] = tokens.slice(start).map(({ text }) => text);
-  if (create !== 'CREATE') return false;
-  return second === 'TRIGGER' || ((second === 'TEMP' || second === 'TEMPORARY') && third === 'TRIGGER');
+/** Names that matter are shorter; what is longer is not copied. */
+const LONGEST_NAME = 32;
+
+/** Words in capitals, quoted text in capitals and double quotes, the rest as it stands; nothing for space. */
+function tokenAt(sql: string, start: number, end: number): string | undefined {
+  const length = end - start;
+  const first = sql.charAt(start);
+  switch (first) {
+    case ' ':
+    case '\t':
+    case '\n':
+    case '\f':
+    case '\r':
+    case '\ufeff':
+      return undefined;
+    case '-':
+    case '/':
+      return length > 1 ? undefined : first;
+    case "'":
+    case '"':
+    case '`':
+    case '[':
+      return length > LONGEST_NAME ? '""' : `"${capitals(sql.slice(start + 1, end - 1))}"`;
+    case '?':
+    case ':':
+    case '@':
+    case '$':
+    case '#':
+      return sql.slice(start, end);
+    default:
+      return length === 1 ? capitals(first) : length > LONGEST_NAME ? '""' : capitals(sql.slice(start, end));
+  }
 }
 
-function endsTrigger(tokens: readonly Token[]): boolean {
-  return tokens.at(-1)?.text === 'END' && tokens.at(-2)?.text === ';';
+/** Only those of ASCII, as in SQLite: elsewhere the capital of another letter can be an "I" or an "S". */
+function capitals(text: string): string {
+  return /[\u0080-\uffff]/.test(text) ? text : text.toUpperCase();
+}
+
+/** Tokens that say something of a statement wherever they stand in it. */
+const TELLING = new Set([
+  'RETURNING',
+  'TO',
+  '=',
+  '(',
+  // They are looked for by name because a SELECT that calls them writes: https://www.sqlite.org/fts3.html#optimize
+  'OPTIMIZE',
+  '"OPTIMIZE"',
+  'PRAGMA_OPTIMIZE',
+  '"PRAGMA_OPTIMIZE"',
+]);
+const VERBS = new Set(['SELECT', 'VALUES', 'INSERT', 'UPDATE', 'DELETE', 'REPLACE']);
+
+/** SQLite's own limit; a `?999999` in a text must not become an array of that length. */
+const MOST_PARAMETERS = 32_766;
+
+/** What is kept of a statement while it is read: what tells its nature, so that a long text takes no memory. */
+class Outline {
+  start = 0;
+  end = 0;
+  /** The first tokens, as many as `EXPLAIN QUERY PLAN PRAGMA main.user_version` has. */
+  readonly head: string[] = [];
+  /** Those of {@link TELLING} that stand in it. */
+  readonly has = new Set<string>();
+  /** Whether something in it is qualified with the schema "temp". */
+  namesTemporary = false;
+  /** The verb after the list of common table expressions: the first that follows a closing parenthesis. */
+  mainVerb: string | undefined;
+  /** The last SELECT or VALUES outside parentheses. */
+  lastQuery: string | undefined;
+  /** Whether it has a LIMIT outside parentheses. */
+  limited = false;
+  readonly parameters: (string | undefined)[] = [];
+  readonly #indexOf = new Map<string, number>();
+  #depth = 0;
+  #last = '';
+  #lastButOne = '';
+
+  /** The first tokens without `EXPLAIN QUERY PLAN`. */
+  get explained(): readonly string[] {
+    if (this.head[0] !== 'EXPLAIN') return this.head;
+    return this.head.slice(this.head[1] === 'QUERY' ? 3 : 1);
+  }
+
+  /** The body of a trigger has semicolons and ends with `; END`: https://www.sqlite.org/c3ref/complete.html */
+  get isInsideTrigger(): boolean {
+    const [create, second, third] = this.explained;
+    if (create !== 'CREATE' || (second !== 'TRIGGER' && third !== 'TRIGGER')) return false;
+    return this.#last !== 'END' || this.#lastButOne !== ';';
+  }
+
+  add(token: string, start: number, end: number): void {
+    if (this.head.length === 0) this.start = start;
+    this.end = end;
+    if (this.head.length < 8) this.head.push(token);
+    if (TELLING.has(token)) this.has.add(token);
+    if (token === '.' && (this.#last === 'TEMP' || this.#last === '"TEMP"')) this.namesTemporary = true;
+    if (token === ')') this.#depth -= 1;
+    if (this.#depth === 0) this.#addOutside(token);
+    if (token === '(') this.#depth += 1;
+    if (end - start > 1 ? /^[:@$#?]/.test(token) : token === '?') this.#addParameter(token);
+    this.#lastButOne = this.#last;
+    this.#last = token;
+  }
+
+  #addOutside(token: string): void {
+    if (token === 'LIMIT') this.limited = true;
+    if (token === 'SELECT' || token === 'VALUES') this.lastQuery = token;
+    if (this.#last === ')' && VERBS.has(token)) this.mainVerb ??= token;
+  }
+
+  /** https://www.sqlite.org/lang_expr.html#varparam */
+  #addParameter(token: string): void {
+    const numbered = token.startsWith('?');
+    const given = numbered && token !== '?' ? Number(token.slice(1)) : this.#indexOf.get(token);
+    const index = given ?? this.parameters.length + 1;
+    if (index < 1 || index > MOST_PARAMETERS) {
+      throw new InvalidArgumentError(
+        `A statement has at most ${String(MOST_PARAMETERS)} parameters, numbered from 1.`,
+      );
+    }
+    while (this.parameters.length < index) this.parameters.push(undefined);
+    if (numbered) return;
+    this.#indexOf.set(token, index);
+    this.parameters[index - 1] = token.slice(1);
+  }
 }
 
 /** A statement's nature, apart from its text and parameters. */
 type Nature = Pick<Statement, 'control' | 'readonly' | 'returnsRows' | 'effect' | 'dirties'>;
 
 const READ: Nature = { control: 'none', readonly: true, returnsRows: true, effect: 'none', dirties: false };
-const WRITE: Nature = { control: 'none', readonly: false, returnsRows: false, effect: 'none', dirties: false };
-const UNKNOWN: Nature = { control: 'none', readonly: false, returnsRows: true, effect: 'insert', dirties: true };
+const WRITE: Nature = {
+  control: 'none',
+  readonly: false,
+  returnsRows: false,
+  effect: 'none',
+  dirties: false,
+};
+const UNKNOWN: Nature = {
+  control: 'none',
+  readonly: false,
+  returnsRows: true,
+  effect: 'insert',
+  dirties: true,
+};
 
-function describe(sql: string, tokens: readonly Token[]): Statement {
-  const text = sql.slice(tokens[0]?.start, tokens.at(-1)?.end);
-  const statement = { sql: text, ...natureOf(tokens), parameters: parametersOf(tokens) };
-  return { ...statement, firstRow: takesLimit(tokens) ? { ...statement, sql: `${text} LIMIT 1` } : statement };
+function describe(sql: string, outline: Outline): Statement {
+  const text = sql.slice(outline.start, outline.end);
+  const statement = { sql: text, ...natureOf(outline), parameters: outline.parameters };
+  return {
+    ...statement,
+    firstRow: takesLimit(outline) ? { ...statement, sql: `${text} LIMIT 1` } : statement,
+  };
 }
 
-function natureOf(tokens: readonly Token[]): Nature {
-  const words = tokens.map(({ text }) => text);
-  switch (words[0]) {
+function natureOf(outline: Outline): Nature {
+  const { head, has, mainVerb } = outline;
+  switch (head[0]) {
     case 'SELECT':
     case 'VALUES':
+      return query(outline);
     case 'EXPLAIN':
-      return READ;
+      // Some PRAGMAs take effect when they are prepared, explained or not: https://www.sqlite.org/pragma.html
+      return outline.explained[0] === 'PRAGMA' ? { ...pragma(outline), returnsRows: true } : READ;
     case 'WITH':
-      return mainVerb(tokens) === 'SELECT' || mainVerb(tokens) === 'VALUES' ? READ : change(mainVerb(tokens), words);
+      return mainVerb === 'SELECT' || mainVerb === 'VALUES' ? query(outline) : change(mainVerb, outline);
     case 'INSERT':
     case 'UPDATE':
     case 'DELETE':
     case 'REPLACE':
-      return change(words[0], words);
+      return change(head[0], outline);
     case 'CREATE':
-      return { ...WRITE, dirties: createsTemporary(words) };
+      return { ...WRITE, dirties: head[1] === 'TEMP' || head[1] === 'TEMPORARY' || outline.namesTemporary };
     case 'DROP':
     case 'ALTER':
     case 'REINDEX':
@@ -161,14 +287,14 @@ function natureOf(tokens: readonly Token[]): Nature {
     case 'VACUUM':
       return WRITE;
     case 'BEGIN': {
-      const locks = words[1] === 'IMMEDIATE' || words[1] === 'EXCLUSIVE';
+      const locks = head[1] === 'IMMEDIATE' || head[1] === 'EXCLUSIVE';
       return { ...READ, control: 'begin', readonly: !locks, returnsRows: false };
     }
     case 'COMMIT':
     case 'END':
       return { ...READ, control: 'commit', returnsRows: false };
     case 'ROLLBACK':
-      return { ...READ, control: words.includes('TO') ? 'rollback-to' : 'rollback', returnsRows: false };
+      return { ...READ, control: has.has('TO') ? 'rollback-to' : 'rollback', returnsRows: false };
     case 'SAVEPOINT':
       return { ...READ, control: 'savepoint', returnsRows: false };
     case 'RELEASE':
@@ -177,68 +303,55 @@ function natureOf(tokens: readonly Token[]): Nature {
     case 'DETACH':
       return { ...READ, returnsRows: false, dirties: true };
     case 'PRAGMA':
-      return pragma(words);
+      return pragma(outline);
     default:
       return UNKNOWN;
   }
 }
 
-function change(verb: string | undefined, words: readonly string[]): Nature {
+/** A SELECT reads, unless it calls for the work of `PRAGMA optimize` or of a full-text index's `optimize`. */
+function query({ has }: Outline): Nature {
+  const writes = [...has].some((token) => token.includes('OPTIMIZE'));
+  return { ...READ, readonly: !writes };
+}
+
+function change(verb: string | undefined, { has }: Outline): Nature {
   const effect = verb === 'UPDATE' || verb === 'DELETE' ? 'change' : 'insert';
-  return { ...WRITE, effect, returnsRows: words.includes('RETURNING') };
-}
-
-/** The verb after the list of common table expressions: the first that follows a closing parenthesis. */
-function mainVerb(tokens: readonly Token[]): string | undefined {
-  const verbs = ['SELECT', 'VALUES', 'INSERT', 'UPDATE', 'DELETE', 'REPLACE'];
-  return tokens.find(({ text, depth }, at) => depth === 0 && verbs.includes(text) && tokens[at - 1]?.text === ')')?.text;
-}
-
-function createsTemporary(words: readonly string[]): boolean {
-  return words[1] === 'TEMP' || words[1] === 'TEMPORARY' || words.some((word, at) => word === 'TEMP' && words[at + 1] === '.');
+  return { ...WRITE, effect, returnsRows: has.has('RETURNING') };
 }
 
 // https://www.sqlite.org/pragma.html: those that take an argument only to say what to show …
 const SHOWING = new Set([
-  'TABLE_INFO', 'TABLE_XINFO', 'TABLE_LIST', 'INDEX_LIST', 'INDEX_INFO', 'INDEX_XINFO', 'FOREIGN_KEY_LIST',
-  'FOREIGN_KEY_CHECK', 'INTEGRITY_CHECK', 'QUICK_CHECK',
+  'TABLE_INFO',
+  'TABLE_XINFO',
+  'TABLE_LIST',
+  'INDEX_LIST',
+  'INDEX_INFO',
+  'INDEX_XINFO',
+  'FOREIGN_KEY_LIST',
+  'FOREIGN_KEY_CHECK',
+  'INTEGRITY_CHECK',
+  'QUICK_CHECK',
 ]);
 // … and those that change the file and nothing of the connection, some of them without an argument.
-const FILE_CHANGING = new Set(['USER_VERSION', 'APPLICATION_ID', 'WAL_CHECKPOINT', 'OPTIMIZE', 'INCREMENTAL_VACUUM']);
+const FILE_CHANGING = new Set([
+  'USER_VERSION',
+  'APPLICATION_ID',
+  'WAL_CHECKPOINT',
+  'OPTIMIZE',
+  'INCREMENTAL_VACUUM',
+]);
 
-function pragma(words: readonly string[]): Nature {
-  const name = words[2] === '.' ? words[3] : words[1];
-  const hasArgument = words.includes('=') || words.includes('(');
+function pragma({ explained, has, namesTemporary }: Outline): Nature {
+  const name = (explained[2] === '.' ? explained[3] : explained[1])?.replaceAll('"', '');
+  const hasArgument = has.has('=') || has.has('(');
   if (name === undefined || SHOWING.has(name)) return READ;
-  if (FILE_CHANGING.has(name)) return { ...WRITE, returnsRows: true };
+  if (FILE_CHANGING.has(name)) return { ...WRITE, returnsRows: true, dirties: namesTemporary };
   return hasArgument ? { ...UNKNOWN, effect: 'none' } : READ;
 }
 
 /** `LIMIT` can follow a SELECT that has none; it cannot follow VALUES, PRAGMA or EXPLAIN. */
-function takesLimit(tokens: readonly Token[]): boolean {
-  const outer = tokens.filter(({ depth, type }) => depth === 0 && type === 'word').map(({ text }) => text);
-  if (outer[0] !== 'SELECT' && (outer[0] !== 'WITH' || mainVerb(tokens) !== 'SELECT')) return false;
-  return !outer.includes('LIMIT') && outer.lastIndexOf('SELECT') > outer.lastIndexOf('VALUES');
-}
-
-/** SQLite's own limit; a `?999999` in a text must not become an array of that length. */
-const MOST_PARAMETERS = 32_766;
-
-function parametersOf(tokens: readonly Token[]): (string | undefined)[] {
-  const parameters: (string | undefined)[] = [];
-  const indexOf = new Map<string, number>();
-  for (const { type, text } of tokens) {
-    if (type !== 'parameter') continue;
-    const number = text.startsWith('?') ? (text === '?' ? parameters.length + 1 : Number(text.slice(1))) : indexOf.get(text);
-    const index = number ?? parameters.length + 1;
-    if (index < 1 || index > MOST_PARAMETERS) {
-      throw new InvalidArgumentError(`A parameter number must be from 1 to ${String(MOST_PARAMETERS)}.`);
-    }
-    while (parameters.length < index) parameters.push(undefined);
-    if (!text.startsWith('?')) {
-      indexOf.set(text, index);
-      parameters[index - 1] = text.slice(1);
-    }
-  }
-  return parameters;
+function takesLimit({ head, mainVerb, limited, lastQuery }: Outline): boolean {
+  const selects = head[0] === 'SELECT' || (head[0] === 'WITH' && mainVerb === 'SELECT');
+  return selects && !limited && lastQuery === 'SELECT';
 }

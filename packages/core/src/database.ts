@@ -1,0 +1,77 @@
+import type { Connection, Driver } from './driver.ts';
+import { fromDriver, OpenError, SqlitePoolError } from './errors.ts';
+import { Gate } from './gate.ts';
+import { Session, type SessionContext } from './session.ts';
+import { joinWriteGate, leaveWriteGate } from './write-gate.ts';
+
+/** What is needed to open a session. */
+export interface DatabaseSettings {
+  readonly driver: Driver;
+  readonly onConnect: ((connection: Connection) => void | Promise<void>) | undefined;
+}
+
+/**
+ * The database behind a pool, as far as its driver can tell: opens sessions to it, has its write gate, and notices
+ * when the file is another one. A file that was deleted or replaced while it is open can still be written, and nobody
+ * will ever read that: https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
+ */
+export class Database {
+  readonly #settings: DatabaseSettings;
+  readonly #onReplaced: () => void;
+  #id: string | undefined;
+  #writeGate = new Gate();
+  #state: 'in use' | 'left' = 'in use';
+
+  /** @param onReplaced - Called when the sessions opened so far belong to another file. */
+  constructor(settings: DatabaseSettings, onReplaced: () => void) {
+    this.#settings = settings;
+    this.#onReplaced = onReplaced;
+  }
+
+  /** The turn to write; of this pool alone as long as no file is known. */
+  get writeGate(): Gate {
+    return this.#writeGate;
+  }
+
+  /** Opens a session. Rejects with an `OpenError`, or with what `onConnect` rejects with. */
+  async open(context: SessionContext): Promise<Session> {
+    const { driver, onConnect } = this.#settings;
+    const connection = await openConnection(driver);
+    try {
+      await onConnect?.(connection);
+      await this.check();
+      return new Session(connection, this.#writeGate, context);
+    } catch (error) {
+      await connection.close().catch(() => undefined);
+      throw fromDriver(error);
+    }
+  }
+
+  /** Finds out whether the file is still the same. Rejects if there is none. */
+  async check(): Promise<void> {
+    const { driver } = this.#settings;
+    const id = await driver.databaseId?.();
+    if (id === undefined || id === this.#id || this.#state === 'left') return;
+    this.#writeGate = joinWriteGate(id, driver.name);
+    const before = this.#id;
+    this.#id = id;
+    if (before === undefined) return;
+    leaveWriteGate(before);
+    this.#onReplaced();
+  }
+
+  /** The pool is done with it. */
+  leave(): void {
+    this.#state = 'left';
+    if (this.#id !== undefined) leaveWriteGate(this.#id);
+  }
+}
+
+async function openConnection(driver: Driver): Promise<Connection> {
+  try {
+    return await driver.open();
+  } catch (error) {
+    if (error instanceof SqlitePoolError) throw error;
+    throw new OpenError('unknown', 'The driver could not open a connection (details in error.cause).', error);
+  }
+}
