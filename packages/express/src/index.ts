@@ -4,15 +4,22 @@
  *
  * @module
  */
-import { pluginSettings, RequestLease, type PluginOptions, type RequestDb, type SqlitePool } from '@sqlite-pool/core';
-import { type RequestHandler, type Response } from 'express';
+import {
+  InvalidArgumentError,
+  pluginSettings,
+  RequestLease,
+  type PluginOptions,
+  type RequestDb,
+  type SqlitePool,
+} from '@sqlite-pool/core';
+import type { RequestHandler } from 'express';
 
 /** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `graceMs`. */
 export type SqlitePoolOptions = PluginOptions;
 
 declare global {
   // Express declares this namespace for plugins to add to.
-  // eslint-disable-next-line @typescript-eslint/no-namespace
+
   namespace Express {
     interface Request {
       /** This request's use of the pool. */
@@ -43,14 +50,15 @@ export interface SqlitePoolHandler extends RequestHandler {
 export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
   const { pool, closesPool, mode, name, graceMs } = pluginSettings(options);
   const middleware: RequestHandler = (req, res, next) => {
-    const onFirstUse = (): void => {
-      onResponse(res, () => {
-        lease.respond();
-      });
-    };
-    const lease = new RequestLease(pool, { mode, graceMs, method: req.method, response: res, onFirstUse });
-    Object.defineProperty(req, name, { value: lease, configurable: true });
-    next();
+    const before: unknown = Reflect.get(req, name);
+    if (before === undefined) {
+      const value = new RequestLease(pool, { mode, graceMs, method: req.method, response: res });
+      Object.defineProperty(req, name, { value, configurable: true });
+      next();
+    } else if (before instanceof RequestLease && before.isFor(pool, mode)) {
+      // Applied twice, to an application and to a sub-application: one handle, and so one connection.
+      next();
+    } else next(new InvalidArgumentError(`req.${name} is taken. Give this database another name.`));
   };
   const ready = pool.open().then(() => undefined);
   // Whoever awaits it hears of a failure; otherwise the first request does.
@@ -59,18 +67,6 @@ export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
     if (closesPool) await pool.close();
   };
   return Object.assign(middleware, { pool, ready, close });
-}
-
-/**
- * Calls `begins` when the response begins. Express has no hook for it: Node.js calls `writeHead` for every response, by
- * itself before the first byte if the application did not.
- */
-function onResponse(res: Response, begins: () => void): void {
-  const { writeHead } = res;
-  res.writeHead = function (this: Response, ...args: unknown[]): Response {
-    begins();
-    return Reflect.apply(writeHead, this, args) as Response;
-  } as typeof res.writeHead;
 }
 
 export default sqlitePool;

@@ -4,8 +4,15 @@
  *
  * @module
  */
-import { LeaseEndedError, pluginSettings, RequestLease, type PluginOptions, type RequestDb, type SqlitePool } from '@sqlite-pool/core';
-import { type FastifyInstance, type FastifyPluginCallback, type FastifyRequest } from 'fastify';
+import {
+  LeaseEndedError,
+  pluginSettings,
+  RequestLease,
+  type PluginOptions,
+  type RequestDb,
+  type SqlitePool,
+} from '@sqlite-pool/core';
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 
 /** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `graceMs`. */
@@ -24,23 +31,23 @@ declare module 'fastify' {
 
 async function plugin(app: FastifyInstance, options: SqlitePoolOptions): Promise<void> {
   const { pool, closesPool, mode, name, graceMs } = pluginSettings(options);
-  // A second database has names of its own: `audit` gives request.audit and app.auditPool.
-  const poolName = name === 'db' ? 'sqlite' : `${name}Pool`;
-  // Both throw FST_ERR_DEC_ALREADY_PRESENT for a name that is taken, before anything is opened.
-  app.decorate(poolName, pool);
+  // A second database has names of its own: `audit` gives request.audit and app.auditPool. Fastify throws
+  // FST_ERR_DEC_ALREADY_PRESENT for a name that is taken; nothing has been opened yet.
+  app.decorate(name === 'db' ? 'sqlite' : `${name}Pool`, pool);
   const lease = Symbol(name);
   type Request = FastifyRequest & { [lease]: RequestLease | null };
   app.decorateRequest(lease, null);
   app.decorateRequest(name, {
     getter(this: FastifyRequest) {
       const own = (this as Request)[lease];
-      if (own === null) throw new LeaseEndedError(`request.${name} is there from this plugin's onRequest hook on; register it before your own hooks.`);
+      if (own === null) throw new LeaseEndedError(`request.${name} ${TOO_EARLY}`);
       return own;
     },
   });
 
   app.addHook('onRequest', (request, reply, done) => {
-    (request as Request)[lease] = new RequestLease(pool, { mode, graceMs, method: request.method, response: reply.raw });
+    const { method } = request;
+    (request as Request)[lease] = new RequestLease(pool, { mode, graceMs, method, response: reply.raw });
     done();
   });
   // The handler is done, and the bytes have not travelled yet: a slow reader holds no connection. An earlier hook that
@@ -49,14 +56,18 @@ async function plugin(app: FastifyInstance, options: SqlitePoolOptions): Promise
     (request as Request)[lease]?.respond();
     done();
   });
-  if (!closesPool) return;
-  // A hook that resolved to a value would make close() reject with it.
-  app.addHook('onClose', async () => {
-    await pool.close();
-  });
+  if (closesPool) {
+    // A hook that resolved to a value would make close() reject with it.
+    app.addHook('onClose', async () => {
+      await pool.close();
+    });
+  }
   // A database that cannot be opened fails the boot.
   await pool.open();
 }
+
+const TOO_EARLY =
+  "is there from this plugin's onRequest hook on: register the plugin before hooks that use it.";
 
 /**
  * The plugin. Registering it opens the pool, and rejects with the reason if that fails; closing the application closes
@@ -66,6 +77,9 @@ async function plugin(app: FastifyInstance, options: SqlitePoolOptions): Promise
  * await app.register(sqlitePool, { filename: 'app.db' });
  * app.get('/users/:id', (request) => request.db.get('SELECT * FROM users WHERE id = ?', [request.params.id]));
  */
-export const sqlitePool: FastifyPluginCallback<SqlitePoolOptions> = fp(plugin, { name: '@sqlite-pool/fastify', fastify: '5.x' });
+export const sqlitePool: FastifyPluginAsync<SqlitePoolOptions> = fp(plugin, {
+  name: '@sqlite-pool/fastify',
+  fastify: '5.x',
+});
 
 export default sqlitePool;

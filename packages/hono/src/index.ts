@@ -4,15 +4,25 @@
  *
  * @module
  */
-import { pluginSettings, RequestLease, type PluginOptions, type RequestDb, type ResponseEvents, type SqlitePool } from '@sqlite-pool/core';
-import { type MiddlewareHandler } from 'hono';
+import {
+  InvalidArgumentError,
+  pluginSettings,
+  RequestLease,
+  type PluginOptions,
+  type RequestDb,
+  type ResponseEvents,
+  type SqlitePool,
+} from '@sqlite-pool/core';
+import type { MiddlewareHandler } from 'hono';
 import { createMiddleware } from 'hono/factory';
 
 /** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `graceMs`. */
 export type SqlitePoolOptions<Name extends string = string> = PluginOptions<Name>;
 
 /** The middleware, and what outlives a request. */
-export type SqlitePoolMiddleware<Name extends string> = MiddlewareHandler<{ Variables: Record<Name, RequestDb> }> & {
+export type SqlitePoolMiddleware<Name extends string> = MiddlewareHandler<{
+  Variables: Record<Name, RequestDb>;
+}> & {
   /** The connection pool. */
   readonly pool: SqlitePool;
   /** Resolves when a first connection is open; rejects if the database cannot be opened. Await it before you listen. */
@@ -31,10 +41,26 @@ export type SqlitePoolMiddleware<Name extends string> = MiddlewareHandler<{ Vari
  * });
  * await db.ready;
  */
-export function sqlitePool<const Name extends string = 'db'>(options: SqlitePoolOptions<Name>): SqlitePoolMiddleware<Name> {
+export function sqlitePool<const Name extends string = 'db'>(
+  options: SqlitePoolOptions<Name>,
+): SqlitePoolMiddleware<Name> {
   const { pool, closesPool, mode, name, graceMs } = pluginSettings(options);
   const middleware = createMiddleware<{ Variables: Record<string, RequestDb> }>(async (c, next) => {
-    const lease = new RequestLease(pool, { mode, graceMs, method: c.req.method, response: nodeResponse(c.env) });
+    const before: unknown = c.get(name);
+    // Applied twice, to the application and to a route of it: one handle, and so one connection.
+    if (before instanceof RequestLease && before.isFor(pool, mode)) {
+      await next();
+      return;
+    }
+    if (before !== undefined) {
+      throw new InvalidArgumentError(`c.get('${name}') is taken. Give this database another name.`);
+    }
+    const lease = new RequestLease(pool, {
+      mode,
+      graceMs,
+      method: c.req.method,
+      response: nodeResponse(c.env),
+    });
     c.set(name, lease);
     // Not in a catch: an error that the handler threw leaves next() resolved, with c.error set.
     try {
@@ -49,12 +75,14 @@ export function sqlitePool<const Name extends string = 'db'>(options: SqlitePool
   const close = async (): Promise<void> => {
     if (closesPool) await pool.close();
   };
-  return Object.assign(middleware, { pool, ready, close }) as SqlitePoolMiddleware<Name>;
+  return Object.assign(middleware, { pool, ready, close });
 }
 
 /** The response of @hono/node-server; there is none in app.request() and on other runtimes. */
 function nodeResponse(env: unknown): ResponseEvents | undefined {
-  return (env as { outgoing?: ResponseEvents } | undefined)?.outgoing;
+  const outgoing = (env as { outgoing?: Partial<ResponseEvents> } | null | undefined)?.outgoing;
+  // On other runtimes the name could be anybody's.
+  return typeof outgoing?.writeHead === 'function' ? (outgoing as ResponseEvents) : undefined;
 }
 
 export default sqlitePool;
