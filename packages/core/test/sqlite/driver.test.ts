@@ -1,0 +1,171 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { expect, test, vi } from 'vitest';
+import { sqlite3, type Connection } from '../../src/index.ts';
+import { failure, fileWithTable, poolOf, poolWithTable, temporaryFile } from './helpers.ts';
+
+interface Raw {
+  emit(event: 'error', error: Error): void;
+  prepare(sql: string): RawStatement;
+}
+
+interface RawStatement {
+  get(done: (error: Error | null, row: unknown) => void): void;
+  finalize(done: () => void): void;
+}
+
+/** An open connection of the driver, on a file of its own. */
+async function connectionTo(filename: string, statementCacheSize?: number): Promise<Connection> {
+  return await sqlite3({ filename, statementCacheSize }).open();
+}
+
+test('F45 a stray error event during a lease does not end the process, and its connection is closed after the lease', async () => {
+  const raws: Raw[] = [];
+  const filename = await temporaryFile();
+  const pool = poolOf({
+    filename,
+    poolSize: 1,
+    onConnect: (connection) => void raws.push(connection.raw as Raw),
+  });
+  await pool.connection(() => {
+    raws[0]?.emit('error', new Error('stray'));
+  });
+  await pool.get('SELECT 1');
+  expect(raws).toHaveLength(2);
+});
+
+test('F45 an idle connection with a stray error event is not lent again', async () => {
+  const raws: Raw[] = [];
+  const filename = await temporaryFile();
+  const pool = poolOf({
+    filename,
+    poolSize: 1,
+    onConnect: (connection) => void raws.push(connection.raw as Raw),
+  });
+  await pool.get('SELECT 1');
+  raws[0]?.emit('error', new Error('stray'));
+  await pool.get('SELECT 1');
+  await pool.get('SELECT 1');
+  expect(raws).toHaveLength(2);
+  expect(pool.stats().size).toBe(1);
+});
+
+test('F46 statements that a user prepared on the raw handle and forgot do not keep the connection open', async () => {
+  const { pool, filename } = await fileWithTable({ poolSize: 1 });
+  await pool.run('INSERT INTO t (v) VALUES (1)');
+  const warned = vi.spyOn(process, 'emitWarning');
+  await pool.connection(async (lease) => {
+    const raw = lease.raw as Raw;
+    const unfinished = raw.prepare('SELECT * FROM t');
+    await new Promise((done) => {
+      unfinished.get(done);
+    });
+    const finished = raw.prepare('SELECT 1');
+    await new Promise<void>((done) => {
+      finished.finalize(done);
+    });
+  });
+  // A read that was never finished would keep the WAL from being reset by others.
+  const other = poolOf({ filename });
+  await other.run('INSERT INTO t (v) VALUES (2)');
+  expect(await other.get('PRAGMA wal_checkpoint(TRUNCATE)')).toMatchObject({ busy: 0, log: 0 });
+  expect(pool.stats()).toMatchObject({ size: 0, evictions: { dirty: 1 } });
+  expect(warned).not.toHaveBeenCalled();
+});
+
+test('F46 a connection that cannot be closed is reported', async () => {
+  const connection = await connectionTo(await temporaryFile());
+  const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  const raw = connection.raw as {
+    backup(file: string): { step(n: number, done: () => void): void; finish(done: () => void): void };
+  };
+  const backup = raw.backup(await temporaryFile());
+  await new Promise<void>((done) => {
+    backup.step(0, done);
+  });
+  expect(await failure(connection.close())).toMatchObject({ errno: 5 });
+  expect(warned).toHaveBeenCalledWith(
+    expect.stringContaining('could not be closed'),
+    expect.objectContaining({ code: 'SQLITE_POOL_LEAK' }),
+  );
+  await new Promise<void>((done) => {
+    backup.finish(done);
+  });
+  await connection.close();
+});
+
+test('a failed statement does not keep a later COMMIT from succeeding', async () => {
+  const { pool, filename } = await fileWithTable({ pragmas: { busy_timeout: 0 } });
+  const other = poolOf({ driver: sqlite3({ filename }) });
+  const connection = await connectionTo(filename);
+  await connection.script?.('PRAGMA busy_timeout = 0');
+  await other.transaction(async (tx) => {
+    await tx.run('INSERT INTO t (v) VALUES (1)');
+    expect(await failure(connection.execute('INSERT INTO t (v) VALUES (2)'))).toMatchObject({ errno: 5 });
+    expect(await failure(connection.execute('INSERT INTO t (v) VALUES (2) RETURNING v'))).toMatchObject({
+      errno: 5,
+    });
+  });
+  await connection.script?.('BEGIN');
+  await connection.execute('INSERT INTO t (v) VALUES (3)');
+  await connection.script?.('COMMIT');
+  await connection.close();
+  expect(await pool.all('SELECT v FROM t')).toEqual([{ v: 1 }, { v: 3 }]);
+});
+
+test('the statement cache is bounded in number and text, and a statement that left it works as before', async () => {
+  const filename = await temporaryFile();
+  const connection = await connectionTo(filename, 3);
+  for (let round = 0; round < 3; round += 1) {
+    for (let n = 0; n < 10; n += 1) {
+      const { rows } = await connection.execute(`SELECT ${String(n)} AS n`);
+      expect(rows).toEqual([{ n }]);
+    }
+    const long = 'x'.repeat(100_000);
+    expect((await connection.execute(`SELECT length('${long}') AS n`)).rows).toEqual([{ n: 100_000 }]);
+  }
+  await connection.close();
+});
+
+test.for([0, 256])(
+  'a cached statement sees a changed schema and never an earlier parameter (cache of %i)',
+  async (statementCacheSize) => {
+    const pool = await poolWithTable({ statementCacheSize });
+    await pool.run('INSERT INTO t (v) VALUES (?)', ['a']);
+    expect(await pool.all('SELECT * FROM t')).toEqual([{ id: 1, v: 'a' }]);
+    await pool.script('ALTER TABLE t ADD COLUMN w DEFAULT 7');
+    expect(await pool.all('SELECT * FROM t')).toEqual([{ id: 1, v: 'a', w: 7 }]);
+    await pool.run('INSERT INTO t (v) VALUES (?)', [null]);
+    expect(await pool.get('SELECT v FROM t WHERE id = ?', [2])).toEqual({ v: null });
+  },
+);
+
+test('a script that fails midway keeps what it did before, outside a transaction, and names its error', async () => {
+  const pool = await poolWithTable();
+  const error = await failure(
+    pool.script('INSERT INTO t (v) VALUES (1); INSERT INTO nothing VALUES (1); INSERT INTO t (v) VALUES (2)'),
+  );
+  expect(error).toMatchObject({ sqliteCode: 'SQLITE_ERROR' });
+  expect(await pool.all('SELECT v FROM t')).toEqual([{ v: 1 }]);
+});
+
+test('calls of different requests keep their own AsyncLocalStorage context, also when they wait for a connection', async () => {
+  const pool = await poolWithTable({ poolSize: 1 });
+  const storage = new AsyncLocalStorage<number>();
+  const seen = await Promise.all(
+    Array.from({ length: 20 }, (_, n) =>
+      storage.run(n, async () => {
+        await pool.get('SELECT 1');
+        const afterGet = storage.getStore();
+        await pool.transaction(async (tx) => {
+          await tx.run('INSERT INTO t (v) VALUES (?)', [storage.getStore() ?? -1]);
+        });
+        for await (const _row of pool.iterate('SELECT 1')) expect(storage.getStore()).toBe(n);
+        return [afterGet, storage.getStore()];
+      }),
+    ),
+  );
+  expect(seen).toEqual(Array.from({ length: 20 }, (_, n) => [n, n]));
+  expect(
+    (await pool.all<{ v: number }>('SELECT v FROM t')).map(({ v }) => v).toSorted((a, b) => a - b),
+  ).toEqual(Array.from({ length: 20 }, (_, n) => n));
+});
