@@ -270,14 +270,14 @@ export class ResourcePool<R> {
    * its health check: only {@link ResourcePool.sweep} retires it, so that a pool never closes all it has at once.
    */
   #supply(): void {
-    while (this.#isShort()) {
+    // An idle one before one that is still being opened for someone who has left: that may take for ever.
+    while (this.#waiters.size > this.#counts.validating) {
       const entry = this.#idle.pop();
-      if (entry === undefined) {
-        if (this.size >= this.#settings.poolSize) return;
-        this.#open();
-      } else if (this.#isFresh(entry)) this.#offer(entry);
+      if (entry === undefined) break;
+      if (this.#isFresh(entry)) this.#offer(entry);
       else this.#validate(entry);
     }
+    while (this.#isShort() && this.size < this.#settings.poolSize) this.#open();
   }
 
   /** Takes in a resource that was opened, checked or given back. */
