@@ -16,6 +16,8 @@ export class CallQueue {
   #running: Promise<unknown> | undefined;
   /** Cancels the call under way. */
   #cut: ((reason: unknown) => void) | undefined;
+  /** Why nobody gets a turn any more. */
+  #shut: { readonly reason: unknown } | undefined;
 
   /**
    * @param interrupt - Makes the native call under way return soon, if that can be done.
@@ -31,19 +33,19 @@ export class CallQueue {
     return this.#turns.held > 0;
   }
 
-  /** Whether a native call is under way. */
+  /** Whether a native call is under way, perhaps one that its caller was told is cancelled. */
   get running(): boolean {
     return this.#running !== undefined;
   }
 
   /** Takes the turn if nobody has it. Whoever takes a turn must {@link CallQueue.leave} it. */
   tryEnter(): boolean {
-    return this.#turns.tryEnter();
+    return this.#shut === undefined && this.#turns.tryEnter();
   }
 
   /** Waits for the turn, under a limit or for as long as it takes. */
   async enter(limit: Limit | undefined): Promise<void> {
-    const cut = limit && alreadyCut(limit);
+    const cut = this.#shut ?? (limit && alreadyCut(limit));
     if (cut !== undefined) throw cut.reason;
     if (!this.#turns.tryEnter()) await this.#turns.enter(limit ?? UNLIMITED);
   }
@@ -105,9 +107,16 @@ export class CallQueue {
     });
   }
 
-  /** Cancels the call under way, whether it has a limit or not. */
-  cut(reason: unknown): void {
+  /** Cancels the call under way, if there is one, and refuses every other, those that wait too. */
+  shut(reason: unknown): void {
+    this.#shut ??= { reason };
+    this.#turns.failAll(reason);
     this.#cut?.(reason);
+  }
+
+  /** After {@link CallQueue.shut}: resolves when nothing runs any more, with the last turn. */
+  async drained(): Promise<void> {
+    await this.#turns.enter(UNLIMITED);
   }
 }
 

@@ -371,7 +371,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       );
     if (!(await inTime(closeTimeoutMs))) {
       this.#leases.revokeAll();
-      for (const session of this.#engine.leased()) session.interrupt(reason);
+      for (const session of this.#engine.leased()) session.end(reason);
       if (!(await inTime(INTERRUPT_GRACE_MS))) this.#engine.giveUp();
       await closed;
     }

@@ -7,18 +7,12 @@ import {
   OperationTimeoutError,
   SqliteError,
   StatementTimeoutError,
-  TransactionLostError,
   UnsupportedError,
 } from './errors.ts';
 import type { Gate } from './gate.ts';
 import type { Call, QueryOptions } from './queryable.ts';
-import { parse, parseScript, type TransactionControl } from './sql.ts';
-
-/**
- * Where a connection stands. `savepoint`: a transaction that a SAVEPOINT opened, so that a RELEASE may end it.
- * `unknown`: something failed, and SQLite may have rolled back by itself. `lost`: it has.
- */
-type TransactionState = 'autocommit' | 'begun' | 'savepoint' | 'unknown' | 'lost';
+import { parse, parseScript } from './sql.ts';
+import { TransactionState } from './transaction-state.ts';
 
 /** What a session needs to know of its pool. */
 export interface SessionContext {
@@ -32,10 +26,15 @@ export interface SessionContext {
   writeTimeoutError(): AcquireTimeoutError;
 }
 
-/** Something that can be the only one to use a connection: a transaction. */
-export type Scope = object;
+/** Something that can be the only one to use a connection: a transaction, perhaps inside another one. */
+export interface Scope {
+  readonly outer: Scope | undefined;
+}
 
 type Cursor = AsyncIterator<Row, unknown, undefined>;
+
+/** The hint for what begins or ends a transaction. */
+const CONTROL: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: false, effect: 'none' };
 
 /**
  * One connection as the pool drives it: one call at a time, writes only with the turn to write, and an account of what
@@ -51,8 +50,7 @@ export class Session {
   readonly #calls: CallQueue;
   /** The cursors that are open, each with the transaction it was opened in. */
   readonly #cursors = new Map<Cursor, Scope | undefined>();
-  #transaction: TransactionState = 'autocommit';
-  #lostBecause: unknown;
+  readonly #transaction = new TransactionState();
   #holdsWriteGate = false;
   #dirty = false;
 
@@ -63,14 +61,14 @@ export class Session {
     this.#calls = new CallQueue(
       () => connection.interrupt?.(),
       () => {
-        if (this.#transaction === 'autocommit') this.#leaveWriteGate();
+        if (!this.#transaction.isOpen) this.#leaveWriteGate();
       },
     );
   }
 
   /** Whether a transaction may be open. */
   get inTransaction(): boolean {
-    return this.#transaction !== 'autocommit';
+    return this.#transaction.isOpen;
   }
 
   /** Whether the driver says that its handle cannot be trusted any more. */
@@ -98,13 +96,8 @@ export class Session {
   }
 
   /** Runs a statement that begins or ends a transaction, for those who do that on a user's behalf. */
-  async control(sql: string, limit: Limit = this.#operation(sql)): Promise<void> {
-    await this.#run(
-      parse(sql),
-      [],
-      { rowMode: 'object', readonly: true, returnsRows: false, effect: 'none' },
-      limit,
-    );
+  async control(sql: string, limit: Limit): Promise<void> {
+    await this.#run(parse(sql), [], CONTROL, limit);
   }
 
   /** Runs several statements. If one fails, a transaction the script itself has opened is rolled back. */
@@ -115,19 +108,19 @@ export class Session {
       const { connection } = this;
       if (connection.script === undefined)
         throw new UnsupportedError('This connection runs no scripts: it has no script().');
-      const outside = this.#transaction === 'autocommit';
+      const outside = !this.#transaction.isOpen;
       for (const statement of statements) await this.#prepare(statement, limit);
+      // With one of these in it, a script can leave a transaction open wherever it stops.
       const controls = statements.some(({ control }) => control !== 'none');
-      // From here on a transaction may be open, whatever the script does.
-      if (controls) this.#transaction = 'unknown';
+      if (controls) this.#transaction.doubt();
       try {
         await this.#calls.call(() => connection.script?.(sql) ?? Promise.resolve(), limit);
       } catch (error) {
-        this.#failed(false, error);
-        if (outside && controls && !this.#calls.running) await this.#rollbackNow();
+        this.#transaction.failed('none', this.#calls.running, error);
+        if (outside && !this.#calls.running) await this.#rollbackNow();
         throw error;
       }
-      if (controls) this.#transaction = (await this.#probe()) ? 'begun' : 'autocommit';
+      if (controls) this.#transaction.found(await this.#probe());
     });
   }
 
@@ -164,9 +157,11 @@ export class Session {
    * Commits, after whatever still reads in this transaction has been closed. The limit holds until the COMMIT begins:
    * one that was cancelled half-way could have been done, and then what rejected would not be rolled back.
    */
-  async commit(limit: Limit): Promise<void> {
-    if (this.#cursors.size > 0) await this.#calls.inTurn(limit, () => this.#closeCursors('of transactions'));
-    await this.control('COMMIT');
+  commit(limit: Limit): Promise<void> {
+    return this.#calls.inTurn(limit, async () => {
+      await this.#closeCursors('of transactions');
+      await this.#execute(parse('COMMIT'), [], CONTROL, this.#operation('COMMIT'));
+    });
   }
 
   /** Rolls back whatever is open; resolves if nothing is. */
@@ -177,12 +172,23 @@ export class Session {
     });
   }
 
+  /** Undoes what was done since a savepoint, and forgets it. */
+  rollbackTo(savepoint: string): Promise<void> {
+    const limit = this.#operation('rollback');
+    // In one turn: whoever comes next must not find the savepoint.
+    return this.#calls.inTurn(limit, async () => {
+      await this.#execute(parse(`ROLLBACK TO ${savepoint}`), [], CONTROL, limit);
+      await this.#execute(parse(`RELEASE ${savepoint}`), [], CONTROL, limit);
+    });
+  }
+
   /**
    * Makes the connection ready for the next user. Nothing to wait for, `undefined`, if the last one left nothing;
    * rejects if the connection must not be used again.
    */
   reset(): Promise<void> | undefined {
-    const clean = !this.#calls.busy && this.#transaction === 'autocommit' && this.#cursors.size === 0;
+    const clean =
+      !this.#calls.busy && this.#cursors.size === 0 && this.scope === undefined && !this.inTransaction;
     const dirty = this.broken || (this.#dirty && !this.#context.keepDirty);
     if (clean && !dirty) return undefined;
     this.scope = undefined;
@@ -190,7 +196,7 @@ export class Session {
       // Putting TEMP, ATTACH and PRAGMA state back costs more than a new connection, and can be wrong.
       if (dirty) throw new SqliteError('SQLITE_MISUSE', 21, 'the connection cannot be used again', undefined);
       await this.#closeCursors('all');
-      if (this.#transaction !== 'autocommit') await this.#rollbackNow();
+      await this.#rollbackNow();
     });
   }
 
@@ -199,27 +205,26 @@ export class Session {
     await this.perform({ statement: parse('SELECT 1'), values: [] });
   }
 
-  /** Interrupts what runs, waits for it, and closes the connection. `optimize`: let SQLite update its statistics first. */
+  /** Cancels what runs, refuses what comes, and closes the connection. `optimize`: update its statistics first. */
   async close(optimize: boolean): Promise<void> {
-    if (this.#calls.running) this.connection.interrupt?.();
-    await this.#calls.enter(undefined);
+    this.end(new LeaseEndedError('This connection was closed.'));
+    await this.#calls.drained();
     try {
       await this.#closeCursors('all').catch(() => undefined);
-      if (optimize && !this.#dirty && this.#transaction === 'autocommit') await this.#optimize();
+      if (optimize && !this.#dirty && !this.inTransaction) await this.#optimize();
       await this.connection.close();
     } finally {
       this.#leaveWriteGate();
     }
   }
 
-  /** Cancels the call under way, whether it has a limit or not. */
-  interrupt(reason: unknown): void {
-    this.#calls.cut(reason);
+  /** Cancels what runs, and refuses what comes. */
+  end(reason: unknown): void {
+    this.#calls.shut(reason);
   }
 
-  /** The native call does not return and the pool gives the connection up: neither its caller nor a writer may wait on. */
+  /** The native call does not return and the pool gives the connection up: no writer may wait for it. */
   abandon(): void {
-    this.#calls.cut(new OperationTimeoutError('interrupt', this.#context.operationTimeoutMs));
     this.#leaveWriteGate();
   }
 
@@ -230,24 +235,37 @@ export class Session {
     hint: ExecuteHint,
     limit: Limit | undefined,
   ): Promise<Result> {
-    const { sql, control } = statement;
     if (limit !== undefined || !this.#calls.tryEnter()) await this.#calls.enter(limit);
     try {
-      if (this.#transaction === 'lost' && control === 'rollback') return this.#forgetLost();
-      if (this.#needsPreparation(statement)) await this.#prepare(statement, limit);
-      try {
-        const result = await this.#calls.call(() => this.connection.execute(sql, values, hint), limit);
-        if (!Array.isArray((result as Result | undefined)?.rows)) throw contractError();
-        if (control !== 'none') await this.#succeeded(control);
-        return result;
-      } catch (error) {
-        this.#failed(control === 'begin' || control === 'savepoint', error);
-        throw error;
-      }
+      return await this.#execute(statement, values, hint, limit);
     } catch (error) {
       throw asThrown(error);
     } finally {
       this.#calls.leave();
+    }
+  }
+
+  /** Runs a statement in a turn that its caller has. */
+  async #execute(
+    statement: Call['statement'],
+    values: readonly Value[],
+    hint: ExecuteHint,
+    limit: Limit | undefined,
+  ): Promise<Result> {
+    const { sql, control } = statement;
+    if (this.#transaction.isLost && control === 'rollback') return this.#forgetLost();
+    if (this.#needsPreparation(statement)) await this.#prepare(statement, limit);
+    try {
+      const result = await this.#calls.call(() => this.connection.execute(sql, values, hint), limit);
+      if (!Array.isArray((result as Result | undefined)?.rows)) throw contractError();
+      if (control !== 'none') {
+        this.#transaction.succeeded(control);
+        if (this.#transaction.isDoubtful) this.#transaction.found(await this.#probe());
+      }
+      return result;
+    } catch (error) {
+      this.#transaction.failed(control, this.#calls.running, error);
+      throw error;
     }
   }
 
@@ -259,15 +277,15 @@ export class Session {
   }
 
   #needsPreparation({ readonly, dirties }: Call['statement']): boolean {
-    return !readonly || dirties || this.#transaction === 'unknown' || this.#transaction === 'lost';
+    return !readonly || dirties || this.#transaction.isDoubtful || this.#transaction.isLost;
   }
 
   /** Before a statement: is the transaction still there, and is it this process's turn to write? */
   async #prepare(statement: Call['statement'], limit: Limit | undefined): Promise<void> {
-    if (this.#transaction === 'unknown' && statement.control !== 'rollback') {
-      this.#transaction = (await this.#probe()) ? 'begun' : 'lost';
+    if (this.#transaction.isDoubtful && statement.control !== 'rollback') {
+      this.#transaction.found(await this.#probe());
     }
-    if (this.#transaction === 'lost') throw new TransactionLostError(this.#lostBecause);
+    this.#transaction.check();
     if (statement.dirties) this.#dirty = true;
     if (statement.readonly || this.#holdsWriteGate) return;
     if (!this.#writeGate.tryEnter()) await this.#waitToWrite(limit);
@@ -293,26 +311,8 @@ export class Session {
     this.#writeGate.leave();
   }
 
-  async #succeeded(control: TransactionControl): Promise<void> {
-    if (control === 'begin') this.#transaction = 'begun';
-    else if (control === 'commit' || control === 'rollback') this.#transaction = 'autocommit';
-    else if (control === 'savepoint' && this.#transaction === 'autocommit') this.#transaction = 'savepoint';
-    else if (control === 'release' && this.#transaction === 'savepoint' && !(await this.#probe()))
-      this.#transaction = 'autocommit';
-  }
-
-  /** SQLite may have rolled back by itself: https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction */
-  #failed(begins: boolean, error: unknown): void {
-    if (this.#transaction === 'lost') return;
-    // A BEGIN that was refused opened nothing; one that was cancelled may have.
-    const opensNothing = this.#transaction === 'autocommit' && (!begins || !this.#calls.running);
-    if (opensNothing) return;
-    this.#transaction = 'unknown';
-    this.#lostBecause = error;
-  }
-
   #forgetLost(): Result {
-    this.#transaction = 'autocommit';
+    this.#transaction.ended();
     return { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
   }
 
@@ -334,9 +334,10 @@ export class Session {
   }
 
   async #rollbackNow(): Promise<void> {
-    if (this.#transaction !== 'lost')
+    if (this.#transaction.isOpen && !this.#transaction.isLost) {
       await this.#calls.call(() => this.connection.rollback(), this.#operation('rollback'));
-    this.#transaction = 'autocommit';
+    }
+    this.#transaction.ended();
   }
 
   /** A cursor that was closed by anyone but its own loop must not end the loop as if all rows had been read. */

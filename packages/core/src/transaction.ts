@@ -70,15 +70,10 @@ async function transactOnce<T>(
 ): Promise<T> {
   const { session, clock, outer } = host;
   if (session.scope !== outer) throw new TransactionActiveError();
-  const limit = limitOf(
-    clock,
-    timeoutMs,
-    () => new StatementTimeoutError('transaction', timeoutMs),
-    signal,
-    host.ended,
-  );
+  const timeoutError = (): Error => new StatementTimeoutError('transaction', timeoutMs);
+  const limit = limitOf(clock, timeoutMs, timeoutError, signal, host.ended);
   const tx = new Transaction(host);
-  const savepoint = outer === undefined ? undefined : `sqlite_pool_${String(tx.depth)}`;
+  const { savepoint } = tx;
   // From here on only `tx` may use the connection; calls made before go first, because a connection serves in order.
   session.scope = tx;
   try {
@@ -89,13 +84,14 @@ async function transactOnce<T>(
     return value;
   } catch (error) {
     tx.end();
-    const undone = undo(session, savepoint);
+    // If the lease has ended meanwhile, the connection was rolled back with it, and may be in other hands.
+    const undone = session.scope === tx ? undo(session, savepoint) : undefined;
     // Past its deadline nobody waits for a rollback: it has its turn before whatever comes next on this connection.
     if (!isCut(error, limit)) await undone;
     throw error;
   } finally {
     tx.end();
-    session.scope = outer;
+    if (session.scope === tx) session.scope = outer;
   }
 }
 
@@ -109,11 +105,7 @@ function isCut(error: unknown, { signals }: Limit): boolean {
 /** Never rejects: a connection that cannot roll back is found out by whoever uses it next, and is closed then. */
 async function undo(session: Session, savepoint: string | undefined): Promise<void> {
   try {
-    if (savepoint === undefined) await session.rollback();
-    else {
-      await session.control(`ROLLBACK TO ${savepoint}`);
-      await session.control(`RELEASE ${savepoint}`);
-    }
+    await (savepoint === undefined ? session.rollback() : session.rollbackTo(savepoint));
   } catch (error) {
     // A transaction that SQLite has rolled back takes its savepoints with it.
     if (!(error instanceof TransactionLostError)) session.markDirty();
@@ -121,8 +113,10 @@ async function undo(session: Session, savepoint: string | undefined): Promise<vo
 }
 
 /** The handle a transaction's callback is given. */
-class Transaction extends QueryMethods {
-  readonly depth: number;
+class Transaction extends QueryMethods implements Scope {
+  readonly outer: Scope | undefined;
+  /** The name of the savepoint that this transaction is, inside another one. */
+  readonly savepoint: string | undefined;
   readonly #host: TransactionHost;
   readonly #ended = new AbortController();
   /** `sealed`: calls made so far still run, before the COMMIT; new ones are refused. */
@@ -131,11 +125,13 @@ class Transaction extends QueryMethods {
   constructor(host: TransactionHost) {
     super();
     this.#host = host;
-    this.depth = host.outer instanceof Transaction ? host.outer.depth + 1 : 0;
+    this.outer = host.outer;
+    this.savepoint = host.outer && `sqlite_pool_${String(depthOf(host.outer))}`;
   }
 
-  /** The callback has resolved: the handle takes no more calls. */
+  /** The callback has resolved: the handle takes no more calls. Throws if its connection is not its own any more. */
   seal(): void {
+    this.#check('none');
     this.#state = 'sealed';
   }
 
@@ -171,8 +167,10 @@ class Transaction extends QueryMethods {
   }
 
   #check(control: string): void {
+    const { scope } = this.#host.session;
     if (this.#state !== 'open') throw new LeaseEndedError(ENDED);
-    if (this.#host.session.scope !== this) throw new TransactionActiveError();
+    if (scope !== this)
+      throw isInside(scope, this) ? new TransactionActiveError() : new LeaseEndedError(LEASE_OVER);
     if (control === 'begin' || control === 'commit' || control === 'rollback') {
       throw new InvalidArgumentError(
         'transaction() begins, commits and rolls back by itself: resolve to commit, throw to roll back, and nest transaction() for savepoints.',
@@ -181,4 +179,14 @@ class Transaction extends QueryMethods {
   }
 }
 
+function depthOf(scope: Scope): number {
+  return scope.outer === undefined ? 1 : depthOf(scope.outer) + 1;
+}
+
+function isInside(scope: Scope | undefined, outer: Scope): boolean {
+  return scope?.outer !== undefined && (scope.outer === outer || isInside(scope.outer, outer));
+}
+
+const LEASE_OVER =
+  'The lease of this transaction has ended, so it was rolled back. Release a lease after its transactions.';
 const ENDED = 'This transaction has ended; its handle cannot be used after its callback.';

@@ -1,0 +1,73 @@
+import { TransactionLostError } from './errors.ts';
+import type { TransactionControl } from './sql.ts';
+
+/**
+ * Where a connection stands, changed here and nowhere else.
+ *
+ * `autocommit`: no transaction. `begun`: one is open. `savepoint`: one is open that a SAVEPOINT opened, so that a
+ * RELEASE may end it. `released`: after such a RELEASE. `unknown`: something failed, and SQLite may have rolled back by
+ * itself (https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction). `lost`: it has, and
+ * statements that follow would commit one by one.
+ *
+ * In `released` and `unknown` only SQLite knows: someone must ask it, and say {@link TransactionState.found}.
+ */
+type State = 'autocommit' | 'begun' | 'savepoint' | 'released' | 'unknown' | 'lost';
+
+/** Keeps account of a connection's transaction. */
+export class TransactionState {
+  #state: State = 'autocommit';
+  #lostBecause: unknown;
+
+  /** Whether a transaction may be open. */
+  get isOpen(): boolean {
+    return this.#state !== 'autocommit';
+  }
+
+  /** Whether SQLite has rolled the transaction back by itself. */
+  get isLost(): boolean {
+    return this.#state === 'lost';
+  }
+
+  /** Whether SQLite must be asked. */
+  get isDoubtful(): boolean {
+    return this.#state === 'released' || this.#state === 'unknown';
+  }
+
+  /** SQLite says whether a transaction is open. */
+  found(open: boolean): void {
+    if (this.#state === 'released') this.#state = open ? 'savepoint' : 'autocommit';
+    else if (this.#state === 'unknown') this.#state = open ? 'begun' : 'lost';
+  }
+
+  /** Throws if the transaction is lost. */
+  check(): void {
+    if (this.#state === 'lost') throw new TransactionLostError(this.#lostBecause);
+  }
+
+  /** A statement has succeeded. */
+  succeeded(control: TransactionControl): void {
+    if (control === 'begin') this.#state = 'begun';
+    else if (control === 'commit' || control === 'rollback') this.#state = 'autocommit';
+    else if (control === 'savepoint' && this.#state === 'autocommit') this.#state = 'savepoint';
+    else if (control === 'release' && this.#state === 'savepoint') this.#state = 'released';
+  }
+
+  /** A statement has failed. `stillRuns`: it was cancelled, and nobody knows yet how it ends. */
+  failed(control: TransactionControl, stillRuns: boolean, error: unknown): void {
+    // Outside a transaction a failure leaves none open, unless it is that of a BEGIN that may still succeed.
+    const opens = (control === 'begin' || control === 'savepoint') && stillRuns;
+    if (this.#state === 'lost' || (this.#state === 'autocommit' && !opens)) return;
+    this.#state = 'unknown';
+    this.#lostBecause = error;
+  }
+
+  /** A script begins that has transaction control in it. */
+  doubt(): void {
+    this.#state = this.#state === 'autocommit' ? 'released' : 'unknown';
+  }
+
+  /** The transaction was rolled back. */
+  ended(): void {
+    this.#state = 'autocommit';
+  }
+}
