@@ -55,11 +55,13 @@ export interface RequestLeaseOptions {
  * it knows that before the response itself does. A request that never uses the database costs nothing else.
  *
  * `handling`: the first statement leases a connection (in mode `request`), and the next ones use the same.
+ * `abandoned`: the client has left in the middle of a change it asked for. The handler may finish, bounded by `graceMs`;
+ * its connection goes back as soon as nothing runs on it and no transaction is open, because nobody may ever respond.
  * `responded`: the response has begun, so the request keeps no connection any more: it goes back as soon as nothing
  * runs on it, before the bytes travel. A streaming body, or work after the response, leases per statement.
  * `revoked`: the client has left. What runs is interrupted, what comes next gets `LeaseEndedError`.
  */
-type RequestState = 'handling' | 'responded' | 'revoked';
+type RequestState = 'handling' | 'abandoned' | 'responded' | 'revoked';
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
@@ -91,7 +93,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
 
   /** The response begins, or the handler is done: from now on the request keeps no connection. */
   respond(): void {
-    if (this.#state === 'handling') this.#state = 'responded';
+    if (this.#state !== 'revoked') this.#state = 'responded';
     this.#letGo();
   }
 
@@ -199,7 +201,8 @@ export class RequestLease extends QueryMethods implements RequestDb {
     }
     if (this.#state === 'revoked') throw this.#revokedBecause ?? new LeaseEndedError(CLIENT_LEFT);
     this.#using += 1;
-    return this.#lease !== undefined || (this.#state === 'handling' && this.#options.mode === 'request');
+    const begins = this.#state === 'handling' || this.#state === 'abandoned';
+    return this.#lease !== undefined || (begins && this.#options.mode === 'request');
   }
 
   #leave(): void {
@@ -254,6 +257,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
       );
       return;
     }
+    if (lease.inTransaction && this.#state === 'abandoned') return;
     this.#lease = undefined;
     // Statements that follow belong to a transaction that is rolled back now; alone they would commit one by one.
     if (lease.inTransaction) this.revoke(new LeaseEndedError(ROLLED_BACK));
@@ -288,11 +292,13 @@ export class RequestLease extends QueryMethods implements RequestDb {
 
   #closed(response: ResponseEvents): void {
     const { method, graceMs } = this.#options;
+    if (this.#state === 'revoked') return;
     // An HTTP/2 response that was reset says that it has finished, but not that it has ended.
     if (response.writableFinished && response.writableEnded) this.respond();
     else if (this.#state === 'responded' || SAFE_METHODS.has(method)) this.revoke();
     else {
-      // It may be in the middle of a change that its client asked for. It can finish, but not for ever.
+      this.#state = 'abandoned';
+      this.#letGo();
       systemClock.schedule(
         () => {
           this.revoke();

@@ -1,0 +1,4 @@
+import { errorCases } from '../../../conformance/error-cases.ts';
+import { frameworks } from './express.ts';
+
+frameworks.forEach(errorCases);

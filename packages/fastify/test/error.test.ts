@@ -1,0 +1,4 @@
+import { errorCases } from '../../../conformance/error-cases.ts';
+import { framework } from './fastify.ts';
+
+errorCases(framework);
