@@ -161,7 +161,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   ): Promise<T> {
     const { clock } = this.#settings;
     return await this.#borrow(options.mode !== 'deferred', options.signal, (session) =>
-      transact({ session, clock, outer: undefined, ended: undefined }, fn, options),
+      transact({ session, clock, outer: undefined, ended: session.ended }, fn, options),
     );
   }
 

@@ -51,6 +51,7 @@ export class Session {
   /** The cursors that are open, each with the transaction it was opened in. */
   readonly #cursors = new Map<Cursor, Scope | undefined>();
   readonly #transaction = new TransactionState();
+  readonly #ended = new AbortController();
   #holdsWriteGate = false;
   #dirty = false;
 
@@ -64,6 +65,11 @@ export class Session {
         if (!this.#transaction.isOpen) this.#leaveWriteGate();
       },
     );
+  }
+
+  /** Aborts when the connection is taken from whoever uses it. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
   }
 
   /** Whether a transaction may be open. */
@@ -221,6 +227,7 @@ export class Session {
   /** Cancels what runs, and refuses what comes. */
   end(reason: unknown): void {
     this.#calls.shut(reason);
+    this.#ended.abort(reason);
   }
 
   /** The native call does not return and the pool gives the connection up: no writer may wait for it. */
