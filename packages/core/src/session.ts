@@ -60,7 +60,13 @@ export class Session {
     this.#writeGate = writeGate;
     this.#context = context;
     this.#calls = new CallQueue(
-      () => connection.interrupt?.(),
+      () => {
+        try {
+          connection.interrupt?.();
+        } catch {
+          // Then there is nothing left to interrupt; the call itself says how it ended.
+        }
+      },
       () => {
         if (!this.#transaction.isOpen) this.#leaveWriteGate();
       },
