@@ -60,6 +60,23 @@ export async function failure(promise: Promise<unknown>): Promise<Error & Record
   return outcome.error as Error & Record<string, unknown>;
 }
 
+/** A moment that one part of a test announces and another one waits for. */
+export interface Moment {
+  readonly reached: Promise<void>;
+  reach(): void;
+}
+
+export function moment(): Moment {
+  let reach: () => void = () => undefined;
+  const reached = new Promise<void>((resolve) => (reach = resolve));
+  return {
+    reached,
+    reach: () => {
+      reach();
+    },
+  };
+}
+
 /** Milliseconds that `work` takes. */
 export async function timed(work: () => Promise<unknown>): Promise<number> {
   const since = performance.now();
@@ -75,19 +92,11 @@ export class Child {
   readonly #messages: unknown[] = [];
   readonly #readers: ((message: unknown) => void)[] = [];
 
-  constructor(
-    name: string,
-    args: readonly string[],
-    { command = process.execPath }: { command?: string } = {},
-  ) {
+  /** `command` goes before the command line of the program, to set something up for it. */
+  constructor(name: string, args: readonly string[], { command = [] }: { command?: readonly string[] } = {}) {
     const script = join(import.meta.dirname, 'children', name);
-    this.process = spawn(
-      command,
-      [...(command === process.execPath ? [] : [process.execPath]), script, ...args],
-      {
-        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      },
-    );
+    const [file = '', ...rest] = [...command, process.execPath, script, ...args];
+    this.process = spawn(file, rest, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
     this.process.stdout?.on('data', (data: Buffer) => (this.output += data.toString()));
     this.process.stderr?.on('data', (data: Buffer) => (this.output += data.toString()));
     this.exit = new Promise((resolve) => this.process.once('close', resolve));
