@@ -263,6 +263,29 @@ export function disconnectCases(framework: Framework): void {
       await leased(pool, 0);
     });
 
+    it('does not revoke what a handler does after it has sent its whole answer', async () => {
+      const [sent, done] = [deferred(), deferred<unknown>()];
+      const { send, pool } = await start(
+        framework,
+        { poolSize: 1 },
+        {
+          'GET /': async ({ db, closed }) => {
+            await db.get('SELECT 1');
+            void closed.then(() => db.run(INSERT, ['after'])).then(done.resolve, done.resolve);
+            setImmediate(sent.resolve);
+            return Buffer.alloc(20_000_000, 'x');
+          },
+        },
+      );
+      const socket = send('GET /');
+      await sent.promise;
+      await new Promise((seen) => socket.once('readable', seen));
+      // Most of the bytes are still here.
+      socket.destroy();
+      expect(await done.promise).toMatchObject({ changes: 1 });
+      expect(await pool.all('SELECT body FROM notes')).toEqual([{ body: 'after' }]);
+    });
+
     it('F62 leaves a handler that first uses its db afterwards without one', async () => {
       const ended = deferred<unknown>();
       const entered = deferred();

@@ -33,7 +33,6 @@ export interface ResponseEvents {
   readonly stream?: { readonly closed: boolean } | undefined;
   readonly headersSent: boolean;
   readonly writableEnded: boolean;
-  readonly writableFinished: boolean;
   once(event: 'close', listener: () => void): unknown;
   /** Node.js calls it for every response, by itself before the first byte if the application does not. */
   writeHead: (...args: never[]) => unknown;
@@ -293,8 +292,8 @@ export class RequestLease extends QueryMethods implements RequestDb {
   #closed(response: ResponseEvents): void {
     const { method, graceMs } = this.#options;
     if (this.#state === 'revoked') return;
-    // An HTTP/2 response that was reset says that it has finished, but not that it has ended.
-    if (response.writableFinished && response.writableEnded) this.respond();
+    // Ended, not finished: whether the last bytes arrived makes no difference to a handler that has sent them.
+    if (response.writableEnded) this.respond();
     else if (this.#state === 'responded' || SAFE_METHODS.has(method)) this.revoke();
     else {
       this.#state = 'abandoned';

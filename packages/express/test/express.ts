@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:http';
 import { pipeline, Readable } from 'node:stream';
-import { sqlitePool } from '@sqlite-pool/express';
+import { sqlitePool } from '../src/index.ts';
 import express5, { type NextFunction, type Request, type RequestHandler, type Response } from 'express';
 import express4 from 'express4';
 import type { Framework, Handler } from '../../../conformance/framework.ts';

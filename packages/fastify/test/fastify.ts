@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { sqlitePool } from '@sqlite-pool/fastify';
+import { sqlitePool } from '../src/index.ts';
 import { fastify } from 'fastify';
 import type { Framework } from '../../../conformance/framework.ts';
 

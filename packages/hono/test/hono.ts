@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
-import { sqlitePool } from '@sqlite-pool/hono';
+import { sqlitePool } from '../src/index.ts';
 import { Hono } from 'hono';
 import { stream } from 'hono/streaming';
 import { vi } from 'vitest';
