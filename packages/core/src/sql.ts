@@ -72,11 +72,12 @@ function remember(sql: string, statement: Statement): void {
 }
 
 // One alternative per kind of token, as in https://www.sqlite.org/src/file/src/tokenize.c. A doubled quote inside a
-// string makes two tokens of it, which is all the same here. No alternative backtracks, however long the text.
+// string makes two tokens of it, which is all the same here. No alternative
+// can fail after it has read far, so that the time is linear, however odd the text.
 const SPACE = /[ \t\n\f\r][ \t\n\v\f\r]*|\ufeff|--[^\n]*|\/\*[^]*?(?:\*\/|$)/;
 const QUOTED = /'[^']*(?:'|$)|"[^"]*(?:"|$)|`[^`]*(?:`|$)|\[[^\]]*(?:\]|$)/;
-// The last two are names as Tcl has them, `$a::b(c)`, which SQLite takes with any of the four signs.
-const PARAMETER = /\?\d*|[:@$#](?:::)*[\w$\u0080-\uffff](?:[\w$\u0080-\uffff]|::)*(?:\([^)\s]*\))?/;
+// With any of its four signs SQLite takes a name as Tcl has them, `$a::b(c)`.
+const PARAMETER = /\?\d*|[:@$#][\w$:\u0080-\uffff]*(?:\([^) \t\n\v\f\r]*\)?)?/;
 const WORD = /[\w\u0080-\uffff][\w$\u0080-\uffff]*/;
 const SYMBOL = /[^]/;
 const TOKEN = new RegExp([SPACE, QUOTED, PARAMETER, WORD, SYMBOL].map(({ source }) => source).join('|'), 'y');
@@ -85,18 +86,18 @@ const TOKEN = new RegExp([SPACE, QUOTED, PARAMETER, WORD, SYMBOL].map(({ source 
 function read(sql: string): Statement[] {
   // node-sqlite3 ends the process when it is given anything but a string, and cuts the text at a NUL.
   if (typeof sql !== 'string') {
-    throw new InvalidArgumentError(`SQL must be a string, not ${sql === null ? 'null' : typeof sql}.`);
+    throw new InvalidArgumentError(`SQL must be a string, not ${kindOf(sql)}.`);
   }
   if (sql.includes('\0')) throw new InvalidArgumentError('The SQL text has a NUL character in it.');
   const statements: Statement[] = [];
   let outline = new Outline();
-  for (let start = 0, end = 0; start < sql.length; start = end) {
-    TOKEN.lastIndex = start;
+  TOKEN.lastIndex = 0;
+  while (TOKEN.lastIndex < sql.length) {
+    const start = TOKEN.lastIndex;
     TOKEN.test(sql);
-    end = TOKEN.lastIndex;
-    const token = tokenAt(sql, start, end);
+    const token = tokenAt(sql, start, TOKEN.lastIndex);
     if (token === undefined) continue;
-    if (token !== ';' || outline.isInsideTrigger) outline.add(token, start, end);
+    if (token !== ';' || outline.isInsideTrigger) outline.add(token, start, TOKEN.lastIndex);
     else {
       if (outline.head.length > 0) statements.push(describe(sql, outline));
       outline = new Outline();
@@ -104,6 +105,10 @@ function read(sql: string): Statement[] {
   }
   if (outline.head.length > 0) statements.push(describe(sql, outline));
   return statements;
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? 'null' : typeof value;
 }
 
 /** Names that matter are shorter; what is longer is not copied. */
@@ -193,7 +198,8 @@ class Outline {
   /** The body of a trigger has semicolons and ends with `; END`: https://www.sqlite.org/c3ref/complete.html */
   get isInsideTrigger(): boolean {
     const [create, second, third] = this.explained;
-    if (create !== 'CREATE' || (second !== 'TRIGGER' && third !== 'TRIGGER')) return false;
+    const name = second === 'TEMP' || second === 'TEMPORARY' ? third : second;
+    if (create !== 'CREATE' || name !== 'TRIGGER') return false;
     return this.#last !== 'END' || this.#lastButOne !== ';';
   }
 
