@@ -1,6 +1,9 @@
-import { alreadyCut, limitOf, systemClock, watch, type Limit } from './deadline.ts';
+import { alreadyCut, limitOf, systemClock, watch, type Clock, type Limit } from './deadline.ts';
 import { fromDriver } from './errors.ts';
 import { Gate } from './gate.ts';
+
+/** How often the interrupt of a call that was cut is repeated. */
+const INTERRUPT_AGAIN_MS = 10;
 
 /**
  * The native calls of one connection, one at a time and first come first served.
@@ -10,6 +13,7 @@ import { Gate } from './gate.ts';
  */
 export class CallQueue {
   readonly #turns = new Gate();
+  readonly #clock: Clock;
   readonly #interrupt: () => void;
   readonly #onTurnOver: () => void;
   /** The native call under way, which may go on after its caller was told that it is cancelled. */
@@ -23,7 +27,8 @@ export class CallQueue {
    * @param interrupt - Makes the native call under way return soon, if that can be done.
    * @param onTurnOver - Called when a turn ends, before the next one begins.
    */
-  constructor(interrupt: () => void, onTurnOver: () => void) {
+  constructor(clock: Clock, interrupt: () => void, onTurnOver: () => void) {
+    this.#clock = clock;
     this.#interrupt = interrupt;
     this.#onTurnOver = onTurnOver;
   }
@@ -83,14 +88,16 @@ export class CallQueue {
         return;
       }
       const stopWatching = limit && watch(limit, (reason) => this.#cut?.(reason));
+      let stopInterrupting: (() => void) | undefined;
       const over = (): void => {
         stopWatching?.();
+        stopInterrupting?.();
         this.#running = undefined;
         this.#cut = undefined;
       };
       this.#cut = (reason) => {
         this.#cut = undefined;
-        this.#interrupt();
+        stopInterrupting = this.#keepInterrupting();
         reject(new Cut(reason));
       };
       this.#running = called(start).then(
@@ -105,6 +112,22 @@ export class CallQueue {
         },
       );
     });
+  }
+
+  /**
+   * Interrupts until it is told to stop. SQLite forgets an interrupt that comes while no statement steps, and a call can
+   * still wait for a thread, or be between two steps: https://www.sqlite.org/c3ref/interrupt.html
+   */
+  #keepInterrupting(): () => void {
+    let cancel: () => void;
+    const interrupt = (): void => {
+      this.#interrupt();
+      cancel = this.#clock.schedule(interrupt, INTERRUPT_AGAIN_MS, true);
+    };
+    interrupt();
+    return () => {
+      cancel();
+    };
   }
 
   /** Cancels the call under way, if there is one, and refuses every other, those that wait too. */

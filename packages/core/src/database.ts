@@ -42,7 +42,7 @@ export class Database {
       await this.check();
       return new Session(connection, this.#writeGate, context);
     } catch (error) {
-      await connection.close().catch(() => undefined);
+      await closeQuietly(connection);
       throw fromDriver(error);
     }
   }
@@ -64,6 +64,15 @@ export class Database {
   leave(): void {
     this.#state = 'left';
     if (this.#id !== undefined) leaveWriteGate(this.#id);
+  }
+}
+
+/** After an error that matters more than what a close has to say. */
+async function closeQuietly(connection: Connection): Promise<void> {
+  try {
+    await connection.close();
+  } catch {
+    // The connection is lost either way.
   }
 }
 

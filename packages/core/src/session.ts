@@ -60,6 +60,7 @@ export class Session {
     this.#writeGate = writeGate;
     this.#context = context;
     this.#calls = new CallQueue(
+      context.clock,
       () => {
         try {
           connection.interrupt?.();
@@ -107,9 +108,11 @@ export class Session {
     );
   }
 
-  /** Runs a statement that begins or ends a transaction, for those who do that on a user's behalf. */
-  async control(sql: string, limit: Limit): Promise<void> {
-    await this.#run(parse(sql), [], CONTROL, limit);
+  /** Begins a transaction, or a savepoint in one, on a user's behalf: a statement like another, with its time limit. */
+  async begin(sql: string, limit: Limit): Promise<void> {
+    const { clock, statementTimeoutMs: time } = this.#context;
+    const own = limitOf(clock, time, () => new StatementTimeoutError('statement', time), ...limit.signals);
+    await this.#run(parse(sql), [], CONTROL, own.deadline < limit.deadline ? own : limit);
   }
 
   /** Runs several statements. If one fails, a transaction the script itself has opened is rolled back. */
@@ -174,6 +177,11 @@ export class Session {
       await this.#closeCursors('of transactions');
       await this.#execute(parse('COMMIT'), [], CONTROL, this.#operation('COMMIT'));
     });
+  }
+
+  /** Ends a savepoint, and keeps what was done since. */
+  async release(savepoint: string): Promise<void> {
+    await this.#run(parse(`RELEASE ${savepoint}`), [], CONTROL, this.#operation('RELEASE'));
   }
 
   /** Rolls back whatever is open; resolves if nothing is. */
@@ -286,7 +294,11 @@ export class Session {
   async #optimize(): Promise<void> {
     if (!this.#writeGate.tryEnter()) return;
     this.#holdsWriteGate = true;
-    await this.connection.execute('PRAGMA optimize').catch(() => undefined);
+    try {
+      await this.connection.execute('PRAGMA optimize');
+    } catch {
+      // Statistics can wait for the next close.
+    }
   }
 
   #needsPreparation({ readonly, dirties }: Call['statement']): boolean {

@@ -77,10 +77,10 @@ async function transactOnce<T>(
   // From here on only `tx` may use the connection; calls made before go first, because a connection serves in order.
   session.scope = tx;
   try {
-    await session.control(savepoint === undefined ? BEGIN[mode] : `SAVEPOINT ${savepoint}`, limit);
+    await session.begin(savepoint === undefined ? BEGIN[mode] : `SAVEPOINT ${savepoint}`, limit);
     const value = await bounded((async () => await fn(tx))(), limit);
     tx.seal();
-    await (savepoint === undefined ? session.commit(limit) : session.control(`RELEASE ${savepoint}`, limit));
+    await (savepoint === undefined ? session.commit(limit) : session.release(savepoint));
     return value;
   } catch (error) {
     tx.end();
