@@ -1,5 +1,6 @@
 import type { Connection, ExecuteHint, Result, Row, Value } from '../driver.ts';
 import { InvalidArgumentError } from '../errors.ts';
+import { Interruption } from './interruption.ts';
 import { StatementCache } from './statement-cache.ts';
 
 type Callback = (error: Error | null) => void;
@@ -28,6 +29,8 @@ export interface Sqlite3Statement {
 /** A statement that nobody described: it may write, and it may return rows. */
 const UNDESCRIBED: ExecuteHint = { rowMode: 'object', readonly: false, returnsRows: true, effect: 'insert' };
 
+/** https://www.sqlite.org/rescode.html#interrupt */
+const INTERRUPT = 9;
 const NO_NAMES: readonly string[] = [];
 
 /**
@@ -40,6 +43,7 @@ export class Sqlite3Connection implements Connection {
   readonly #statements: StatementCache<Sqlite3Statement>;
   /** Statements that a user prepared on the raw handle: the close finalizes those that were forgotten. */
   #foreign: Set<Sqlite3Statement> | undefined;
+  readonly #interruption: Interruption;
   /** An error that belongs to no call: the handle cannot be trusted any more. */
   #stray: Error | undefined;
 
@@ -47,6 +51,9 @@ export class Sqlite3Connection implements Connection {
     this.#database = database;
     this.#prepareNative = database.prepare.bind(database);
     this.#statements = new StatementCache(statementCacheSize, (statement) => void statement.finalize());
+    this.#interruption = new Interruption(() => {
+      interruptNow(database);
+    });
     // Without a listener the event would end the process.
     database.on('error', (error) => (this.#stray = error));
   }
@@ -69,25 +76,10 @@ export class Sqlite3Connection implements Connection {
     return this.#database;
   }
 
-  async execute(
-    sql: string,
-    params: readonly Value[] = [],
-    hint: ExecuteHint = UNDESCRIBED,
-  ): Promise<Result> {
-    if (hint.rowMode === 'array') return await this.#executeArrays(sql, params, hint);
-    const values = bindable(params);
-    if (!hint.returnsRows) {
-      const result = await this.#withStatement(sql, (statement) => run(statement, values, hint));
-      return Number.isSafeInteger(Number(result.lastInsertRowid))
-        ? result
-        : await this.#withChanges([], hint);
-    }
-    // `all`, never `get`: it steps to the end, so that the commit of an INSERT … RETURNING is done and reported, and no
-    // read stays open. `get` acknowledges before the commit and discards its error.
-    const rows = await this.#withStatement(sql, (statement) => all(statement, values));
-    return hint.readonly || hint.effect === 'none'
-      ? new RowsResult(rows, 0, 0)
-      : await this.#withChanges(rows, hint);
+  execute(sql: string, params: readonly Value[] = [], hint: ExecuteHint = UNDESCRIBED): Promise<Result> {
+    return this.#interruption.during(() =>
+      hint.rowMode === 'array' ? this.#executeArrays(sql, params, hint) : this.#execute(sql, params, hint),
+    );
   }
 
   async rollback(): Promise<void> {
@@ -121,20 +113,25 @@ export class Sqlite3Connection implements Connection {
   }
 
   script(sql: string): Promise<void> {
-    return new Promise((done, fail) => {
-      this.#database.exec(sql, settle(done, fail));
-    });
+    return this.#interruption.during(
+      () =>
+        new Promise((done, fail) => {
+          this.#database.exec(sql, settle(done, fail));
+        }),
+    );
   }
 
   /** A statement of its own: one from the cache could be in use by the loop's own body. */
   async *iterate(sql: string, params: readonly Value[]): AsyncGenerator<Row, void, undefined> {
-    const statement = await this.#prepare(sql);
+    const statement = await this.#interruption.during(() => this.#prepare(sql));
+    const step = (values: readonly Value[]): Promise<Row | undefined> =>
+      this.#interruption.during(() => get(statement, values));
     try {
-      let row = await get(statement, bindable(params));
+      let row = await step(bindable(params));
       while (row !== undefined) {
         yield row;
         // Without parameters `get` steps on; after the last row it answers `undefined`.
-        row = await get(statement, NO_VALUES);
+        row = await step(NO_VALUES);
       }
     } finally {
       statement.finalize();
@@ -142,11 +139,23 @@ export class Sqlite3Connection implements Connection {
   }
 
   interrupt(): void {
-    try {
-      this.#database.interrupt();
-    } catch {
-      // It throws when the handle is closing or closed: there is nothing left to interrupt.
+    this.#interruption.request();
+  }
+
+  async #execute(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
+    const values = bindable(params);
+    if (!hint.returnsRows) {
+      const result = await this.#withStatement(sql, (statement) => run(statement, values, hint));
+      return Number.isSafeInteger(Number(result.lastInsertRowid))
+        ? result
+        : await this.#withChanges([], hint);
     }
+    // `all`, never `get`: it steps to the end, so that the commit of an INSERT … RETURNING is done and reported, and no
+    // read stays open. `get` acknowledges before the commit and discards its error.
+    const rows = await this.#withStatement(sql, (statement) => all(statement, values));
+    return hint.readonly || hint.effect === 'none'
+      ? new RowsResult(rows, 0, 0)
+      : await this.#withChanges(rows, hint);
   }
 
   async #withStatement<T>(sql: string, use: (statement: Sqlite3Statement) => Promise<T>): Promise<T> {
@@ -166,8 +175,12 @@ export class Sqlite3Connection implements Connection {
   #prepare(sql: string): Promise<Sqlite3Statement> {
     return new Promise((done, fail) => {
       const statement = this.#prepareNative(sql, (error) => {
-        if (error === null) done(statement);
-        else fail(error);
+        if (error !== null) fail(error);
+        else if (this.#interruption.requested) {
+          // It came too early to interrupt anything; a statement that never runs cannot take effect either.
+          statement.finalize();
+          fail(Object.assign(new Error('SQLITE_INTERRUPT: interrupted'), { errno: INTERRUPT }));
+        } else done(statement);
       });
       statement.on('error', (error) => (this.#stray = error));
     });
@@ -252,6 +265,14 @@ class RowsResult implements Result {
 
   get columns(): readonly string[] {
     return this.rows[0] === undefined ? NO_NAMES : Object.keys(this.rows[0]);
+  }
+}
+
+function interruptNow(database: Sqlite3Database): void {
+  try {
+    database.interrupt();
+  } catch {
+    // It throws when the handle is closing or closed: there is nothing left to interrupt.
   }
 }
 

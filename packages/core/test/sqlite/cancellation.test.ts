@@ -1,3 +1,5 @@
+import { pbkdf2 } from 'node:crypto';
+import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import type { Queryable, QueryOptions, SqlitePool } from '../../src/index.ts';
 import { ENDLESS, failure, poolWithTable, timed, valuesOf } from './helpers.ts';
@@ -138,4 +140,39 @@ test('F42 an abort that comes as a query completes never hits the next user of i
   expect(cut).toBeGreaterThan(0);
   expect(cut).toBeLessThan(300);
   expect(pool.stats().opens).toBe(1);
+});
+
+/** Keeps every thread of libuv at work for a while. */
+function occupyThreads(): Promise<unknown> {
+  const work = promisify(pbkdf2);
+  return Promise.all(Array.from({ length: 8 }, () => work('password', 'salt', 200_000, 64, 'sha512')));
+}
+
+test('F40 a query that is cancelled while it still waits for a thread ends as soon as it has one', async () => {
+  const pool = await poolWithTable({ poolSize: 1 });
+  const occupied = occupyThreads();
+  expect(await failure(pool.get(ENDLESS, [], { timeoutMs: 20 }))).toMatchObject({
+    code: 'STATEMENT_TIMEOUT',
+  });
+  // SQLite forgets an interrupt that comes before the statement: without another one this would wait for minutes.
+  expect(await pool.get('SELECT 1 AS one')).toEqual({ one: 1 });
+  await occupied;
+});
+
+test('F40 a cursor that is cancelled while it still waits for a thread ends as soon as it has one', async () => {
+  const pool = await poolWithTable({ poolSize: 1 });
+  const occupied = occupyThreads();
+  const rows = pool.iterate(ENDLESS, [], { timeoutMs: 20 });
+  expect(await failure(rows.next())).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+  expect(await pool.get('SELECT 1 AS one')).toEqual({ one: 1 });
+  await occupied;
+});
+
+test('a write that is cancelled before SQLite has seen it is never done', async () => {
+  const pool = await poolWithTable({ poolSize: 1, statementCacheSize: 0 });
+  const occupied = occupyThreads();
+  const write = pool.run("INSERT INTO t (v) VALUES ('cut')", [], { timeoutMs: 20 });
+  expect(await failure(write)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+  await occupied;
+  expect(await valuesOf(pool)).toEqual([]);
 });

@@ -1,7 +1,7 @@
 import { copyFile, rename, rm, unlink } from 'node:fs/promises';
 import { expect, test, vi } from 'vitest';
 import { createPool, type SqlitePool } from '../../src/index.ts';
-import { failure, fileWithTable, poolOf, temporaryFile, valuesOf } from './helpers.ts';
+import { Child, failure, fileWithTable, poolOf, temporaryFile, valuesOf } from './helpers.ts';
 
 /** Checks every idle connection before it is lent. */
 const ALWAYS = { validateAfterIdleMs: 0 };
@@ -74,6 +74,15 @@ test('F56 without any use, the sweep notices a replaced file, and the turn to wr
     await tx.run('DELETE FROM t');
     expect(second.stats().writerHeld).toBe(true);
   });
+});
+
+test('a file that another program has cut short is an error of SQLite, not the end of the process', async () => {
+  const child = new Child('truncated.ts', [await temporaryFile()]);
+  expect(await child.next()).toEqual({
+    name: 'SqliteError',
+    sqliteCode: expect.stringMatching(/CORRUPT|IOERR|NOTADB/) as unknown,
+  });
+  expect(await child.exit).toBe(0);
 });
 
 /** Uses that many connections at once. */

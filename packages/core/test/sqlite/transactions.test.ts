@@ -121,7 +121,7 @@ test('F27 a callback that never settles is cut at its timeoutMs, rolled back, an
 });
 
 test('F28 an acquire inside a lease of a pool of one times out, and its error has where both were made', async () => {
-  const pool = await poolWithTable({ poolSize: 1, acquisitionTimeoutMs: 50, leakWarningMs: 60_000 });
+  const pool = await poolWithTable({ poolSize: 1, acquisitionTimeoutMs: 500, leakWarningMs: 60_000 });
   const error = await pool.connection((outer) => {
     expect(outer).toBeDefined();
     return failure(pool.acquire());
@@ -133,7 +133,7 @@ test('F28 an acquire inside a lease of a pool of one times out, and its error ha
 });
 
 test('F28 a write on the pool inside a transaction of the pool times out and says that it waited to write', async () => {
-  const pool = await poolWithTable({ acquisitionTimeoutMs: 50 });
+  const pool = await poolWithTable({ acquisitionTimeoutMs: 500 });
   const error = await failure(
     pool.transaction(async (tx) => {
       await tx.run('INSERT INTO t (v) VALUES (1)');

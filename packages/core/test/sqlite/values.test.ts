@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { poolOf, poolWithTable } from './helpers.ts';
 
@@ -80,6 +81,30 @@ test('counts are those of the statement, never left over from an earlier one', a
   expect(await run('UPDATE t SET v = 2 RETURNING v')).toEqual({ changes: 1, lastInsertRowid: 0 });
   expect(await run('CREATE TABLE u (x)')).toEqual({ changes: 0, lastInsertRowid: 0 });
   expect(await run('SELECT * FROM t')).toEqual({ changes: 0, lastInsertRowid: 0 });
+});
+
+const value = fc.oneof(
+  fc.constant(null),
+  fc.double({ noNaN: true }),
+  fc.integer(),
+  fc.maxSafeInteger(),
+  fc.string({ unit: 'grapheme' }),
+  fc.uint8Array({ maxLength: 100 }).map((bytes) => Buffer.from(bytes)),
+);
+
+test('F61 whatever can be bound comes back as it was, from a table and in every row mode', async () => {
+  const pool = await poolWithTable();
+  await fc.assert(
+    fc.asyncProperty(fc.array(value, { minLength: 1, maxLength: 10 }), async (values) => {
+      // SQLite has one zero.
+      const expected = values.map((one) => (Object.is(one, -0) ? 0 : one));
+      const marks = values.map((_, at) => `? AS v${String(at)}`).join(', ');
+      expect((await pool.execute(`SELECT ${marks}`, values, { rowMode: 'array' })).rows).toEqual([expected]);
+      await pool.run('INSERT OR REPLACE INTO t VALUES (1, ?)', [values[0]!]);
+      expect(await pool.get('SELECT v FROM t')).toEqual({ v: expected[0] });
+    }),
+    { numRuns: 300 },
+  );
 });
 
 interface Arrays {
