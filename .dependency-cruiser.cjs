@@ -14,6 +14,7 @@ const layers = [
   { files: ['lease.ts'] },
   { files: ['transaction.ts'] },
   { files: ['session.ts'] },
+  { files: ['cursors.ts'] },
   { files: ['call-queue.ts', 'resource-pool.ts', 'transaction-state.ts', 'write-gate.ts'] },
   { files: ['gate.ts'] },
   { files: ['wait-queue.ts'] },

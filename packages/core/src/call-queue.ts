@@ -20,6 +20,7 @@ export class CallQueue {
   #running: Promise<unknown> | undefined;
   /** Cancels the call under way. */
   #cut: ((reason: unknown) => void) | undefined;
+  #stopInterrupting: (() => void) | undefined;
   /** Why nobody gets a turn any more. */
   #shut: { readonly reason: unknown } | undefined;
 
@@ -88,16 +89,15 @@ export class CallQueue {
         return;
       }
       const stopWatching = limit && watch(limit, (reason) => this.#cut?.(reason));
-      let stopInterrupting: (() => void) | undefined;
       const over = (): void => {
         stopWatching?.();
-        stopInterrupting?.();
+        this.giveUp();
         this.#running = undefined;
         this.#cut = undefined;
       };
       this.#cut = (reason) => {
         this.#cut = undefined;
-        stopInterrupting = this.#keepInterrupting();
+        this.#keepInterrupting();
         reject(new Cut(reason));
       };
       this.#running = called(start).then(
@@ -114,20 +114,25 @@ export class CallQueue {
     });
   }
 
+  /** Stops interrupting a call that does not return. */
+  giveUp(): void {
+    this.#stopInterrupting?.();
+    this.#stopInterrupting = undefined;
+  }
+
   /**
-   * Interrupts until it is told to stop. SQLite forgets an interrupt that comes while no statement steps, and a call can
+   * Interrupts until the call returns. SQLite forgets an interrupt that comes while no statement steps, and a call can
    * still wait for a thread, or be between two steps: https://www.sqlite.org/c3ref/interrupt.html
    */
-  #keepInterrupting(): () => void {
-    let cancel: () => void;
-    const interrupt = (): void => {
-      this.#interrupt();
-      cancel = this.#clock.schedule(interrupt, INTERRUPT_AGAIN_MS, true);
-    };
-    interrupt();
-    return () => {
-      cancel();
-    };
+  #keepInterrupting(): void {
+    this.#interrupt();
+    this.#stopInterrupting = this.#clock.schedule(
+      () => {
+        this.#keepInterrupting();
+      },
+      INTERRUPT_AGAIN_MS,
+      true,
+    );
   }
 
   /** Cancels the call under way, if there is one, and refuses every other, those that wait too. */

@@ -1,4 +1,5 @@
 import { asThrown, CallQueue, Cut } from './call-queue.ts';
+import { Cursors } from './cursors.ts';
 import { limitOf, type Clock, type Limit } from './deadline.ts';
 import type { Connection, ExecuteHint, Result, Row, Value } from './driver.ts';
 import {
@@ -31,8 +32,6 @@ export interface Scope {
   readonly outer: Scope | undefined;
 }
 
-type Cursor = AsyncIterator<Row, unknown, undefined>;
-
 /** The hint for what begins or ends a transaction. */
 const CONTROL: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: false, effect: 'none' };
 
@@ -48,8 +47,7 @@ export class Session {
   /** The file's one turn to write. */
   readonly #writeGate: Gate;
   readonly #calls: CallQueue;
-  /** The cursors that are open, each with the transaction it was opened in. */
-  readonly #cursors = new Map<Cursor, Scope | undefined>();
+  readonly #cursors: Cursors;
   readonly #transaction = new TransactionState();
   readonly #ended = new AbortController();
   #holdsWriteGate = false;
@@ -72,6 +70,7 @@ export class Session {
         if (!this.#transaction.isOpen) this.#leaveWriteGate();
       },
     );
+    this.#cursors = new Cursors(this.#calls, () => this.#operation('close of a cursor'));
   }
 
   /** Aborts when the connection is taken from whoever uses it. */
@@ -148,23 +147,21 @@ export class Session {
       const cursor = this.connection.iterate?.(statement.sql, values);
       if (cursor === undefined)
         throw new UnsupportedError('This connection has no cursors: it has no iterate(). Use all().');
-      this.#cursors.set(cursor, this.scope);
+      this.#cursors.add(cursor, this.inTransaction);
       return Promise.resolve(cursor);
     });
     try {
       for (;;) {
         const limit = this.#limit(timeoutMs, signal, ended);
-        const step = await this.#calls.inTurn(limit, () => this.#step(rows, limit));
+        const step = await this.#cursors.step(rows, limit);
         if (step.done === true) return;
         yield step.value;
       }
     } finally {
       // In the background: what comes next on this connection waits for its turn anyway.
-      this.#calls
-        .inTurn(this.#operation('close of a cursor'), () => this.#closeCursor(rows))
-        .catch(() => {
-          this.#dirty = true;
-        });
+      this.#cursors.close(rows).catch(() => {
+        this.#dirty = true;
+      });
     }
   }
 
@@ -174,7 +171,7 @@ export class Session {
    */
   commit(limit: Limit): Promise<void> {
     return this.#calls.inTurn(limit, async () => {
-      await this.#closeCursors('of transactions');
+      await this.#cursors.closeInTurn('of transactions');
       await this.#execute(parse('COMMIT'), [], CONTROL, this.#operation('COMMIT'));
     });
   }
@@ -187,7 +184,7 @@ export class Session {
   /** Rolls back whatever is open; resolves if nothing is. */
   rollback(): Promise<void> {
     return this.#calls.inTurn(this.#operation('rollback'), async () => {
-      await this.#closeCursors('of transactions');
+      await this.#cursors.closeInTurn('of transactions');
       await this.#rollbackNow();
     });
   }
@@ -215,7 +212,7 @@ export class Session {
     return this.#calls.inTurn(this.#operation('reset'), async () => {
       // Putting TEMP, ATTACH and PRAGMA state back costs more than a new connection, and can be wrong.
       if (dirty) throw new SqliteError('SQLITE_MISUSE', 21, 'the connection cannot be used again', undefined);
-      await this.#closeCursors('all');
+      await this.#cursors.closeInTurn('all');
       await this.#rollbackNow();
     });
   }
@@ -230,7 +227,7 @@ export class Session {
     this.end(new LeaseEndedError('This connection was closed.'));
     await this.#calls.drained();
     try {
-      await this.#closeCursors('all').catch(() => undefined);
+      await this.#cursors.closeInTurn('all').catch(() => undefined);
       if (optimize && !this.#dirty && !this.inTransaction) await this.#optimize();
       await this.connection.close();
     } finally {
@@ -246,6 +243,7 @@ export class Session {
 
   /** The native call does not return and the pool gives the connection up: no writer may wait for it. */
   abandon(): void {
+    this.#calls.giveUp();
     this.#leaveWriteGate();
   }
 
@@ -363,25 +361,6 @@ export class Session {
       await this.#calls.call(() => this.connection.rollback(), this.#operation('rollback'));
     }
     this.#transaction.ended();
-  }
-
-  /** A cursor that was closed by anyone but its own loop must not end the loop as if all rows had been read. */
-  async #step(cursor: Cursor, limit: Limit | undefined): Promise<IteratorResult<Row, unknown>> {
-    if (!this.#cursors.has(cursor))
-      throw new LeaseEndedError('The cursor was closed when its transaction or lease ended.');
-    return await this.#calls.call(() => cursor.next(), limit);
-  }
-
-  /** A transaction closes the cursors opened in it; a loop around it goes on, as SQLite lets it. */
-  async #closeCursors(which: 'all' | 'of transactions'): Promise<void> {
-    for (const [cursor, openedIn] of this.#cursors) {
-      if (which === 'all' || openedIn !== undefined) await this.#closeCursor(cursor);
-    }
-  }
-
-  async #closeCursor(cursor: Cursor): Promise<void> {
-    if (!this.#cursors.delete(cursor)) return;
-    await this.#calls.call(async () => await cursor.return?.(), this.#operation('close of a cursor'));
   }
 
   /** Nothing to allocate and nothing to watch for a call that has no limit. */

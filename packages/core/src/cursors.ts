@@ -1,0 +1,62 @@
+import type { CallQueue } from './call-queue.ts';
+import type { Limit } from './deadline.ts';
+import type { Row } from './driver.ts';
+import { LeaseEndedError } from './errors.ts';
+
+/** A cursor of a driver. */
+export type Cursor = AsyncIterator<Row, unknown, undefined>;
+
+/** Where a cursor was opened: it lives no longer than its transaction or its lease. */
+type Origin = 'transaction' | 'lease';
+
+/** The open cursors of one connection. Each step of one is a native call like another, and takes its turn. */
+export class Cursors {
+  readonly #calls: CallQueue;
+  readonly #closeLimit: () => Limit;
+  readonly #open = new Map<Cursor, Origin>();
+
+  constructor(calls: CallQueue, closeLimit: () => Limit) {
+    this.#calls = calls;
+    this.#closeLimit = closeLimit;
+  }
+
+  /** How many are open. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  add(cursor: Cursor, inTransaction: boolean): void {
+    this.#open.set(cursor, inTransaction ? 'transaction' : 'lease');
+  }
+
+  /** Takes a step, in a turn of its own. */
+  async step(cursor: Cursor, limit: Limit | undefined): Promise<IteratorResult<Row, unknown>> {
+    return await this.#calls.inTurn(limit, async () => {
+      // Closed by anyone but its own loop, it must not end the loop as if all rows had been read.
+      if (!this.#open.has(cursor))
+        throw new LeaseEndedError('The cursor was closed when its transaction or lease ended.');
+      return await this.#calls.call(() => cursor.next(), limit);
+    });
+  }
+
+  /** Closes a cursor, in a turn of its own. */
+  async close(cursor: Cursor): Promise<void> {
+    if (!this.#open.has(cursor)) return;
+    await this.#calls.inTurn(this.#closeLimit(), () => this.#end(cursor));
+  }
+
+  /**
+   * Closes the cursors of a transaction, or all, in a turn that its caller has. A loop around a transaction goes on when
+   * that ends, as SQLite lets it.
+   */
+  async closeInTurn(which: 'all' | 'of transactions'): Promise<void> {
+    for (const [cursor, origin] of this.#open) {
+      if (which === 'all' || origin === 'transaction') await this.#end(cursor);
+    }
+  }
+
+  async #end(cursor: Cursor): Promise<void> {
+    if (!this.#open.delete(cursor)) return;
+    await this.#calls.call(async () => await cursor.return?.(), this.#closeLimit());
+  }
+}
