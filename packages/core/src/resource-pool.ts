@@ -93,6 +93,8 @@ export class ResourcePool<R> {
     replaced: 0,
     closed: 0,
   };
+  /** Cuts every operation short but the orderly closes of a pool that drains. */
+  readonly #givenUp = new AbortController();
   #state: PoolState = 'open';
   #generation = 0;
   #opens = 0;
@@ -220,17 +222,10 @@ export class ResourcePool<R> {
     for (const { state, resource } of this.#entries) if (state === 'leased') yield resource;
   }
 
-  /** Gives up, while draining, on what does not come back. */
+  /** Gives up, while draining, on what does not come back and on calls that do not return. */
   giveUp(): void {
-    for (const entry of this.#entries) {
-      if (entry.state !== 'leased') continue;
-      this.#move(entry, 'closing');
-      this.#quarantine(
-        entry,
-        invoke(() => this.#hooks.close(entry.resource, false)),
-      );
-    }
-    this.#changed();
+    this.#givenUp.abort(new OperationTimeoutError('last call', this.#settings.operationTimeoutMs));
+    for (const entry of this.#entries) if (entry.state === 'leased') this.#retire(entry, 'discarded');
   }
 
   /** The one place in which an entry changes its state. */
@@ -314,7 +309,7 @@ export class ResourcePool<R> {
     this.#entries.add(entry);
     this.#counts.opening += 1;
     const opening = invoke(() => this.#hooks.open());
-    bounded(opening, this.#operation('open')).then(
+    bounded(opening, this.#operation('open', this.#givenUp.signal)).then(
       (resource) => {
         this.#opens += 1;
         this.#lastOpenError = undefined;
@@ -345,7 +340,7 @@ export class ResourcePool<R> {
     this.#move(entry, 'validating');
     bounded(
       invoke(() => this.#hooks.validate(entry.resource)),
-      this.#operation('health check'),
+      this.#operation('health check', this.#givenUp.signal),
     ).then(
       () => {
         this.#arrive(entry);
@@ -360,20 +355,19 @@ export class ResourcePool<R> {
   #retire(entry: OwnEntry<R>, reason: EvictionReason): void {
     this.#evictions[reason] += 1;
     this.#move(entry, 'closing');
-    const last = this.#state !== 'open' && this.#entries.size - this.#counts.quarantined === 1;
+    const orderly = reason === 'closed';
+    const last = orderly && this.#entries.size - this.#counts.quarantined === 1;
     const closing = invoke(() => this.#hooks.close(entry.resource, last));
-    const gone = (): void => {
-      this.#gone(entry);
-    };
-    bounded(closing, this.#operation('close')).then(gone, (error: unknown) => {
-      // A close that fails is over: the handle is useless, and there is nothing more to do with it.
-      if (!(error instanceof OperationTimeoutError)) {
-        gone();
-        return;
-      }
-      this.#quarantine(entry, closing);
-      this.#changed();
-    });
+    bounded(closing, this.#operation('close', orderly ? undefined : this.#givenUp.signal)).then(
+      () => {
+        this.#gone(entry);
+      },
+      (error: unknown) => {
+        // A close that fails is over: the handle is useless, and there is nothing more to do with it.
+        if (error instanceof OperationTimeoutError) this.#quarantine(entry, closing);
+        else this.#gone(entry);
+      },
+    );
     this.#changed();
   }
 
@@ -385,6 +379,7 @@ export class ResourcePool<R> {
       this.#gone(entry);
     };
     closing.then(gone, gone);
+    this.#changed();
   }
 
   #gone(entry: OwnEntry<R>): void {
@@ -414,9 +409,10 @@ export class ResourcePool<R> {
     }
   }
 
-  #operation(what: string): Limit {
+  #operation(what: string, signal?: AbortSignal): Limit {
     const { clock, operationTimeoutMs } = this.#settings;
-    return limitOf(clock, operationTimeoutMs, () => new OperationTimeoutError(what, operationTimeoutMs));
+    const error = (): Error => new OperationTimeoutError(what, operationTimeoutMs);
+    return limitOf(clock, operationTimeoutMs, error, signal);
   }
 }
 

@@ -107,7 +107,7 @@ export async function run({ settings, steps }: Schedule): Promise<void> {
 }
 
 async function apply(ledger: Ledger, next: Step): Promise<void> {
-  const { clock, engine } = ledger;
+  const { clock } = ledger;
   if (next.do === 'acquire') ledger.acquire(next.timeoutMs, next.abortable);
   else if (next.do === 'advance') await clock.advance(next.ms);
   else if (next.do === 'jump') clock.jump(next.ms);
@@ -115,8 +115,7 @@ async function apply(ledger: Ledger, next: Step): Promise<void> {
   else if (next.do === 'sweep') ledger.sweep();
   else if (next.do === 'close') ledger.close();
   else if ('which' in next) ON_ONE[next.do](ledger, next.which);
-  // What is left is to give up, which the pool does only while it closes.
-  else if (engine.state === 'draining') engine.giveUp();
+  else ledger.giveUp();
 }
 
 const ON_ONE: Record<StepOnOne, (ledger: Ledger, which: number) => void> = {

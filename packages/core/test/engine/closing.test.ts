@@ -1,0 +1,163 @@
+import { describe, expect, it } from 'vitest';
+import { LeaseEndedError, PoolClosedError, type Queryable } from '../../src/index.ts';
+import type { FakeCall } from '../../src/testing/index.ts';
+import { byHand, errorOf, fakePool, follow } from './support.ts';
+
+const LIMITS = { operationTimeoutMs: 1000, closeTimeoutMs: 5000 };
+
+describe('closing the pool', () => {
+  it('F48 rejects those who wait at once, lets what is lent come back, and closes it then', async () => {
+    const { pool, driver, clock } = fakePool({ execute: { 1: 'hang' } }, { ...LIMITS, poolSize: 2 });
+    const lease = await pool.acquire();
+    const running = follow(pool.get('SELECT slow'));
+    await clock.settle();
+    const waiting = [follow(pool.acquire()), follow(pool.get('SELECT 1')), follow(pool.run('DELETE FROM t'))];
+    const closed = follow(pool.close());
+    await clock.settle();
+    expect(waiting.map((wait) => errorOf(wait) instanceof PoolClosedError)).toEqual([true, true, true]);
+    expect(closed.now.state).toBe('pending');
+    await expect(lease.get('SELECT 2')).resolves.toBeUndefined();
+    await lease.release();
+    await clock.settle();
+    expect(closed.now.state).toBe('pending');
+    driver.call('execute', 1).resolve();
+    await clock.settle();
+    expect(running.now.state).toBe('resolved');
+    expect(closed.now.state).toBe('resolved');
+    expect(driver.openConnections).toBe(0);
+    expect(driver.violations).toEqual([]);
+  });
+
+  it('F48 interrupts and revokes at closeTimeoutMs what has not come back', async () => {
+    const slow = ({ sql }: FakeCall) =>
+      sql.startsWith('SELECT slow') ? ('interruptible' as const) : undefined;
+    const { pool, driver, clock } = fakePool(slow, { ...LIMITS, poolSize: 3 });
+    const forgotten = await pool.acquire();
+    const running = follow(pool.get('SELECT slow'));
+    const leased = await pool.acquire();
+    const held = follow(leased.get('SELECT slow'));
+    await clock.settle();
+    const closed = follow(pool.close());
+    await clock.advance(LIMITS.closeTimeoutMs - 1);
+    expect(closed.now.state).toBe('pending');
+    await clock.advance(1);
+    expect(closed.now.state).toBe('resolved');
+    expect(errorOf(running)).toBeInstanceOf(PoolClosedError);
+    expect(errorOf(held)).toBeInstanceOf(LeaseEndedError);
+    await expect(forgotten.get('SELECT 1')).rejects.toBeInstanceOf(LeaseEndedError);
+    expect(driver.openConnections).toBe(0);
+    expect(driver.violations).toEqual([]);
+  });
+
+  it('F48 gives up what no interrupt ends, within 100 ms of the deadline', async () => {
+    const { pool, driver, clock } = fakePool({ execute: { 1: 'hang' } }, { ...LIMITS, poolSize: 2 });
+    const running = follow(pool.get('SELECT slow'));
+    await clock.settle();
+    const closed = follow(pool.close());
+    await clock.advance(LIMITS.closeTimeoutMs + 100);
+    expect(closed.now.state).toBe('resolved');
+    expect(errorOf(running)).toBeInstanceOf(PoolClosedError);
+    expect(pool.stats()).toMatchObject({ quarantined: 1, size: 0 });
+    driver.call('execute', 1).resolve();
+    await clock.settle();
+    expect(driver.openConnections).toBe(0);
+    expect(driver.violations).toEqual([]);
+  });
+
+  it('F48 ends a transaction whose callback never ends: it is rolled back, and its handle is dead', async () => {
+    const { pool, driver, clock } = fakePool({}, { ...LIMITS, poolSize: 2 });
+    const { promise, resolve } = byHand();
+    let handle: Queryable | undefined;
+    const transaction = follow(
+      pool.transaction(async (tx) => {
+        handle = tx;
+        await tx.run('INSERT INTO t VALUES (1)');
+        await promise;
+        await tx.run('INSERT INTO t VALUES (2)');
+      }),
+    );
+    await clock.settle();
+    const closed = follow(pool.close());
+    await clock.advance(LIMITS.closeTimeoutMs + 100);
+    expect(closed.now.state).toBe('resolved');
+    expect(driver.openTransactions).toBe(0);
+    resolve();
+    await clock.settle();
+    expect(transaction.now.state).toBe('rejected');
+    await expect(handle!.get('SELECT 1')).rejects.toBeInstanceOf(Error);
+    expect(driver.calls.filter(({ sql }) => sql.startsWith('INSERT'))).toHaveLength(1);
+    expect(driver.calls.some(({ sql }) => sql === 'COMMIT')).toBe(false);
+    expect(driver.violations).toEqual([]);
+  });
+
+  it('F49 twice is one and the same promise, and every use after it is refused at once', async () => {
+    const { pool, driver } = fakePool();
+    await pool.get('SELECT 1');
+    const closing = pool.close();
+    expect(pool.close()).toBe(closing);
+    expect(pool[Symbol.asyncDispose]()).toBe(closing);
+    expect(pool.closed).toBe(true);
+    await closing;
+    const before = driver.calls.length;
+    const uses = [
+      pool.acquire(),
+      pool.open(),
+      pool.get('SELECT 1'),
+      pool.run('DELETE FROM t'),
+      pool.script('DELETE FROM t'),
+      pool.transaction(() => 1),
+      pool.connection(() => 1),
+      pool.iterate('SELECT 1').next(),
+    ];
+    const ends = await Promise.allSettled(uses);
+    expect(ends.every((end) => end.status === 'rejected' && end.reason instanceof PoolClosedError)).toBe(
+      true,
+    );
+    expect(driver.calls.length).toBe(before);
+  });
+
+  it('F49 of a pool that was never used is done at once', async () => {
+    const { pool, driver, clock } = fakePool();
+    await pool.close();
+    expect(driver.calls).toEqual([]);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('keeps the last connection until all others are closed, and closes it alone', async () => {
+    const { pool, driver, clock } = fakePool({ close: { 1: 'hang', 2: 'hang' } }, { ...LIMITS, poolSize: 3 });
+    await Promise.all([pool.get('SELECT 1'), pool.get('SELECT 2'), pool.get('SELECT 3')]);
+    const closed = follow(pool.close());
+    await clock.settle();
+    expect(driver.count('close')).toBe(2);
+    driver.call('close', 1).resolve();
+    await clock.settle();
+    expect(driver.count('close')).toBe(2);
+    driver.call('close', 2).resolve();
+    await clock.settle();
+    expect(driver.count('close')).toBe(3);
+    expect(closed.now.state).toBe('resolved');
+    expect(driver.violations).toEqual([]);
+  });
+
+  it('leaves nothing that keeps the process alive, and no timer at all', async () => {
+    const { pool, clock } = fakePool({}, { minIdle: 1 });
+    await pool.get('SELECT 1');
+    expect(clock.pendingForeground).toBe(0);
+    expect(clock.pending).toBe(1);
+    await pool.close();
+    expect(clock.pending).toBe(0);
+  });
+
+  it('F50 is not disturbed by closes that fail', async () => {
+    const { pool, driver } = fakePool(
+      ({ method }) => (method === 'close' ? { reject: new Error('busy') } : undefined),
+      {
+        poolSize: 3,
+      },
+    );
+    await Promise.all([pool.get('SELECT 1'), pool.get('SELECT 2'), pool.get('SELECT 3')]);
+    await expect(pool.close()).resolves.toBeUndefined();
+    expect(driver.count('close')).toBe(3);
+    expect(pool.stats()).toMatchObject({ size: 0, quarantined: 0 });
+  });
+});

@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+import { limitOf, type Limit } from '../src/deadline.ts';
+import { DriverConflictError } from '../src/errors.ts';
+import { Gate } from '../src/gate.ts';
+import { fakeClock } from '../src/testing/index.ts';
+import { joinWriteGate, leaveWriteGate } from '../src/write-gate.ts';
+import { follow } from './engine/support.ts';
+
+const clock = fakeClock();
+
+function limit(timeoutMs = Infinity): Limit {
+  return limitOf(clock, timeoutMs, () => new Error('late'));
+}
+
+describe('a gate', () => {
+  it('lets in as many as it has places, and the others in the order in which they came', async () => {
+    const gate = new Gate(2);
+    const entered: string[] = [];
+    for (const name of ['a', 'b', 'c', 'd']) void gate.enter(limit()).then(() => entered.push(name));
+    await clock.settle();
+    expect([entered, gate.held, gate.waiting]).toEqual([['a', 'b'], 2, 2]);
+    gate.leave();
+    await clock.settle();
+    expect([entered, gate.held, gate.waiting]).toEqual([['a', 'b', 'c'], 2, 1]);
+    for (let n = 0; n < 3; n += 1) gate.leave();
+    await clock.settle();
+    expect([entered, gate.held, gate.waiting]).toEqual([['a', 'b', 'c', 'd'], 0, 0]);
+  });
+
+  it('does not let anyone overtake those who wait, not even in the tick in which a place comes free', async () => {
+    const gate = new Gate();
+    expect(gate.tryEnter()).toBe(true);
+    const waits = follow(gate.enter(limit()));
+    gate.leave();
+    expect(gate.tryEnter()).toBe(false);
+    await clock.settle();
+    expect(waits.now.state).toBe('resolved');
+  });
+
+  it('passes the place by one who has given up', async () => {
+    const gate = new Gate();
+    gate.tryEnter();
+    const late = follow(gate.enter(limit(10)));
+    const next = follow(gate.enter(limit()));
+    await clock.advance(10);
+    gate.leave();
+    await clock.settle();
+    expect([late.now.state, next.now.state, gate.held]).toEqual(['rejected', 'resolved', 1]);
+  });
+
+  it('fails all who wait, and keeps those who are inside', async () => {
+    const gate = new Gate(1, 2);
+    gate.tryEnter();
+    const waits = [follow(gate.enter(limit())), follow(gate.enter(limit())), follow(gate.enter(limit()))];
+    const reason = new Error('closed');
+    gate.failAll(reason);
+    await clock.settle();
+    expect(waits.map(({ now }) => now.state)).toEqual(['rejected', 'rejected', 'rejected']);
+    expect(waits[0]?.now).toMatchObject({ error: reason });
+    expect(waits[2]?.now).toMatchObject({ error: { code: 'POOL_OVERLOADED' } });
+    expect(gate.held).toBe(1);
+  });
+});
+
+describe('the gate of a file', () => {
+  it('F60 is one and the same for all who name the same file, until the last has left', () => {
+    const first = joinWriteGate('file', 'one driver');
+    expect(joinWriteGate('file', 'one driver')).toBe(first);
+    expect(joinWriteGate('another file', 'one driver')).not.toBe(first);
+    leaveWriteGate('file');
+    expect(joinWriteGate('file', 'one driver')).toBe(first);
+    leaveWriteGate('file');
+    leaveWriteGate('file');
+    leaveWriteGate('another file');
+    const later = joinWriteGate('file', 'another driver');
+    expect(later).not.toBe(first);
+    leaveWriteGate('file');
+    leaveWriteGate('nobody has joined this one');
+  });
+
+  it('F59 is refused to a second driver, and the first one keeps it', () => {
+    const gate = joinWriteGate('file', 'one driver');
+    expect(() => joinWriteGate('file', 'another driver')).toThrow(DriverConflictError);
+    expect(joinWriteGate('file', 'one driver')).toBe(gate);
+    leaveWriteGate('file');
+    leaveWriteGate('file');
+    expect(() => joinWriteGate('file', 'another driver')).not.toThrow();
+    leaveWriteGate('file');
+  });
+});
