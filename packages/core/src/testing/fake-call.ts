@@ -71,12 +71,13 @@ export interface Writer {
 export class FakeDatabase {
   readonly calls: FakeCall[] = [];
   readonly violations: string[] = [];
-  readonly connections = new Set<Writer>();
+  readonly connections: Set<Writer>;
   readonly #script: (call: FakeCall) => FakeOutcome | undefined;
   readonly #counts = new Map<FakeMethod, number>();
 
   constructor(script: (call: FakeCall) => FakeOutcome | undefined) {
     this.#script = script;
+    this.connections = new Set();
   }
 
   /** Notes a call, and ends it as the script says; `effect` is what it does when it succeeds. */
