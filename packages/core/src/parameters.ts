@@ -1,6 +1,7 @@
-import { type Value } from './driver.ts';
+import { isUint8Array } from 'node:util/types';
+import type { Value } from './driver.ts';
 import { InvalidArgumentError } from './errors.ts';
-import { type Statement } from './sql.ts';
+import type { Statement } from './sql.ts';
 
 /** What a caller may bind: a {@link Value} or a boolean, which becomes 0 or 1. */
 export type BindValue = Value | boolean;
@@ -9,6 +10,8 @@ export type BindValue = Value | boolean;
 export type Params = readonly BindValue[] | Readonly<Record<string, BindValue>>;
 
 const NONE: readonly Value[] = [];
+/** SQLite stores UTF-8, in which a lone half of a surrogate pair would come back as U+FFFD. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
 const INT64_MAX = 2n ** 63n - 1n;
 const INT64_MIN = -(2n ** 63n);
 
@@ -24,7 +27,9 @@ export function bind(statement: Statement, params: Params | undefined): readonly
     throw new InvalidArgumentError(`The statement has ${count(names.length)}, but none were given.`);
   }
   try {
-    return Array.isArray(params) ? bindInOrder(names, params as readonly unknown[]) : bindByName(names, params);
+    return Array.isArray(params)
+      ? bindInOrder(names, params as readonly unknown[])
+      : bindByName(names, params);
   } catch (error) {
     if (error instanceof InvalidArgumentError) throw error;
     throw new InvalidArgumentError('The parameters could not be read (a getter or a Proxy threw).', error);
@@ -47,10 +52,14 @@ function bindByName(names: readonly (string | undefined)[], params: unknown): Va
   }
   return names.map((name, index) => {
     if (name === undefined) {
-      throw new InvalidArgumentError(`Parameter ${String(index + 1)} is a "?" and has no name: give the parameters as an array.`);
+      throw new InvalidArgumentError(
+        `Parameter ${String(index + 1)} is a "?" and has no name: give the parameters as an array.`,
+      );
     }
     if (!Object.hasOwn(params, name)) {
-      throw new InvalidArgumentError(`The parameter "${name}" is missing. Keys are written without the ":", "@" or "$".`);
+      throw new InvalidArgumentError(
+        `The parameter "${name}" is missing. Keys are written without the ":", "@" or "$".`,
+      );
     }
     return check((params as Record<string, unknown>)[name], `"${name}"`);
   });
@@ -63,14 +72,23 @@ function count(parameters: number): string {
 function check(value: unknown, name: string): Value {
   switch (typeof value) {
     case 'string':
+      if (LONE_SURROGATE.test(value)) {
+        throw refuse(
+          name,
+          'a string with half of a surrogate pair',
+          'UTF-8 cannot hold it; use value.toWellFormed()',
+        );
+      }
       return value;
     case 'number':
-      if (Number.isNaN(value)) throw refuse(name, 'NaN', 'SQLite would store NULL; use null if that is what you mean');
+      if (Number.isNaN(value))
+        throw refuse(name, 'NaN', 'SQLite would store NULL; use null if that is what you mean');
       return value;
     case 'boolean':
       return value ? 1 : 0;
     case 'bigint':
-      if (value > INT64_MAX || value < INT64_MIN) throw refuse(name, 'a bigint beyond 64 bits', 'bind it as a string');
+      if (value > INT64_MAX || value < INT64_MIN)
+        throw refuse(name, 'a bigint beyond 64 bits', 'bind it as a string');
       return value;
     case 'undefined':
       throw refuse(name, 'undefined', 'use null for NULL');
@@ -84,13 +102,23 @@ function check(value: unknown, name: string): Value {
 
 function checkObject(value: object | null, name: string): Value {
   if (value === null) return null;
-  if (ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]') return value as Uint8Array;
+  if (isUint8Array(value)) return copy(value, name);
   if (value instanceof Date) throw refuse(name, 'a Date', 'use date.toISOString() or date.getTime()');
   if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
     throw refuse(name, 'a buffer of another type', 'use new Uint8Array(…)');
   }
-  if (Array.isArray(value)) throw refuse(name, 'an array', 'use JSON.stringify(…) with json_each, or one ? per element');
+  if (Array.isArray(value))
+    throw refuse(name, 'an array', 'use JSON.stringify(…) with json_each, or one ? per element');
   throw refuse(name, 'an object', 'use JSON.stringify(…)');
+}
+
+/** The statement may wait for its turn, and the caller may use its buffer for something else meanwhile. */
+function copy(value: Uint8Array, name: string): Uint8Array {
+  try {
+    return new Uint8Array(value);
+  } catch {
+    throw refuse(name, 'a detached buffer', 'its bytes were transferred to somewhere else');
+  }
 }
 
 function refuse(name: string, what: string, advice: string): InvalidArgumentError {
