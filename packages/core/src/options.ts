@@ -1,7 +1,7 @@
 import { systemClock, type Clock } from './deadline.ts';
-import { type Connection, type Driver } from './driver.ts';
+import type { Connection, Driver } from './driver.ts';
 import { sqlite3 } from './drivers/sqlite3.ts';
-import { type Pragmas } from './drivers/pragmas.ts';
+import type { Pragmas } from './drivers/pragmas.ts';
 import { InvalidArgumentError } from './errors.ts';
 
 /** How connections are opened: exactly one of the three. */
@@ -66,18 +66,21 @@ export interface Settings {
   readonly clock: Clock;
 }
 
+/** The longest delay a Node.js timer takes: about 24.8 days. Those bounded by it would end sooner than they say. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
+
 /** The numeric options: default, bounds, and whether only whole numbers make sense. */
 const NUMBERS = {
   poolSize: { default: 10, min: 1, max: 1024, whole: true },
   acquisitionTimeoutMs: { default: 30_000, min: 1, max: Infinity, whole: false },
   idleTimeoutMs: { default: 86_400_000, min: 1, max: Infinity, whole: false },
-  operationTimeoutMs: { default: 10_000, min: 1, max: 2 ** 31 - 1, whole: false },
+  operationTimeoutMs: { default: 10_000, min: 1, max: LONGEST_DELAY_MS, whole: false },
   statementTimeoutMs: { default: Infinity, min: 1, max: Infinity, whole: false },
   closeTimeoutMs: { default: 10_000, min: 0, max: Infinity, whole: false },
   minIdle: { default: 0, min: 0, max: 1024, whole: true },
   maxWaiting: { default: 1000, min: 0, max: Infinity, whole: true },
-  maxLeaseMs: { default: 0, min: 0, max: Infinity, whole: false },
-  leakWarningMs: { default: 0, min: 0, max: Infinity, whole: false },
+  maxLeaseMs: { default: 0, min: 0, max: LONGEST_DELAY_MS, whole: false },
+  leakWarningMs: { default: 0, min: 0, max: LONGEST_DELAY_MS, whole: false },
   validateAfterIdleMs: { default: 500, min: 0, max: Infinity, whole: false },
 } as const;
 
@@ -85,32 +88,47 @@ type NumberOption = keyof typeof NUMBERS;
 
 const SOURCES = ['filename', 'driver', 'connectionFactory'] as const;
 const DRIVER_OPTIONS = ['pragmas', 'statementCacheSize'] as const;
-const KNOWN: ReadonlySet<string> = new Set([...Object.keys(NUMBERS), ...SOURCES, ...DRIVER_OPTIONS, 'onConnect', 'clock']);
+const KNOWN: ReadonlySet<string> = new Set([
+  ...Object.keys(NUMBERS),
+  ...SOURCES,
+  ...DRIVER_OPTIONS,
+  'onConnect',
+  'clock',
+]);
 
 /** The name of every pool option; a plugin tells its own options from the pool's with it. */
 export const POOL_OPTIONS: ReadonlySet<string> = KNOWN;
 
 /** Checks every option once, and completes them. */
 export function checkOptions(options: PoolOptions): Settings {
-  if (typeof options !== 'object' || options === null) throw new InvalidArgumentError('The options of a pool must be an object.');
+  if (!isObject(options)) throw new InvalidArgumentError('The options of a pool must be an object.');
   for (const name of Object.keys(options)) {
-    if (!KNOWN.has(name)) throw new InvalidArgumentError(`Unknown option "${name}". Known are: ${[...KNOWN].join(', ')}.`);
+    if (!KNOWN.has(name))
+      throw new InvalidArgumentError(`Unknown option "${name}". Known are: ${[...KNOWN].join(', ')}.`);
   }
   const driver = driverOf(options);
   const number = (name: NumberOption): number => checkNumber(name, options[name]);
   const poolSize = checkSize(driver, options.poolSize, number('poolSize'));
   const minIdle = number('minIdle');
+  const idleTimeoutMs = number('idleTimeoutMs');
   if (minIdle > poolSize) {
-    throw new InvalidArgumentError(`Option minIdle is ${String(minIdle)}: it must be at most poolSize (${String(poolSize)}).`);
+    throw new InvalidArgumentError(
+      `Option minIdle is ${String(minIdle)}: it must be at most poolSize (${String(poolSize)}).`,
+    );
   }
   const { onConnect, clock = systemClock } = options;
-  if (onConnect !== undefined && typeof onConnect !== 'function') throw new InvalidArgumentError('Option onConnect must be a function.');
+  if (!isObject(clock) || typeof clock.now !== 'function' || typeof clock.schedule !== 'function') {
+    throw new InvalidArgumentError('Option clock must be an object with now() and schedule().');
+  }
+  if (onConnect !== undefined && typeof onConnect !== 'function')
+    throw new InvalidArgumentError('Option onConnect must be a function.');
   return {
     driver,
     poolSize,
     minIdle,
     acquisitionTimeoutMs: number('acquisitionTimeoutMs'),
-    idleTimeoutMs: driver.inMemory === true ? Infinity : number('idleTimeoutMs'),
+    // An in-memory database would be lost with its connection.
+    idleTimeoutMs: driver.inMemory === true ? Infinity : idleTimeoutMs,
     operationTimeoutMs: number('operationTimeoutMs'),
     statementTimeoutMs: number('statementTimeoutMs'),
     closeTimeoutMs: number('closeTimeoutMs'),
@@ -129,14 +147,35 @@ function checkNumber(name: NumberOption, given: unknown): number {
   // The Python original spells "no limit" as None and then fails on it; here null is a limit that is never reached.
   const value = given === null && rule.max === Infinity && name.endsWith('Ms') ? Infinity : given;
   const whole = rule.whole && value !== Infinity;
-  if (typeof value === 'number' && value >= rule.min && value <= rule.max && (!whole || Number.isInteger(value))) return value;
+  if (
+    typeof value === 'number' &&
+    value >= rule.min &&
+    value <= rule.max &&
+    (!whole || Number.isInteger(value))
+  )
+    return value;
   throw new InvalidArgumentError(
     `Option ${name} is ${show(given)}: it must be a ${whole ? 'whole number' : 'number'} from ${String(rule.min)} to ${String(rule.max)}.`,
   );
 }
 
+/** A value as a message can show it: short, and nothing of the inside of an object or a function. */
 function show(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value.slice(0, 40)) : typeof value === 'object' && value !== null ? 'an object' : String(value);
+  switch (typeof value) {
+    case 'string':
+      return JSON.stringify(value.slice(0, 40));
+    case 'object':
+      return value === null ? 'null' : 'an object';
+    case 'function':
+    case 'symbol':
+      return `a ${typeof value}`;
+    default:
+      return String(value);
+  }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null;
 }
 
 function checkSize({ inMemory }: Driver, given: number | undefined, poolSize: number): number {
@@ -159,15 +198,23 @@ function driverOf(options: PoolOptions): Driver {
   if (filename !== undefined) return sqlite3({ filename, pragmas, statementCacheSize });
   for (const name of DRIVER_OPTIONS) {
     if (options[name] !== undefined) {
-      throw new InvalidArgumentError(`Option ${name} belongs to the default driver: give it to the driver you chose.`);
+      throw new InvalidArgumentError(
+        `Option ${name} belongs to the default driver: give it to the driver you chose.`,
+      );
     }
   }
-  if (driver !== undefined) {
-    if (typeof driver !== 'object' || driver === null || typeof driver.open !== 'function') {
-      throw new InvalidArgumentError('Option driver must be an object with an open() method.');
-    }
-    return driver;
-  }
-  if (typeof connectionFactory !== 'function') throw new InvalidArgumentError('Option connectionFactory must be a function.');
+  if (driver !== undefined) return checkDriver(driver);
+  if (typeof connectionFactory !== 'function')
+    throw new InvalidArgumentError('Option connectionFactory must be a function.');
   return { name: 'connectionFactory', open: async () => connectionFactory() };
+}
+
+function checkDriver(driver: Driver): Driver {
+  if (!isObject(driver) || typeof driver.open !== 'function' || typeof driver.name !== 'string') {
+    throw new InvalidArgumentError('Option driver must be an object with a name and an open() method.');
+  }
+  if (driver.databaseId !== undefined && typeof driver.databaseId !== 'function') {
+    throw new InvalidArgumentError('Option driver has a databaseId that is no function.');
+  }
+  return driver;
 }
