@@ -1,6 +1,5 @@
 import type { Connection, ExecuteHint, Result, Row, Value } from '../driver.ts';
 import { InvalidArgumentError } from '../errors.ts';
-import { Interruption } from './interruption.ts';
 import { StatementCache } from './statement-cache.ts';
 
 type Callback = (error: Error | null) => void;
@@ -43,7 +42,8 @@ export class Sqlite3Connection implements Connection {
   readonly #statements: StatementCache<Sqlite3Statement>;
   /** Statements that a user prepared on the raw handle: the close finalizes those that were forgotten. */
   #foreign: Set<Sqlite3Statement> | undefined;
-  readonly #interruption: Interruption;
+  /** Whether the call under way was interrupted: it makes no further step. */
+  #interrupted = false;
   /** An error that belongs to no call: the handle cannot be trusted any more. */
   #stray: Error | undefined;
 
@@ -51,9 +51,6 @@ export class Sqlite3Connection implements Connection {
     this.#database = database;
     this.#prepareNative = database.prepare.bind(database);
     this.#statements = new StatementCache(statementCacheSize, (statement) => void statement.finalize());
-    this.#interruption = new Interruption(() => {
-      interruptNow(database);
-    });
     // Without a listener the event would end the process.
     database.on('error', (error) => (this.#stray = error));
   }
@@ -77,9 +74,10 @@ export class Sqlite3Connection implements Connection {
   }
 
   execute(sql: string, params: readonly Value[] = [], hint: ExecuteHint = UNDESCRIBED): Promise<Result> {
-    return this.#interruption.during(() =>
-      hint.rowMode === 'array' ? this.#executeArrays(sql, params, hint) : this.#execute(sql, params, hint),
-    );
+    this.#interrupted = false;
+    return hint.rowMode === 'array'
+      ? this.#executeArrays(sql, params, hint)
+      : this.#execute(sql, params, hint);
   }
 
   async rollback(): Promise<void> {
@@ -113,25 +111,21 @@ export class Sqlite3Connection implements Connection {
   }
 
   script(sql: string): Promise<void> {
-    return this.#interruption.during(
-      () =>
-        new Promise((done, fail) => {
-          this.#database.exec(sql, settle(done, fail));
-        }),
-    );
+    return new Promise((done, fail) => {
+      this.#database.exec(sql, settle(done, fail));
+    });
   }
 
   /** A statement of its own: one from the cache could be in use by the loop's own body. */
   async *iterate(sql: string, params: readonly Value[]): AsyncGenerator<Row, void, undefined> {
-    const statement = await this.#interruption.during(() => this.#prepare(sql));
-    const step = (values: readonly Value[]): Promise<Row | undefined> =>
-      this.#interruption.during(() => get(statement, values));
+    this.#interrupted = false;
+    const statement = await this.#prepare(sql);
     try {
-      let row = await step(bindable(params));
+      let row = await get(statement, bindable(params));
       while (row !== undefined) {
         yield row;
         // Without parameters `get` steps on; after the last row it answers `undefined`.
-        row = await step(NO_VALUES);
+        row = await get(statement, NO_VALUES);
       }
     } finally {
       statement.finalize();
@@ -139,7 +133,12 @@ export class Sqlite3Connection implements Connection {
   }
 
   interrupt(): void {
-    this.#interruption.request();
+    this.#interrupted = true;
+    try {
+      this.#database.interrupt();
+    } catch {
+      // It throws when the handle is closing or closed: there is nothing left to interrupt.
+    }
   }
 
   async #execute(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
@@ -176,8 +175,8 @@ export class Sqlite3Connection implements Connection {
     return new Promise((done, fail) => {
       const statement = this.#prepareNative(sql, (error) => {
         if (error !== null) fail(error);
-        else if (this.#interruption.requested) {
-          // It came too early to interrupt anything; a statement that never runs cannot take effect either.
+        else if (this.#interrupted) {
+          // There was nothing to interrupt yet; a statement that does not begin has no effect either.
           statement.finalize();
           fail(Object.assign(new Error('SQLITE_INTERRUPT: interrupted'), { errno: INTERRUPT }));
         } else done(statement);
@@ -265,14 +264,6 @@ class RowsResult implements Result {
 
   get columns(): readonly string[] {
     return this.rows[0] === undefined ? NO_NAMES : Object.keys(this.rows[0]);
-  }
-}
-
-function interruptNow(database: Sqlite3Database): void {
-  try {
-    database.interrupt();
-  } catch {
-    // It throws when the handle is closing or closed: there is nothing left to interrupt.
   }
 }
 

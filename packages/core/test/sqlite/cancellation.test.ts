@@ -148,16 +148,21 @@ function occupyThreads(): Promise<unknown> {
   return Promise.all(Array.from({ length: 8 }, () => work('password', 'salt', 200_000, 64, 'sha512')));
 }
 
-test('F40 a query that is cancelled while it still waits for a thread ends as soon as it has one', async () => {
-  const pool = await poolWithTable({ poolSize: 1 });
-  const occupied = occupyThreads();
-  expect(await failure(pool.get(ENDLESS, [], { timeoutMs: 20 }))).toMatchObject({
-    code: 'STATEMENT_TIMEOUT',
-  });
-  // SQLite forgets an interrupt that comes before the statement: without another one this would wait for minutes.
-  expect(await pool.get('SELECT 1 AS one')).toEqual({ one: 1 });
-  await occupied;
-});
+test.for(['new', 'cached'])(
+  'F40 a query (%s) that is cancelled while it still waits for a thread ends as soon as it has one',
+  async (kind) => {
+    const pool = await poolWithTable({ poolSize: 1 });
+    const query = ENDLESS.replace('5000000000', '?');
+    if (kind === 'cached') await pool.get(query, [1]);
+    const occupied = occupyThreads();
+    expect(await failure(pool.get(query, [5e9], { timeoutMs: 20 }))).toMatchObject({
+      code: 'STATEMENT_TIMEOUT',
+    });
+    // SQLite forgets an interrupt that comes before the statement: without another one this would wait for minutes.
+    expect(await pool.get('SELECT 1 AS one')).toEqual({ one: 1 });
+    await occupied;
+  },
+);
 
 test('F40 a cursor that is cancelled while it still waits for a thread ends as soon as it has one', async () => {
   const pool = await poolWithTable({ poolSize: 1 });

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { expect, test, vi } from 'vitest';
 import { sqlite3, type Connection } from '../../src/index.ts';
+import { StatementCache } from '../../src/drivers/statement-cache.ts';
 import { failure, fileWithTable, poolOf, poolWithTable, temporaryFile } from './helpers.ts';
 
 interface Raw {
@@ -124,6 +125,47 @@ test('the statement cache is bounded in number and text, and a statement that le
     expect((await connection.execute(`SELECT length('${long}') AS n`)).rows).toEqual([{ n: 100_000 }]);
   }
   await connection.close();
+});
+
+test('the statement cache keeps the newest, and finalizes each statement it lets go, once', () => {
+  const finalized: string[] = [];
+  const cache = new StatementCache<string>(2, (statement) => finalized.push(statement));
+  for (const sql of ['a', 'b', 'a']) cache.give(sql, cache.take(sql) ?? sql);
+  cache.give('c', 'c');
+  expect(finalized).toEqual(['b']);
+  expect(cache.take('b')).toBeUndefined();
+  // One that is in use is out of the cache, and a second one of the same text is not kept.
+  expect(cache.take('a')).toBe('a');
+  cache.give('a', 'a');
+  cache.give('a', 'another');
+  expect(finalized).toEqual(['b', 'another']);
+  cache.clear();
+  expect(finalized.toSorted()).toEqual(['a', 'another', 'b', 'c']);
+  expect(cache.take('a')).toBeUndefined();
+});
+
+test('the statement cache is bounded by the length of its texts too', () => {
+  let kept = 0;
+  const cache = new StatementCache<number>(1000, (length) => (kept -= length));
+  for (let n = 0; n < 100; n += 1) {
+    const sql = `${String(n)}${'x'.repeat(50_000)}`;
+    kept += sql.length;
+    cache.give(sql, sql.length);
+    expect(kept).toBeLessThanOrEqual(1_048_576);
+  }
+  expect(kept).toBeGreaterThan(900_000);
+});
+
+test('a rollback without a transaction is none, and one that fails for another reason rejects', async () => {
+  const connection = await connectionTo(await temporaryFile());
+  await connection.rollback();
+  await connection.script?.('BEGIN');
+  await connection.rollback();
+  await connection.rollback();
+  await connection.close();
+  expect(await failure(connection.rollback())).toMatchObject({
+    message: expect.stringContaining('closed') as unknown,
+  });
 });
 
 test.for([0, 256])(

@@ -139,6 +139,34 @@ test('several pools that create one file at the same moment all get it in WAL mo
   }
 });
 
+test('connections that are opened at once on a new file do not disturb each other, even without a busy timeout', async () => {
+  for (let round = 0; round < 10; round += 1) {
+    const pool = poolOf({ filename: await temporaryFile(), poolSize: 8, pragmas: { busy_timeout: 0 } });
+    const modes = await Promise.all(
+      Array.from({ length: 8 }, () => pool.connection((lease) => lease.get('PRAGMA journal_mode'))),
+    );
+    expect(new Set(modes.map((mode) => JSON.stringify(mode)))).toEqual(new Set(['{"journal_mode":"wal"}']));
+  }
+});
+
+test('a file name is taken as it is, whatever it would mean in a URI', async () => {
+  const directory = await temporaryDirectory();
+  const name = 'ä b%20c?mode=ro#d.db';
+  const pool = poolOf({ filename: join(directory, name) });
+  await pool.script('CREATE TABLE t (v)');
+  expect(await readdir(directory)).toContain(name);
+});
+
+test('a relative path means the directory in which the pool was made', async () => {
+  const directory = await temporaryDirectory();
+  const before = process.cwd();
+  process.chdir(directory);
+  const pool = poolOf({ filename: 'here.db' });
+  process.chdir(before);
+  await pool.script('CREATE TABLE t (v)');
+  expect(await readdir(directory)).toContain('here.db');
+});
+
 /** How many of this process's file descriptors are open on a database, its WAL and its index. */
 async function openFiles(filename: string): Promise<number> {
   const { readlink } = await import('node:fs/promises');
