@@ -71,10 +71,8 @@ export class RequestLease extends QueryMethods implements RequestDb {
   #state: RequestState = 'handling';
   /** The request's connection: a promise while it is being acquired. */
   #lease: Lease | Promise<Lease> | undefined;
-  /** Calls under way. */
+  /** Calls under way on it, or waiting for it. */
   #using = 0;
-  /** Every lease in force: the request's, and those of single cursors and callbacks. */
-  readonly #leases = new Set<Lease>();
   /** Aborts when the request is revoked. Made at the first use, because most requests of a server may never use it. */
   #controller: AbortController | undefined;
   #revokedBecause: LeaseEndedError | undefined;
@@ -102,20 +100,18 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#state = 'revoked';
     this.#revokedBecause = reason;
     this.#controller?.abort(reason);
-    // A cursor may wait for a consumer that never takes another step, so the signal alone would not end it.
-    for (const lease of this.#leases) void lease.revoke(reason);
+    // A cursor may wait for a consumer that never takes another step, so the signal alone would not end it. A lease on
+    // its way here finds out when it arrives.
+    if (this.#lease !== undefined && !(this.#lease instanceof Promise)) void this.#lease.revoke(reason);
   }
 
   async connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T> {
-    if (typeof fn !== 'function')
-      throw new InvalidArgumentError(
-        'connection() takes a function: connection(async (connection) => { … }).',
-      );
+    if (typeof fn !== 'function') throw new InvalidArgumentError('connection() takes a function.');
     const lease = await this.#pin({});
     try {
       return await fn(lease);
     } finally {
-      this.#unpin(lease);
+      this.#leave();
     }
   }
 
@@ -148,7 +144,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     try {
       yield* lease.iterate(statement.sql, values, this.#limits(options));
     } finally {
-      this.#unpin(lease);
+      this.#leave();
     }
   }
 
@@ -159,47 +155,50 @@ export class RequestLease extends QueryMethods implements RequestDb {
     use: (db: Queryable, limits: QueryOptions) => Promise<T>,
   ): Promise<T> {
     checkLimits(options);
-    const keeps = this.#enter();
+    const keeps = this.#check();
+    const limits = this.#limits(options);
+    if (!keeps) return await use(this.#pool, limits);
+    this.#using += 1;
     try {
-      const limits = this.#limits(options);
-      if (!keeps) return await use(this.#pool, limits);
-      // As on the pool: those who wait to write do not hold a connection that a reader needs.
-      const leaveWriters =
-        writes && this.#lease === undefined ? await this.#pool.writerTurn(limits.signal) : undefined;
+      // As on the pool: those who wait to write do not hold a connection that a reader needs. One call of a request
+      // waits for the turn, and the others for that call's connection: if each took a turn, the second could hold the
+      // connection that the next in line needs before it lets the second in.
+      const turn =
+        writes && this.#lease === undefined ? this.#pool.writerTurn(this.#controller?.signal) : undefined;
       try {
-        return await use(await this.#ownLease(options.signal), limits);
+        return await use(await this.#ownLease(options.signal, turn), limits);
       } finally {
-        leaveWriters?.();
+        turn?.then(
+          (leave) => {
+            leave();
+          },
+          () => undefined,
+        );
       }
     } finally {
       this.#leave();
     }
   }
 
-  /** The request's lease, or one for this use alone; {@link RequestLease.#unpin} ends the use. */
+  /** The request's lease, for a cursor or a callback; what else the request does meanwhile is on it too. */
   async #pin(options: QueryOptions): Promise<Lease> {
-    const keeps = this.#enter();
+    this.#check();
+    this.#using += 1;
     try {
-      return await (keeps ? this.#ownLease(options.signal) : this.#acquire(this.#limits(options).signal));
+      return await this.#ownLease(options.signal);
     } catch (error) {
       this.#leave();
       throw error;
     }
   }
 
-  #unpin(lease: Lease): void {
-    if (lease !== this.#lease) this.#release(lease);
-    this.#leave();
-  }
-
-  /** Counts a call, and says whether it is for the request's own connection; what is decided here holds to its end. */
-  #enter(): boolean {
+  /** Whether a call is for the request's own connection; what is decided here holds to its end. Throws if it is refused. */
+  #check(): boolean {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
       this.#follow();
     }
     if (this.#state === 'revoked') throw this.#revokedBecause ?? new LeaseEndedError(CLIENT_LEFT);
-    this.#using += 1;
     const begins = this.#state === 'handling' || this.#state === 'abandoned';
     return this.#lease !== undefined || (begins && this.#options.mode === 'request');
   }
@@ -209,8 +208,8 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#letGo();
   }
 
-  async #ownLease(signal: AbortSignal | undefined): Promise<Lease> {
-    this.#lease ??= this.#acquireOwn();
+  async #ownLease(signal: AbortSignal | undefined, turn?: Promise<unknown>): Promise<Lease> {
+    this.#lease ??= this.#acquireOwn(turn);
     if (!(this.#lease instanceof Promise)) return this.#lease;
     // The lease is for the whole request: a call that is cancelled gives up waiting for it, and leaves it to the others.
     return await bounded(
@@ -219,9 +218,13 @@ export class RequestLease extends QueryMethods implements RequestDb {
     );
   }
 
-  async #acquireOwn(): Promise<Lease> {
+  async #acquireOwn(turn: Promise<unknown> | undefined): Promise<Lease> {
     try {
-      return (this.#lease = await this.#acquire(this.#controller?.signal));
+      await turn;
+      const lease = await this.#pool.acquire({ signal: this.#controller?.signal });
+      // The client left in the moment in which the connection came.
+      if (this.#revokedBecause !== undefined) void lease.revoke(this.#revokedBecause);
+      return (this.#lease = lease);
     } catch (error) {
       // The next call of this request may try again.
       this.#lease = undefined;
@@ -229,22 +232,11 @@ export class RequestLease extends QueryMethods implements RequestDb {
     }
   }
 
-  async #acquire(signal: AbortSignal | undefined): Promise<Lease> {
-    const lease = await this.#pool.acquire({ signal });
-    this.#leases.add(lease);
-    // The client left in the moment in which the connection came.
-    if (this.#revokedBecause !== undefined) void lease.revoke(this.#revokedBecause);
-    return lease;
-  }
-
-  #release(lease: Lease): void {
-    this.#leases.delete(lease);
-    void lease.release();
-  }
-
   /** Gives the request's connection back when nothing runs on it and nothing can need it any more. */
   #letGo(): void {
-    if (this.#state === 'handling' || this.#using > 0 || this.#lease === undefined) return;
+    if (this.#using > 0 || this.#lease === undefined) return;
+    const keeps = this.#options.mode === 'request';
+    if (keeps && this.#state === 'handling') return;
     const lease = this.#lease;
     if (lease instanceof Promise) {
       // Every caller has given up waiting for it.
@@ -259,8 +251,8 @@ export class RequestLease extends QueryMethods implements RequestDb {
     if (lease.inTransaction && this.#state === 'abandoned') return;
     this.#lease = undefined;
     // Statements that follow belong to a transaction that is rolled back now; alone they would commit one by one.
-    if (lease.inTransaction) this.revoke(new LeaseEndedError(ROLLED_BACK));
-    this.#release(lease);
+    if (keeps && lease.inTransaction) this.revoke(new LeaseEndedError(ROLLED_BACK));
+    void lease.release();
   }
 
   #limits({ signal, timeoutMs }: QueryOptions): QueryOptions {

@@ -1,0 +1,355 @@
+import { getEventListeners } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { createPool, type SqlitePool } from '../src/pool.ts';
+import type { PoolOptions } from '../src/options.ts';
+import { RequestLease, type RequestLeaseOptions } from '../src/request-lease.ts';
+import { fakeDriver } from '../src/testing/fake-driver.ts';
+import { FakeResponse } from './request-lease-response.ts';
+
+interface Made {
+  readonly pool: SqlitePool;
+  readonly driver: ReturnType<typeof fakeDriver>;
+  readonly response: FakeResponse;
+  readonly db: RequestLease;
+  /** Another request on the same pool. */
+  readonly another: (options?: Partial<RequestLeaseOptions>) => RequestLease;
+}
+
+function make(options: Partial<RequestLeaseOptions> = {}, poolOptions: PoolOptions = {}, script = {}): Made {
+  const driver = fakeDriver(script);
+  const pool = createPool({ driver, poolSize: 2, closeTimeoutMs: 0, ...poolOptions });
+  onTestFinished(async () => {
+    await pool.close();
+    expect(driver.violations).toEqual([]);
+  });
+  const response = new FakeResponse();
+  const another = (own: Partial<RequestLeaseOptions> = {}) =>
+    new RequestLease(pool, { mode: 'request', graceMs: 1000, method: 'GET', ...own });
+  return { pool, driver, response, db: another({ response, ...options }), another };
+}
+
+const LEASE_ENDED = { code: 'LEASE_ENDED' };
+const WRITE = 'INSERT INTO t VALUES (1)';
+
+describe('a request lease', () => {
+  it('leaves a response alone until its first use', async () => {
+    const { db, response } = make();
+    const { writeHead } = response;
+    expect(response.listenerCount('close')).toBe(0);
+    expect(response.writeHead).toBe(writeHead);
+    await db.get('SELECT 1');
+    expect(response.listenerCount('close')).toBe(1);
+    await db.get('SELECT 2');
+    expect(response.listenerCount('close')).toBe(1);
+  });
+
+  it('acquires once for statements that start together, and releases once', async () => {
+    const { db, pool } = make();
+    await Promise.all([
+      db.get('SELECT 1'),
+      db.run(WRITE),
+      db.all('SELECT 2'),
+      db.script('SELECT 3'),
+      db.transaction((tx) => tx.run(WRITE)),
+    ]);
+    expect(pool.stats()).toMatchObject({ acquires: 1, leased: 1 });
+    db.respond();
+    db.respond();
+    expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 });
+  });
+
+  it('keeps the connection for what was called before the response, and no longer', async () => {
+    const { db, pool, driver, response } = make({}, {}, { execute: { 1: 'hang' } });
+    const first = db.get('SELECT 1');
+    const second = db.get('SELECT 2');
+    await vi.waitFor(() => expect(driver.count('execute')).toBe(1));
+    response.end();
+    expect(pool.stats().leased).toBe(1);
+    driver.call('execute').resolve();
+    await Promise.all([first, second]);
+    expect(pool.stats()).toMatchObject({ leased: 0, acquires: 1 });
+  });
+
+  it.each([2, 1])(
+    'lets a write that was not awaited run when the response begins first, in a pool of %i',
+    async (poolSize) => {
+      const { db, another, pool, response } = make({}, { poolSize });
+      const other = another();
+      const writes = [
+        db.run(WRITE),
+        other.run(WRITE).finally(() => {
+          other.respond();
+        }),
+        db.transaction((tx) => tx.run(WRITE)),
+      ];
+      response.end();
+      // It has its turn to write already: asking for another one would be waiting for itself.
+      await Promise.all(writes);
+      await vi.waitFor(() => expect(pool.stats()).toMatchObject({ writersWaiting: 0, writerHeld: false }));
+    },
+  );
+
+  it('leases per statement after the response', async () => {
+    const { db, pool, response } = make({}, { poolSize: 1 });
+    response.end();
+    await db.get('SELECT 1');
+    expect(pool.stats()).toMatchObject({ acquires: 1, leased: 0 });
+    await db.connection(() => expect(pool.stats().leased).toBe(1));
+    for await (const row of db.iterate('SELECT 2')) expect([row, pool.stats().leased]).toEqual([row, 1]);
+    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ acquires: 3, leased: 0 }));
+  });
+
+  it.each(['request', 'statement'] as const)(
+    'shares the connection of an open cursor with the loop around it, in mode %s',
+    async (mode) => {
+      const { db, pool, response } = make({ mode }, { poolSize: 1 });
+      // With a connection for each, a pool of one would wait for itself.
+      response.end();
+      let rows = 0;
+      for await (const _ of db.iterate('SELECT 1')) {
+        await db.run(WRITE);
+        await db.transaction((tx) => tx.run(WRITE));
+        rows += 1;
+      }
+      expect(rows).toBe(3);
+      await db.connection(() => db.get('SELECT 2'));
+      await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, acquires: 2 }));
+    },
+  );
+
+  it("in mode 'statement' goes on after a transaction that connection() left open, which is rolled back", async () => {
+    const { db, driver, pool } = make({ mode: 'statement' });
+    await db.connection((connection) => connection.run('BEGIN'));
+    await db.get('SELECT 1');
+    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0 }));
+    expect(driver.count('rollback')).toBe(1);
+  });
+
+  it('does not take a turn to write for each of its calls, which could hold what the next in line needs', async () => {
+    const { db, another, pool, driver } = make({}, { poolSize: 1 }, { execute: { 1: 'hang' } });
+    const first = another();
+    const writing = first.run(WRITE);
+    await vi.waitFor(() => expect(driver.count('execute')).toBe(1));
+    const second = another();
+    // Both wait for a turn; then the one before it asks for another write, behind it.
+    const waiting = [db.run(WRITE), second.run(WRITE).finally(() => second.respond()), db.run(WRITE)];
+    expect(pool.stats().writersWaiting).toBe(2);
+    driver.call('execute').resolve();
+    await writing;
+    first.respond();
+    await Promise.all([waiting[0], waiting[2]]);
+    db.respond();
+    await waiting[1];
+    expect(pool.stats()).toMatchObject({ leased: 0, writersWaiting: 0 });
+  });
+
+  it('leases per statement when the head was sent before its first use', async () => {
+    const { db, pool, response } = make();
+    response.writeHead();
+    await db.get('SELECT 1');
+    expect(pool.stats()).toMatchObject({ acquires: 1, leased: 0 });
+  });
+
+  it('tries again after an acquire that failed', async () => {
+    const { db, pool } = make({}, {}, { open: { 1: { reject: new Error('disk') } } });
+    const failed = await Promise.allSettled([db.get('SELECT 1'), db.get('SELECT 2')]);
+    expect(failed).toMatchObject([{ reason: { code: 'OPEN_FAILED' } }, { reason: { code: 'OPEN_FAILED' } }]);
+    await db.get('SELECT 3');
+    expect(pool.stats()).toMatchObject({ leased: 1, opens: 1 });
+  });
+
+  it('F13 leaves the connection to others of the request when one call gives up waiting', async () => {
+    const { db, another, pool } = make({}, { poolSize: 1 });
+    const holder = another();
+    await holder.get('SELECT 1');
+    const controller = new AbortController();
+    const cancelled = db.get('SELECT 2', [], { signal: controller.signal });
+    const waits = db.get('SELECT 3');
+    const reason = new Error('enough');
+    controller.abort(reason);
+    await expect(cancelled).rejects.toBe(reason);
+    holder.respond();
+    await waits;
+    expect(pool.stats()).toMatchObject({ leased: 1, waiting: 0 });
+  });
+
+  it('F13 does not keep a connection that comes when every caller has given up and the response has begun', async () => {
+    const { db, another, pool } = make({}, { poolSize: 1 });
+    const holder = another();
+    await holder.get('SELECT 1');
+    const controller = new AbortController();
+    const cancelled = db.get('SELECT 2', [], { signal: controller.signal });
+    controller.abort(new Error('enough'));
+    await expect(cancelled).rejects.toThrow('enough');
+    db.respond();
+    holder.respond();
+    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, idle: 1, waiting: 0 }));
+  });
+
+  it('says what it takes', async () => {
+    const { db, pool } = make();
+    // What JavaScript would let pass.
+    await expect(db.connection('SELECT 1' as unknown as () => void)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
+    await expect(db.get('SELECT 1', [], { timeoutMs: -1 })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
+    expect(pool.stats().acquires).toBe(0);
+  });
+
+  it('is told apart by its pool and its mode', () => {
+    const { db, pool } = make();
+    const other = make().pool;
+    expect([db.isFor(pool, 'request'), db.isFor(pool, 'statement'), db.isFor(other, 'request')]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+  });
+});
+
+describe('a request lease whose client leaves', () => {
+  it.each(['GET', 'HEAD', 'OPTIONS', 'POST'])('F62 in the middle of a %s', async (method) => {
+    const { db, pool, response } = make({ method }, {}, { execute: { 1: 'interruptible' } });
+    const running = db.get('SELECT 1');
+    await vi.waitFor(() => expect(pool.stats().leased).toBe(1));
+    if (method === 'POST') response.end();
+    const ended = expect(running).rejects.toMatchObject(LEASE_ENDED);
+    if (method === 'POST') db.revoke();
+    response.close();
+    await ended;
+    await expect(db.get('SELECT 2')).rejects.toMatchObject(LEASE_ENDED);
+    expect(() => db.iterate('SELECT 3')).not.toThrow();
+    await expect(db.iterate('SELECT 3').next()).rejects.toMatchObject(LEASE_ENDED);
+    await expect(db.transaction(() => undefined)).rejects.toMatchObject(LEASE_ENDED);
+    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, waiting: 0 }));
+  });
+
+  it('F62 stays revoked whatever comes after', async () => {
+    const { db, response } = make({ method: 'POST' });
+    await db.get('SELECT 1');
+    db.revoke();
+    response.close();
+    db.respond();
+    await expect(db.get('SELECT 2')).rejects.toMatchObject(LEASE_ENDED);
+  });
+
+  it('F62 returns the connection of a POST between its statements, because nobody may ever respond', async () => {
+    const { db, pool, response } = make({ method: 'POST' });
+    await db.run(WRITE);
+    expect(pool.stats().leased).toBe(1);
+    response.close();
+    expect(pool.stats().leased).toBe(0);
+    await db.run(WRITE);
+    expect(pool.stats()).toMatchObject({ leased: 0, acquires: 2 });
+  });
+
+  it('F62 lets a POST end the transaction it has begun by hand, on its connection', async () => {
+    const { db, driver, pool, response } = make({ method: 'POST' });
+    await db.run('BEGIN IMMEDIATE');
+    response.close();
+    await db.run(WRITE);
+    expect(pool.stats().leased).toBe(1);
+    await db.run('COMMIT');
+    expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false, acquires: 1 });
+    expect(driver.calls.filter(({ method }) => method === 'execute').map(({ sql }) => sql)).toEqual([
+      'BEGIN IMMEDIATE',
+      WRITE,
+      'COMMIT',
+    ]);
+  });
+
+  it('F62 revokes a POST after graceMs, never earlier', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { db, driver, pool, response } = make({ method: 'POST', graceMs: 1000 });
+    await db.run('BEGIN IMMEDIATE');
+    response.close();
+    await vi.advanceTimersByTimeAsync(999);
+    await db.run(WRITE);
+    await vi.advanceTimersByTimeAsync(1);
+    await expect(db.run('COMMIT')).rejects.toMatchObject(LEASE_ENDED);
+    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false }));
+    expect(driver.count('rollback')).toBe(1);
+  });
+
+  it('F62 gives back a connection that arrives in the moment of the disconnect', async () => {
+    const { db, another, pool, response } = make({}, { poolSize: 1 });
+    const holder = another();
+    await holder.get('SELECT 1');
+    const waits = db.get('SELECT 2');
+    await vi.waitFor(() => expect(pool.stats().waiting).toBe(1));
+    // Lent, but not told yet.
+    holder.respond();
+    response.close();
+    await expect(waits).rejects.toMatchObject(LEASE_ENDED);
+    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 }));
+  });
+
+  it.each(['closed', 'destroyed', 'stream'] as const)(
+    'F62 is noticed at a first use afterwards: %s',
+    async (how) => {
+      const { db, pool, response } = make();
+      if (how === 'stream') Object.assign(response, { closed: undefined, stream: { closed: true } });
+      else Object.assign(response, { closed: undefined, [how]: true });
+      await expect(db.get('SELECT 1')).rejects.toMatchObject(LEASE_ENDED);
+      expect(pool.stats().acquires).toBe(0);
+    },
+  );
+
+  it('is not one that has had its whole answer', async () => {
+    const { db, pool, response } = make();
+    await db.get('SELECT 1');
+    response.end();
+    response.close();
+    await db.get('SELECT 2');
+    expect(pool.stats()).toMatchObject({ leased: 0, acquires: 2 });
+  });
+});
+
+describe('a transaction that a request began by hand', () => {
+  it('is rolled back by the response, and what follows is refused instead of committed alone', async () => {
+    const { db, driver, pool, response } = make();
+    await db.run('BEGIN');
+    await db.run(WRITE);
+    response.end();
+    // In the same tick, too.
+    await expect(db.run(WRITE)).rejects.toMatchObject(LEASE_ENDED);
+    await expect(db.run('COMMIT')).rejects.toThrow(/rolled back.*transaction\(\)/);
+    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false }));
+    expect(driver.calls.filter(({ sql }) => sql === WRITE)).toHaveLength(1);
+    expect(driver.count('rollback')).toBe(1);
+  });
+
+  it('does nothing to what follows when it was committed before the response', async () => {
+    const { db, pool, response } = make();
+    await db.script('BEGIN; COMMIT');
+    await db.run('SAVEPOINT a');
+    await db.run('RELEASE a');
+    response.end();
+    await db.run(WRITE);
+    expect(pool.stats().leased).toBe(0);
+  });
+});
+
+describe('a request lease on SQLite itself', () => {
+  it('F14 leaves no listener behind on a signal that outlives it', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'sqlite-pool-'));
+    const pool = createPool({ filename: join(directory, 'app.db'), poolSize: 1 });
+    onTestFinished(async () => {
+      await pool.close();
+      await rm(directory, { recursive: true });
+    });
+    const { signal } = new AbortController();
+    for (let request = 0; request < 100; request += 1) {
+      const db = new RequestLease(pool, { mode: 'request', graceMs: 1, method: 'GET' });
+      await Promise.all([db.get('SELECT 1', [], { signal }), db.all('SELECT 2', [], { signal })]);
+      db.respond();
+    }
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+  });
+});
