@@ -44,7 +44,8 @@ export class SqlitePoolError extends Error {
     super(message);
     this.name = new.target.name;
     this.code = code;
-    if (cause !== undefined) Object.defineProperty(this, 'cause', { value: cause, configurable: true, writable: true });
+    if (cause !== undefined)
+      Object.defineProperty(this, 'cause', { value: cause, configurable: true, writable: true });
   }
 }
 
@@ -203,7 +204,10 @@ export class AcquireTimeoutError extends RetryableError {
 /** An open, a health check, a reset or a close took longer than `operationTimeoutMs`. */
 export class OperationTimeoutError extends SqlitePoolError {
   constructor(operation: string, timeoutMs: number) {
-    super('OPERATION_TIMEOUT', `The ${operation} of a connection took longer than ${String(timeoutMs)} ms (operationTimeoutMs).`);
+    super(
+      'OPERATION_TIMEOUT',
+      `The ${operation} of a connection took longer than ${String(timeoutMs)} ms (operationTimeoutMs).`,
+    );
   }
 }
 
@@ -298,7 +302,13 @@ const RESULT_CODES: ReadonlyMap<number, readonly [name: string, meaning: string]
   [26, ['SQLITE_NOTADB', 'the file is not a database']],
   [261, ['SQLITE_BUSY_RECOVERY', 'another process is recovering the database']],
   [262, ['SQLITE_LOCKED_SHAREDCACHE', 'a table is locked in the shared cache']],
-  [517, ['SQLITE_BUSY_SNAPSHOT', 'the transaction read before another one wrote; run the whole transaction again']],
+  [
+    517,
+    [
+      'SQLITE_BUSY_SNAPSHOT',
+      'the transaction read before another one wrote; run the whole transaction again',
+    ],
+  ],
   [773, ['SQLITE_BUSY_TIMEOUT', 'the database stayed locked by another connection']],
   [275, ['SQLITE_CONSTRAINT_CHECK', 'a CHECK constraint failed']],
   [531, ['SQLITE_CONSTRAINT_COMMITHOOK', 'a commit hook refused']],
@@ -315,13 +325,14 @@ const RESULT_CODES: ReadonlyMap<number, readonly [name: string, meaning: string]
 const BUSY = 5;
 const LOCKED = 6;
 
-/** The numeric result code a driver's error carries, whichever field that driver puts it in. */
+/** The numeric result code a driver's error carries, whichever field that driver puts it in; -1 if it has none. */
 function resultCodeOf(error: unknown): number {
   if (typeof error !== 'object' || error === null) return -1;
   const { errno, errcode, code } = error as { errno?: unknown; errcode?: unknown; code?: unknown };
-  if (typeof errno === 'number') return errno;
-  if (typeof errcode === 'number') return errcode;
-  if (typeof code === 'number') return code;
+  // Errors of the operating system have negative numbers, in a field of the same name.
+  for (const number of [errno, errcode, code]) {
+    if (typeof number === 'number' && Number.isInteger(number) && number > 0) return number;
+  }
   for (const [number, [name]] of RESULT_CODES) if (name === code) return number;
   return -1;
 }
@@ -337,6 +348,6 @@ export function fromDriver(error: unknown): SqlitePoolError {
   const [name, meaning] = RESULT_CODES.get(errno) ??
     RESULT_CODES.get(errno & 0xff) ?? ['UNKNOWN', 'the driver reported an error without a result code'];
   const primary = errno & 0xff;
-  if (errno > 0 && (primary === BUSY || primary === LOCKED)) return new BusyError(name, errno, meaning, error);
+  if (primary === BUSY || primary === LOCKED) return new BusyError(name, errno, meaning, error);
   return new SqliteError(name, errno, meaning, error);
 }
