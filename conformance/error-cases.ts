@@ -96,7 +96,7 @@ export function errorCases(framework: Framework): void {
       const [entered, leave] = [deferred(), deferred()];
       const { fetch, pool } = await start(
         framework,
-        { poolSize: 1, acquisitionTimeoutMs: 30 },
+        { poolSize: 1, acquisitionTimeoutMs: 400 },
         {
           'GET /holds': async ({ db }) => {
             await db.get('SELECT 1');

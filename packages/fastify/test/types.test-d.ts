@@ -1,0 +1,37 @@
+/** Checked by `tsc`, never run. */
+import type { PoolOptions, RequestDb, SqlitePool } from '@sqlite-pool/core';
+import { fastify } from 'fastify';
+import { expectTypeOf } from 'vitest';
+import sqlitePoolByDefault, { sqlitePool, type SqlitePoolOptions } from '../src/index.ts';
+
+const app = fastify();
+await app.register(sqlitePool, { filename: 'app.db', poolSize: 4, lease: 'statement', graceMs: 1000 });
+await app.register(sqlitePoolByDefault, { pool: app.sqlite, closePool: true });
+// @ts-expect-error -- no such option
+await app.register(sqlitePool, { filename: 'app.db', poolsize: 4 });
+// @ts-expect-error -- a pool that exists has its options already
+await app.register(sqlitePool, { pool: app.sqlite, poolSize: 4 });
+
+expectTypeOf(app.sqlite).toEqualTypeOf<SqlitePool>();
+expectTypeOf<PoolOptions>().toExtend<SqlitePoolOptions>();
+
+interface User {
+  readonly name: string;
+}
+
+app.get('/users/:id', async (request) => {
+  expectTypeOf(request.db).toEqualTypeOf<RequestDb>();
+  // @ts-expect-error -- it is the plugin's
+  request.db = app.sqlite;
+  return (await request.db.get<User>('SELECT name FROM users'))?.name;
+});
+
+app.addHook('onRequest', async (request) => {
+  expectTypeOf(request.db.connection((connection) => connection.all<User>('SELECT 1'))).toEqualTypeOf<
+    Promise<User[]>
+  >();
+  expectTypeOf(request.db.iterate<User>('SELECT 1')).toExtend<AsyncIterable<User>>();
+  expectTypeOf(
+    request.db.transaction(async (tx) => (await tx.run('DELETE FROM users')).changes),
+  ).toEqualTypeOf<Promise<number>>();
+});
