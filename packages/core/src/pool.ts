@@ -294,6 +294,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     if (options.signal?.aborted === true) throw options.signal.reason;
     const free = this.#tryAcquireEntry();
     if (free !== undefined) return free;
+    if (this.closed) throw new PoolClosedError();
     this.#cancelSweep ??= this.#scheduleSweep();
     const { clock } = this.#settings;
     const since = clock.now();

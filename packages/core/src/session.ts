@@ -130,7 +130,7 @@ export class Session {
       try {
         await this.#calls.call(() => connection.script?.(sql) ?? Promise.resolve(), limit);
       } catch (error) {
-        this.#transaction.failed('none', this.#calls.running, error);
+        this.#transaction.failed('none', error instanceof Cut, error);
         if (outside && !this.#calls.running) await this.#rollbackNow();
         throw error;
       }
@@ -283,7 +283,7 @@ export class Session {
       }
       return result;
     } catch (error) {
-      this.#transaction.failed(control, this.#calls.running, error);
+      this.#transaction.failed(control, error instanceof Cut, error);
       throw error;
     }
   }

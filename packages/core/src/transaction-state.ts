@@ -52,10 +52,10 @@ export class TransactionState {
     else if (control === 'release' && this.#state === 'savepoint') this.#state = 'released';
   }
 
-  /** A statement has failed. `stillRuns`: it was cancelled, and nobody knows yet how it ends. */
-  failed(control: TransactionControl, stillRuns: boolean, error: unknown): void {
-    // Outside a transaction a failure leaves none open, unless it is that of a BEGIN that may still succeed.
-    const opens = (control === 'begin' || control === 'savepoint') && stillRuns;
+  /** A statement has failed. `cut`: its caller was told so, and nobody knows how the native call ends, or ended. */
+  failed(control: TransactionControl, cut: boolean, error: unknown): void {
+    // Outside a transaction a failure leaves none open, unless it is that of a BEGIN that may succeed all the same.
+    const opens = (control === 'begin' || control === 'savepoint') && cut;
     if (this.#state === 'lost' || (this.#state === 'autocommit' && !opens)) return;
     this.#state = 'unknown';
     this.#lostBecause = error;

@@ -6,9 +6,6 @@ export type Pragmas = Readonly<Record<string, string | number | boolean | null>>
 /**
  * The recommended set, each with its reason. Every connection has a cache of its own, so that memory is bounded by
  * `poolSize` × `cache_size`: 160 MiB for ten connections.
- *
- * `mmap_size` is not in it. With it, an I/O error, or a file that another program has cut short, ends the process with a
- * signal, where without it a statement rejects: https://www.sqlite.org/mmap.html
  */
 export const RECOMMENDED_PRAGMAS: Pragmas = {
   /** First, so that the next ones wait for a lock instead of failing. Only other processes can make it count. */
@@ -23,6 +20,11 @@ export const RECOMMENDED_PRAGMAS: Pragmas = {
   temp_store: 'MEMORY',
   /** Negative: in KiB. 16 MiB per connection. */
   cache_size: -16_384,
+  /**
+   * Off. With it, an I/O error, or a file that another program has cut short, ends the process with a signal, where
+   * without it a statement rejects: https://www.sqlite.org/mmap.html
+   */
+  mmap_size: 0,
 };
 
 /** The script that sets the recommended PRAGMAs, with the given ones over them. */
