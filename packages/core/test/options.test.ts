@@ -182,7 +182,7 @@ test('an option that is undefined has its default', () => {
 /** The rows of the README's table of options: name and default. */
 async function tableOfOptions(): Promise<Map<string, string>> {
   const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
-  const rows = readme.matchAll(/^\| `(\w+)` \| ([^|]*) \|/gm);
+  const rows = readme.matchAll(/^\| `(\w+)` \| ([^|]*) \| [^|]+ \|$/gm);
   return new Map(Array.from(rows, ([, name, value]) => [name ?? '', value?.trim() ?? '']));
 }
 
