@@ -23,6 +23,9 @@ export class FakeConnection implements Connection, Writer {
   /** The names of the open savepoints, the innermost last. */
   #savepoints: string[] = [];
   #writes = false;
+  #canInterrupt = true;
+  /** Whether the last call hangs, or has hung; a close does not change that. */
+  #hangs = false;
 
   constructor(database: FakeDatabase, number: number) {
     this.#database = database;
@@ -33,6 +36,7 @@ export class FakeConnection implements Connection, Writer {
   /** Takes abilities away. */
   without(abilities: readonly FakeAbility[]): this {
     for (const ability of abilities) Object.defineProperty(this, ability, { value: undefined });
+    this.#canInterrupt = !abilities.includes('interrupt');
     return this;
   }
 
@@ -40,12 +44,13 @@ export class FakeConnection implements Connection, Writer {
     return this.#begun || this.#savepoints.length > 0;
   }
 
-  /** Whether it holds the write lock. One whose call hangs may hold it for ever, which nobody can help. */
+  /**
+   * Whether it holds the write lock, as far as the pool can help it: one whose call hangs may hold it for ever, or get
+   * it long after the pool has given the connection up.
+   */
   get isWriting(): boolean {
-    const running = this.#running?.settled === false ? this.#running : undefined;
-    return (
-      running?.outcome !== 'hang' && (this.#writes || (running !== undefined && WRITES.test(running.sql)))
-    );
+    const last = this.#running;
+    return !this.#hangs && (this.#writes || (last?.settled === false && WRITES.test(last.sql)));
   }
 
   execute(sql: string, _params?: readonly Value[], hint?: ExecuteHint): Promise<Result> {
@@ -103,7 +108,10 @@ export class FakeConnection implements Connection, Writer {
     const running = this.#running;
     const { call, outcome } = this.#database.begin(this.#start('interrupt', ''), () => undefined);
     call.settled = true;
-    if (typeof outcome === 'object' && 'throw' in outcome) throw outcome.throw;
+    if (typeof outcome === 'object' && 'throw' in outcome) {
+      this.#hangs ||= running?.outcome === 'interruptible';
+      throw outcome.throw;
+    }
     if (running?.settled !== false || running.outcome !== 'interruptible') return;
     // https://www.sqlite.org/c3ref/interrupt.html: an interrupted write rolls its transaction back.
     if (WRITES.test(running.sql)) this.#endTransaction();
@@ -125,7 +133,11 @@ export class FakeConnection implements Connection, Writer {
 
   #perform<T>(method: FakeMethod, sql: string, effect: () => T): Promise<T> {
     this.#check(method, sql);
-    return this.#database.perform(this.#start(method, sql), effect, (call) => (this.#running = call));
+    return this.#database.perform(this.#start(method, sql), effect, (call) => {
+      this.#running = call;
+      const hangs = call.outcome === 'hang' || (call.outcome === 'interruptible' && !this.#canInterrupt);
+      this.#hangs = hangs || (method === 'close' && this.#hangs);
+    });
   }
 
   #check(method: FakeMethod, sql: string): void {

@@ -93,4 +93,16 @@ describe('a lease that has ended', () => {
     ]);
     expect(driver.violations).toEqual([]);
   });
+
+  it('F21 F12 by the time-out of a BEGIN that succeeds in the same tick leaves no transaction to the next user', async () => {
+    const { pool, driver, clock } = fakePool({ execute: { 1: 'hang' } }, { poolSize: 1 });
+    const late = follow(pool.transaction((tx) => tx.run('INSERT INTO t VALUES (1)'), { timeoutMs: 20 }));
+    await clock.settle();
+    driver.call('execute', 1).resolve();
+    clock.jump(20);
+    await clock.settle();
+    expect(late.now.state).toBe('rejected');
+    expect(driver.openTransactions).toBe(0);
+    expect(pool.stats()).toMatchObject({ idle: 1, writerHeld: false });
+  });
 });

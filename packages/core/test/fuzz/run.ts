@@ -1,21 +1,35 @@
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
+import { poolSchedules, runOnPool } from '../engine/model/pool-schedule.ts';
 import { run, schedules } from '../engine/model/schedule.ts';
 
 /**
- * Runs random schedules on the engine for as long as it is told, and stops at the first that fails:
+ * Runs random schedules on the engine and on the whole pool, in turn, for as long as it is told, and stops at the first
+ * that fails:
  *
  *     pnpm fuzz --seconds 600
  *     pnpm fuzz --seed 42          repeats the schedules of a seed
  *
- * A failure is printed as the shortest schedule that shows it; it belongs into test/engine/model/regressions.ts.
+ * A failure is printed with its seed and path, and as the shortest schedule that shows it, which belongs into
+ * test/engine/model/regressions.ts.
  */
 const STEPS = 200;
-const RUNS_PER_SEED = 500;
+const RUNS_PER_SEED = 200;
 const PROGRESS_MS = 5000;
+
+const PROPERTIES = {
+  engine: fc.asyncProperty(schedules(STEPS), run),
+  pool: fc.asyncProperty(poolSchedules(STEPS / 2), runOnPool),
+};
 
 const { values } = parseArgs({
   options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string' } },
+});
+
+// What nobody waits for must not fail either.
+process.on('unhandledRejection', (error) => {
+  console.error('Unhandled rejection:', error);
+  process.exit(1);
 });
 
 process.exitCode = await fuzz(
@@ -26,26 +40,32 @@ process.exitCode = await fuzz(
 async function fuzz(forMs: number, onlySeed: number | undefined): Promise<number> {
   const start = performance.now();
   let lastProgress = start;
-  let total = 0;
+  const totals = { engine: 0, pool: 0 };
   for (let seed = onlySeed ?? Date.now() | 0; ; seed = (seed + 1) | 0) {
-    const result = await fc.check(fc.asyncProperty(schedules(STEPS), run), { numRuns: RUNS_PER_SEED, seed });
-    total += result.numRuns;
-    if (result.failed) {
-      console.error(
-        `Failed: seed ${String(seed)}, path ${result.counterexamplePath ?? ''}, after ${String(total)} schedules`,
-      );
-      console.error(result.errorInstance);
-      console.error(JSON.stringify(result.counterexample?.[0]));
-      return 1;
+    for (const name of ['engine', 'pool'] as const) {
+      const result = await fc.check<[unknown]>(PROPERTIES[name], { numRuns: RUNS_PER_SEED, seed });
+      totals[name] += result.numRuns;
+      if (result.failed) return report(name, result);
     }
     const now = performance.now();
     const over = onlySeed !== undefined || now - start >= forMs;
     if (over || now - lastProgress >= PROGRESS_MS) {
       lastProgress = now;
+      const seconds = Math.round((now - start) / 1000);
       console.log(
-        `${String(Math.round((now - start) / 1000))} s: ${String(total)} schedules, none failed (seed ${String(seed)})`,
+        `${String(seconds)} s: ${String(totals.engine)} schedules on the engine and ${String(totals.pool)} on the pool, none failed (seed ${String(seed)})`,
       );
     }
     if (over) return 0;
   }
+}
+
+function report(
+  name: string,
+  { seed, counterexamplePath, counterexample, errorInstance }: fc.RunDetails<[unknown]>,
+): number {
+  console.error(`Failed on the ${name}: seed ${String(seed)}, path ${String(counterexamplePath)}`);
+  console.error(errorInstance);
+  console.error(JSON.stringify(counterexample?.[0]));
+  return 1;
 }

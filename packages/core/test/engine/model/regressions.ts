@@ -1,7 +1,79 @@
+import type { PoolSchedule } from './pool-schedule.ts';
 import type { Schedule } from './schedule.ts';
 
 /**
  * Schedules that failed once, as the fuzz runner printed them, each with what was wrong. They stay for ever: `pnpm test`
  * runs them all.
  */
-export const REGRESSIONS: readonly { readonly title: string; readonly schedule: Schedule }[] = [];
+export const ENGINE_REGRESSIONS: readonly { readonly title: string; readonly schedule: Schedule }[] = [
+  {
+    title: 'an acquire waited for an open that someone else had left behind, beside an idle resource',
+    schedule: {
+      settings: {
+        poolSize: 2,
+        minIdle: 0,
+        maxWaiting: 0,
+        idleTimeoutMs: 60,
+        validateAfterIdleMs: 0,
+        operationTimeoutMs: 100,
+      },
+      steps: [
+        { do: 'acquire', timeoutMs: 20, abortable: false, tick: false },
+        { do: 'acquire', timeoutMs: 20, abortable: false, tick: false },
+        { do: 'openSucceeds', which: 0, tick: false },
+        { do: 'advance', ms: 20, tick: false },
+        { do: 'release', which: 0, tick: false },
+        { do: 'acquire', timeoutMs: 20, abortable: false, tick: false },
+      ],
+    },
+  },
+];
+
+/** The same for schedules on the whole pool. */
+export const POOL_REGRESSIONS: readonly { readonly title: string; readonly schedule: PoolSchedule }[] = [
+  {
+    title:
+      'a BEGIN that succeeded in the tick of its time-out left its transaction open on an idle connection',
+    schedule: {
+      poolSize: 1,
+      abilities: false,
+      endings: [],
+      steps: [
+        { do: 'get', timeoutMs: 20, tick: true },
+        { do: 'transaction', timeoutMs: 20, tick: false },
+        { do: 'abort', which: 1, tick: false },
+        { do: 'get', timeoutMs: 20, tick: false },
+        { do: 'get', timeoutMs: 20, tick: false },
+        { do: 'jump', ms: 20, tick: false },
+      ],
+    },
+  },
+  {
+    title: 'a use of a pool that was closed set a timer',
+    schedule: {
+      poolSize: 1,
+      abilities: false,
+      endings: [],
+      steps: [
+        { do: 'close', tick: false },
+        { do: 'get', timeoutMs: 20, tick: false },
+      ],
+    },
+  },
+  {
+    title: 'a connection was closed while the return() of its cursor ran',
+    schedule: {
+      poolSize: 1,
+      abilities: false,
+      endings: ['hang', 'succeed', 'succeed', 'succeed', 'hang', 'succeed', 'succeed', 'succeed', 'hang'],
+      steps: [
+        { do: 'get', timeoutMs: 20, tick: false },
+        { do: 'cursor', timeoutMs: 20, tick: false },
+        { do: 'reject', which: 0, tick: false },
+        { do: 'advance', ms: 3000, tick: false },
+        { do: 'reject', which: 0, tick: false },
+        { do: 'advance', ms: 1000, tick: false },
+      ],
+    },
+  },
+];
