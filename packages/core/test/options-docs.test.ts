@@ -1,0 +1,54 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { expect, test } from 'vitest';
+import { RECOMMENDED_PRAGMAS } from '../src/index.ts';
+
+const ROOT = new URL('../../../', import.meta.url);
+
+/** The pages that core's README leads to, and itself, by path. */
+async function pages(): Promise<Map<string, string>> {
+  const names = (await readdir(new URL('docs/', ROOT))).filter((name) => name.endsWith('.md'));
+  const paths = ['packages/core/README.md', ...names.map((name) => `docs/${name}`)];
+  const texts = paths.map(async (path) => [path, await readFile(new URL(path, ROOT), 'utf8')] as const);
+  return new Map(await Promise.all(texts));
+}
+
+/** As GitHub makes them of headings. */
+function anchorsOf(text: string): string[] {
+  return Array.from(text.matchAll(/^#+ (.*)$/gm), ([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\w\- ]/g, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+test('every link from one page to another leads to a page and a heading that exist', async () => {
+  const texts = await pages();
+  const broken: string[] = [];
+  for (const [path, text] of texts) {
+    for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)]+)\)/g)) {
+      const url = new URL(target, new URL(path, ROOT));
+      const file = url.pathname.slice(ROOT.pathname.length);
+      const linked = texts.get(file);
+      const exists = linked !== undefined || (await readdir(new URL('.', url)).catch(() => [])).length > 0;
+      const hasAnchor =
+        url.hash === '' || (linked !== undefined && anchorsOf(linked).includes(url.hash.slice(1)));
+      if (!exists || !hasAnchor) broken.push(`${path}: ${target}`);
+    }
+  }
+  expect(broken).toEqual([]);
+});
+
+test('the table of PRAGMAs in docs/drivers.md is the recommended set', async () => {
+  const text = (await pages()).get('docs/drivers.md') ?? '';
+  const section = text.slice(text.indexOf('### PRAGMAs'), text.indexOf('### What it cannot do'));
+  const rows = Array.from(section.matchAll(/^\| `(\w+)` \| ([^|]*) \|/gm), ([, name, value]) => [
+    name,
+    value,
+  ]);
+  const recommended = Object.entries(RECOMMENDED_PRAGMAS).map(([name, value]) => [
+    name,
+    value === true ? 'ON' : String(value),
+  ]);
+  expect(rows).toEqual(recommended);
+});
