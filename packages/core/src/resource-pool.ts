@@ -97,6 +97,8 @@ export class ResourcePool<R> {
   readonly #givenUp = new AbortController();
   #state: PoolState = 'open';
   #generation = 0;
+  /** Why those of an earlier generation are retired when they come back. */
+  #evictedAs: EvictionReason = 'evicted';
   #opens = 0;
   #openFailures = 0;
   #lastOpenError: unknown;
@@ -186,6 +188,7 @@ export class ResourcePool<R> {
   /** Retires every resource there is: the idle ones now, the others as they come back. */
   evict(reason: EvictionReason = 'evicted'): void {
     this.#generation += 1;
+    this.#evictedAs = reason;
     for (const entry of this.#idle.splice(0)) this.#retire(entry, reason);
   }
 
@@ -280,7 +283,7 @@ export class ResourcePool<R> {
     if (this.#state !== 'open') {
       this.#layAside(entry);
       this.#drain();
-    } else if (entry.generation !== this.#generation) this.#retire(entry, 'evicted');
+    } else if (entry.generation !== this.#generation) this.#retire(entry, this.#evictedAs);
     else this.#offer(entry);
   }
 

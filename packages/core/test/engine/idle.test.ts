@@ -77,6 +77,20 @@ describe('connections that are idle', () => {
     expect(driver.violations).toEqual([]);
   });
 
+  it('are counted as replaced when their file is another one, also those that were not idle then', async () => {
+    const { pool, clock } = fakePool(
+      { databaseId: { 3: { resolve: 'another file' }, 4: { resolve: 'another file' } } },
+      { poolSize: 2, validateAfterIdleMs: 0 },
+    );
+    const lease = await pool.acquire();
+    await pool.get('SELECT 1');
+    await clock.advance(1);
+    await pool.get('SELECT 2');
+    await lease.release();
+    await clock.settle();
+    expect(pool.stats().evictions).toMatchObject({ replaced: 2, evicted: 0, invalid: 0 });
+  });
+
   it('F55 do not care what time of day it is: the clock of the pool never jumps', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 0 });
     const before = systemClock.now();
