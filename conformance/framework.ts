@@ -11,15 +11,15 @@ import { text } from 'node:stream/consumers';
 import type { Readable } from 'node:stream';
 import { onTestFinished } from 'vitest';
 import type {
-  ExistingPool,
   PluginOptions,
   PoolOptions,
   RequestDb,
+  RequestOptions,
   SqlitePool,
 } from '../packages/core/dist/index.js';
 
 /** What a handler is given, in every framework. */
-export interface Context {
+interface Context {
   readonly db: RequestDb;
   /** Resolves when the response closes: its client has left, or has the whole answer. */
   readonly closed: Promise<void>;
@@ -32,7 +32,7 @@ export type Handler = (context: Context) => Promise<object | string | Buffer | R
 export type Routes = Readonly<Record<`${'GET' | 'POST'} /${string}`, Handler>>;
 
 /** A server that listens. */
-export interface Server {
+interface Server {
   readonly port: number;
   readonly pool: SqlitePool;
   /** Closes the server, then the pool, as the plugin's README says. */
@@ -71,7 +71,7 @@ export async function temporaryFile(name: string = 'app.db'): Promise<string> {
   return join(directory, name);
 }
 
-type Settings = Omit<PluginOptions, keyof ExistingPool> & Omit<PoolOptions, 'filename'>;
+type Settings = Omit<PoolOptions & RequestOptions, 'filename'>;
 
 /** Starts an application on a new database with a table `notes (id, body UNIQUE)`; both go away after the test. */
 export async function start(framework: Framework, settings: Settings, routes: Routes): Promise<Running> {

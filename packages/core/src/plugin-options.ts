@@ -23,8 +23,11 @@ export interface ExistingPool {
   readonly closePool?: boolean | undefined;
 }
 
+type Without<Options> = { readonly [Name in keyof Options]?: undefined };
+
 /** The options of every plugin: those of a pool, or an existing one. */
-export type PluginOptions<Name extends string = string> = RequestOptions<Name> & (PoolOptions | ExistingPool);
+export type PluginOptions<Name extends string = string> = RequestOptions<Name> &
+  ((PoolOptions & Without<ExistingPool>) | (ExistingPool & Without<PoolOptions>));
 
 /** A plugin's options, checked and complete. */
 export interface PluginSettings {

@@ -34,6 +34,7 @@ const chained = new Hono()
     expectTypeOf(c.var.audit).toEqualTypeOf<RequestDb>();
     return c.json(await c.var.db.all<User>('SELECT name FROM users WHERE id = ?', [c.req.param('id')]));
   });
+expectTypeOf(chained.request).toBeFunction();
 const answer = await hc<typeof chained>('http://127.0.0.1').users[':id'].$get({ param: { id: '1' } });
 expectTypeOf(await answer.json()).toEqualTypeOf<{ readonly name: string }[]>();
 
