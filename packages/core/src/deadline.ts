@@ -48,15 +48,8 @@ export function alreadyCut(limit: Limit): { readonly reason: unknown } | undefin
   return undefined;
 }
 
-/**
- * Calls `onCut` once if the limit is reached; the function returned stops the watch. `ahead` tells the timeout error
- * its place in the queue.
- */
-export function watch(
-  limit: Limit,
-  onCut: (reason: unknown) => void,
-  ahead: () => number = () => 0,
-): () => void {
+/** Calls `onCut` once if the limit is reached; the function returned stops the watch. */
+export function watch(limit: Limit, onCut: (reason: unknown) => void): () => void {
   const { clock, deadline, signals } = limit;
   let cancelTimer: (() => void) | undefined;
 
@@ -76,7 +69,7 @@ export function watch(
     cancelTimer = clock.schedule(() => {
       // A timer can fire a moment early, and none runs for longer than LONGEST_DELAY_MS.
       if (clock.now() < deadline) arm();
-      else cut(limit.timeoutError(ahead()));
+      else cut(limit.timeoutError(0));
     }, deadline - clock.now());
   };
 

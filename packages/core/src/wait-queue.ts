@@ -1,20 +1,27 @@
-import { alreadyCut, watch, type Limit } from './deadline.ts';
+import { alreadyCut, type Limit } from './deadline.ts';
 import { PoolOverloadedError } from './errors.ts';
 
 interface Waiter<T> {
+  readonly limit: Limit;
   readonly resolve: (value: T) => void;
   readonly reject: (reason: unknown) => void;
-  stopWatching: () => void;
+  readonly onAbort: (this: AbortSignal) => void;
 }
 
 /**
  * Those who wait for something, first come first served. A waiter leaves the queue in the same step in which it is
- * settled, so it is settled exactly once, and keeps no timer and no listener afterwards.
+ * settled, so it is settled exactly once, and keeps no listener afterwards.
+ *
+ * The queue has one timer, for the first deadline it knows of, because setting one for each waiter costs as much as
+ * all the rest. It can be too early, when that waiter has left meanwhile; it then is set again.
  */
 export class WaitQueue<T> {
   // A Set keeps the order of insertion and removes from the middle in constant time.
   readonly #waiters = new Set<Waiter<T>>();
   readonly #maxWaiting: number;
+  /** When the timer fires; `Infinity` without one. No deadline in the queue is earlier. */
+  #timerAt = Infinity;
+  #cancelTimer: () => void = () => undefined;
 
   constructor(maxWaiting: number = Infinity) {
     this.#maxWaiting = maxWaiting;
@@ -30,17 +37,20 @@ export class WaitQueue<T> {
     const cut = alreadyCut(limit);
     // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is rethrown as it is
     if (cut !== undefined) return Promise.reject(cut.reason);
-    if (this.#waiters.size >= this.#maxWaiting)
+    if (this.#waiters.size >= this.#maxWaiting) {
       return Promise.reject(new PoolOverloadedError(this.#maxWaiting));
+    }
     return new Promise<T>((resolve, reject) => {
-      const waiter: Waiter<T> = { resolve, reject, stopWatching: () => undefined };
-      this.#waiters.add(waiter);
-      const giveUp = (reason: unknown): void => {
-        this.#waiters.delete(waiter);
+      const leave = (signal: AbortSignal): void => {
+        this.#remove(waiter);
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as above
-        reject(reason);
+        reject(signal.reason);
       };
-      waiter.stopWatching = watch(limit, giveUp, () => this.#ahead(waiter));
+      const onAbort = function (this: AbortSignal): void {
+        leave(this);
+      };
+      const waiter: Waiter<T> = { limit, resolve, reject, onAbort };
+      this.#add(waiter);
     });
   }
 
@@ -58,21 +68,59 @@ export class WaitQueue<T> {
     return waiter !== undefined;
   }
 
-  #ahead(waiter: Waiter<T>): number {
-    let ahead = 0;
-    for (const other of this.#waiters) {
-      if (other === waiter) break;
-      ahead += 1;
-    }
-    return ahead;
-  }
-
   #takeFirst(): Waiter<T> | undefined {
     for (const waiter of this.#waiters) {
-      this.#waiters.delete(waiter);
-      waiter.stopWatching();
+      this.#remove(waiter);
       return waiter;
     }
     return undefined;
+  }
+
+  #add(waiter: Waiter<T>): void {
+    const { limit, onAbort } = waiter;
+    this.#waiters.add(waiter);
+    for (const signal of limit.signals) signal.addEventListener('abort', onAbort);
+    if (limit.deadline < this.#timerAt) this.#arm(limit);
+  }
+
+  #remove(waiter: Waiter<T>): void {
+    const { limit, onAbort } = waiter;
+    this.#waiters.delete(waiter);
+    for (const signal of limit.signals) signal.removeEventListener('abort', onAbort);
+    if (this.#waiters.size === 0) this.#disarm();
+  }
+
+  #arm({ clock, deadline }: Limit): void {
+    this.#cancelTimer();
+    this.#timerAt = deadline;
+    this.#cancelTimer = clock.schedule(() => {
+      this.#timerAt = Infinity;
+      this.#cutLate();
+    }, deadline - clock.now());
+  }
+
+  #disarm(): void {
+    if (this.#timerAt === Infinity) return;
+    this.#timerAt = Infinity;
+    this.#cancelTimer();
+  }
+
+  /** Rejects those whose time is up, and sets the timer for the next. */
+  #cutLate(): void {
+    let ahead = 0;
+    let next: Limit | undefined;
+    for (const waiter of this.#waiters) {
+      const { limit, reject } = waiter;
+      if (limit.clock.now() >= limit.deadline) {
+        // Made before it leaves, so that it counts itself.
+        const error = limit.timeoutError(ahead);
+        this.#remove(waiter);
+        reject(error);
+      } else {
+        ahead += 1;
+        if (limit.deadline < (next?.deadline ?? Infinity)) next = limit;
+      }
+    }
+    if (next !== undefined) this.#arm(next);
   }
 }

@@ -46,6 +46,57 @@ describe('a wait queue', () => {
     expect([queue.size, clock.pending, getEventListeners(signal, 'abort').length]).toEqual([0, 0, 0]);
   });
 
+  it('has one timer for all, cuts each at its own deadline, and drops the timer with the last', async () => {
+    const queue = new WaitQueue<string>();
+    const start = clock.now();
+    const cuts: [number, number][] = [];
+    const waits = [40, 10, Infinity, 30, 20, 10].map((ms, at) => {
+      const wait = queue.wait(limit(ms));
+      wait.catch(() => cuts.push([at, clock.now() - start]));
+      return follow(wait);
+    });
+    expect(clock.pending).toBe(1);
+    await clock.advance(35);
+    expect(cuts).toEqual([
+      [1, 10],
+      [5, 10],
+      [4, 20],
+      [3, 30],
+    ]);
+    queue.serve('the first');
+    await clock.advance(5);
+    expect(waits.map(({ now }) => now.state)).toEqual([
+      'resolved',
+      'rejected',
+      'pending',
+      'rejected',
+      'rejected',
+      'rejected',
+    ]);
+    queue.serve('the last');
+    expect(clock.pending).toBe(0);
+  });
+
+  it('waits on when its timer fires too early', async () => {
+    let now = 0;
+    const timers: (() => void)[] = [];
+    const early: Limit = {
+      ...limit(10),
+      clock: { now: () => now, schedule: (callback) => (timers.push(callback), () => undefined) },
+      deadline: 10,
+    };
+    const queue = new WaitQueue<string>();
+    const wait = follow(queue.wait(early));
+    now = 9.5;
+    timers[0]?.();
+    await clock.settle();
+    expect([wait.now.state, timers.length]).toEqual(['pending', 2]);
+    now = 10;
+    timers[1]?.();
+    await clock.settle();
+    expect([wait.now.state, timers.length]).toEqual(['rejected', 2]);
+  });
+
   it('refuses one more than it may hold, and one whose limit is reached already, without taking it in', async () => {
     const queue = new WaitQueue<string>(1);
     follow(queue.wait(limit()));
