@@ -1,4 +1,4 @@
-import { alreadyCut, limitOf, systemClock, watch, type Clock, type Limit } from './deadline.ts';
+import { alreadyCut, bounded, limitOf, systemClock, watch, type Clock, type Limit } from './deadline.ts';
 import { fromDriver } from './errors.ts';
 import { Gate } from './gate.ts';
 
@@ -82,6 +82,20 @@ export class CallQueue {
 
   /** Makes one native call, in a turn. When it is cut, the caller is told at once, and the call is interrupted. */
   call<T>(start: () => Promise<T>, limit: Limit | undefined): Promise<T> {
+    return this.#running === undefined ? this.#begin(start, limit) : this.#callNext(start, limit);
+  }
+
+  /** After a call that was cut in the same turn: it must have returned before the next one begins. */
+  async #callNext<T>(start: () => Promise<T>, limit: Limit | undefined): Promise<T> {
+    try {
+      await bounded(Promise.resolve(this.#running), limit ?? UNLIMITED);
+    } catch (reason) {
+      throw new Cut(reason);
+    }
+    return await this.call(start, limit);
+  }
+
+  #begin<T>(start: () => Promise<T>, limit: Limit | undefined): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const cut = limit && alreadyCut(limit);
       if (cut !== undefined) {

@@ -1,5 +1,5 @@
 import type { Connection, Driver } from './driver.ts';
-import { fromDriver, OpenError, SqlitePoolError } from './errors.ts';
+import { OpenError, SqlitePoolError } from './errors.ts';
 import { Gate } from './gate.ts';
 import { Session, type SessionContext } from './session.ts';
 import { joinWriteGate, leaveWriteGate } from './write-gate.ts';
@@ -33,7 +33,7 @@ export class Database {
     return this.#writeGate;
   }
 
-  /** Opens a session. Rejects with an `OpenError`, or with what `onConnect` rejects with. */
+  /** Opens a session. Rejects with an `OpenError`. */
   async open(context: SessionContext): Promise<Session> {
     const { driver, onConnect } = this.#settings;
     const connection = await openConnection(driver);
@@ -43,7 +43,7 @@ export class Database {
       return new Session(connection, this.#writeGate, context);
     } catch (error) {
       await closeQuietly(connection);
-      throw fromDriver(error);
+      throw asOpenError('onConnect rejected, or the file disappeared meanwhile', error);
     }
   }
 
@@ -80,7 +80,11 @@ async function openConnection(driver: Driver): Promise<Connection> {
   try {
     return await driver.open();
   } catch (error) {
-    if (error instanceof SqlitePoolError) throw error;
-    throw new OpenError('unknown', 'The driver could not open a connection (details in error.cause).', error);
+    throw asOpenError('The driver could not open a connection', error);
   }
+}
+
+function asOpenError(what: string, error: unknown): SqlitePoolError {
+  if (error instanceof SqlitePoolError) return error;
+  return new OpenError('unknown', `${what} (details in error.cause).`, error);
 }

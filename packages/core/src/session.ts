@@ -229,7 +229,7 @@ export class Session {
     try {
       await this.#cursors.closeInTurn('all').catch(() => undefined);
       if (optimize && !this.#dirty && !this.inTransaction) await this.#optimize();
-      await this.connection.close();
+      await this.#calls.call(() => this.connection.close(), undefined);
     } finally {
       this.#leaveWriteGate();
     }
@@ -293,7 +293,7 @@ export class Session {
     if (!this.#writeGate.tryEnter()) return;
     this.#holdsWriteGate = true;
     try {
-      await this.connection.execute('PRAGMA optimize');
+      await this.#calls.call(() => this.connection.execute('PRAGMA optimize'), undefined);
     } catch {
       // Statistics can wait for the next close.
     }

@@ -4,7 +4,7 @@ import { DriverConflictError } from '../src/errors.ts';
 import { Gate } from '../src/gate.ts';
 import { fakeClock } from '../src/testing/index.ts';
 import { joinWriteGate, leaveWriteGate } from '../src/write-gate.ts';
-import { follow } from './engine/support.ts';
+import { fakePool, follow } from './engine/support.ts';
 
 const clock = fakeClock();
 
@@ -76,6 +76,24 @@ describe('the gate of a file', () => {
     expect(later).not.toBe(first);
     leaveWriteGate('file');
     leaveWriteGate('nobody has joined this one');
+  });
+
+  it('F60 makes the writers of two pools take turns, first come first served, while readers go on', async () => {
+    const one = fakePool({ execute: { 1: 'hang' } }, {}, { databaseId: 'shared' });
+    const other = fakePool({}, {}, { databaseId: 'shared' });
+    const first = follow(one.pool.transaction((tx) => tx.run('INSERT INTO t VALUES (1)')));
+    await one.clock.settle();
+    const second = follow(other.pool.run('INSERT INTO t VALUES (2)'));
+    const third = follow(one.pool.run('INSERT INTO t VALUES (3)'));
+    await expect(other.pool.get('SELECT 1')).resolves.toBeUndefined();
+    await other.clock.settle();
+    expect([second.now.state, third.now.state]).toEqual(['pending', 'pending']);
+    expect(other.pool.stats()).toMatchObject({ writerHeld: true, writersWaiting: 2 });
+    one.driver.call('execute', 1).resolve();
+    await one.clock.settle();
+    expect([first, second, third].map(({ now }) => now.state)).toEqual(['resolved', 'resolved', 'resolved']);
+    expect(other.pool.stats()).toMatchObject({ writerHeld: false, writersWaiting: 0 });
+    await Promise.all([one.pool.close(), other.pool.close()]);
   });
 
   it('F59 is refused to a second driver, and the first one keeps it', () => {

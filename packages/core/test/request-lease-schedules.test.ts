@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { createPool, type SqlitePool } from '../src/pool.ts';
 import { RequestLease } from '../src/request-lease.ts';
 import { fakeDriver } from '../src/testing/fake-driver.ts';
-import { FakeResponse } from './request-lease-response.ts';
+import { FakeResponse } from './request-lease-request.ts';
 
 /** What a request can do, in any order and without waiting for what it did before. */
 type Step =

@@ -3,36 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { createPool, type SqlitePool } from '../src/pool.ts';
-import type { PoolOptions } from '../src/options.ts';
-import { RequestLease, type RequestLeaseOptions } from '../src/request-lease.ts';
-import { fakeDriver } from '../src/testing/fake-driver.ts';
-import { FakeResponse } from './request-lease-response.ts';
-
-interface Made {
-  readonly pool: SqlitePool;
-  readonly driver: ReturnType<typeof fakeDriver>;
-  readonly response: FakeResponse;
-  readonly db: RequestLease;
-  /** Another request on the same pool. */
-  readonly another: (options?: Partial<RequestLeaseOptions>) => RequestLease;
-}
-
-function make(options: Partial<RequestLeaseOptions> = {}, poolOptions: PoolOptions = {}, script = {}): Made {
-  const driver = fakeDriver(script);
-  const pool = createPool({ driver, poolSize: 2, closeTimeoutMs: 0, ...poolOptions });
-  onTestFinished(async () => {
-    await pool.close();
-    expect(driver.violations).toEqual([]);
-  });
-  const response = new FakeResponse();
-  const another = (own: Partial<RequestLeaseOptions> = {}) =>
-    new RequestLease(pool, { mode: 'request', graceMs: 1000, method: 'GET', ...own });
-  return { pool, driver, response, db: another({ response, ...options }), another };
-}
-
-const LEASE_ENDED = { code: 'LEASE_ENDED' };
-const WRITE = 'INSERT INTO t VALUES (1)';
+import { createPool } from '../src/pool.ts';
+import { RequestLease } from '../src/request-lease.ts';
+import { LEASE_ENDED, make, WRITE } from './request-lease-request.ts';
 
 describe('a request lease', () => {
   it('leaves a response alone until its first use', async () => {
@@ -189,10 +162,33 @@ describe('a request lease', () => {
     await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, idle: 1, waiting: 0 }));
   });
 
+  it('forgets a cursor and a callback that got no connection', async () => {
+    const refuse = { reject: new Error('disk') };
+    const { db, pool, response } = make({}, {}, { open: { 1: refuse, 2: refuse } });
+    await expect(db.connection(() => undefined)).rejects.toMatchObject({ code: 'OPEN_FAILED' });
+    await expect(db.iterate('SELECT 1').next()).rejects.toMatchObject({ code: 'OPEN_FAILED' });
+    await db.get('SELECT 2');
+    response.end();
+    expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 });
+  });
+
+  it('holds no connection while it waits for its turn to write', async () => {
+    const { db, pool } = make({}, { poolSize: 2 });
+    await pool
+      .transaction(async () => {
+        const writing = db.run(WRITE);
+        await new Promise(setImmediate);
+        expect(pool.stats()).toMatchObject({ leased: 1, writersWaiting: 1 });
+        return { writing };
+      })
+      .then(({ writing }) => writing);
+    expect(pool.stats()).toMatchObject({ leased: 1, writersWaiting: 0 });
+  });
+
   it('says what it takes', async () => {
     const { db, pool } = make();
     // What JavaScript would let pass.
-    await expect(db.connection('SELECT 1' as unknown as () => void)).rejects.toMatchObject({
+    await expect(db.connection('SELECT 1')).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
     });
     await expect(db.get('SELECT 1', [], { timeoutMs: -1 })).rejects.toMatchObject({
@@ -209,105 +205,6 @@ describe('a request lease', () => {
       false,
       false,
     ]);
-  });
-});
-
-describe('a request lease whose client leaves', () => {
-  it.each(['GET', 'HEAD', 'OPTIONS', 'POST'])('F62 in the middle of a %s', async (method) => {
-    const { db, pool, response } = make({ method }, {}, { execute: { 1: 'interruptible' } });
-    const running = db.get('SELECT 1');
-    await vi.waitFor(() => expect(pool.stats().leased).toBe(1));
-    if (method === 'POST') response.end();
-    const ended = expect(running).rejects.toMatchObject(LEASE_ENDED);
-    if (method === 'POST') db.revoke();
-    response.close();
-    await ended;
-    await expect(db.get('SELECT 2')).rejects.toMatchObject(LEASE_ENDED);
-    expect(() => db.iterate('SELECT 3')).not.toThrow();
-    await expect(db.iterate('SELECT 3').next()).rejects.toMatchObject(LEASE_ENDED);
-    await expect(db.transaction(() => undefined)).rejects.toMatchObject(LEASE_ENDED);
-    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, waiting: 0 }));
-  });
-
-  it('F62 stays revoked whatever comes after', async () => {
-    const { db, response } = make({ method: 'POST' });
-    await db.get('SELECT 1');
-    db.revoke();
-    response.close();
-    db.respond();
-    await expect(db.get('SELECT 2')).rejects.toMatchObject(LEASE_ENDED);
-  });
-
-  it('F62 returns the connection of a POST between its statements, because nobody may ever respond', async () => {
-    const { db, pool, response } = make({ method: 'POST' });
-    await db.run(WRITE);
-    expect(pool.stats().leased).toBe(1);
-    response.close();
-    expect(pool.stats().leased).toBe(0);
-    await db.run(WRITE);
-    expect(pool.stats()).toMatchObject({ leased: 0, acquires: 2 });
-  });
-
-  it('F62 lets a POST end the transaction it has begun by hand, on its connection', async () => {
-    const { db, driver, pool, response } = make({ method: 'POST' });
-    await db.run('BEGIN IMMEDIATE');
-    response.close();
-    await db.run(WRITE);
-    expect(pool.stats().leased).toBe(1);
-    await db.run('COMMIT');
-    expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false, acquires: 1 });
-    expect(driver.calls.filter(({ method }) => method === 'execute').map(({ sql }) => sql)).toEqual([
-      'BEGIN IMMEDIATE',
-      WRITE,
-      'COMMIT',
-    ]);
-  });
-
-  it('F62 revokes a POST after graceMs, never earlier', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
-    onTestFinished(() => void vi.useRealTimers());
-    const { db, driver, pool, response } = make({ method: 'POST', graceMs: 1000 });
-    await db.run('BEGIN IMMEDIATE');
-    response.close();
-    await vi.advanceTimersByTimeAsync(999);
-    await db.run(WRITE);
-    await vi.advanceTimersByTimeAsync(1);
-    await expect(db.run('COMMIT')).rejects.toMatchObject(LEASE_ENDED);
-    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false }));
-    expect(driver.count('rollback')).toBe(1);
-  });
-
-  it('F62 gives back a connection that arrives in the moment of the disconnect', async () => {
-    const { db, another, pool, response } = make({}, { poolSize: 1 });
-    const holder = another();
-    await holder.get('SELECT 1');
-    const waits = db.get('SELECT 2');
-    await vi.waitFor(() => expect(pool.stats().waiting).toBe(1));
-    // Lent, but not told yet.
-    holder.respond();
-    response.close();
-    await expect(waits).rejects.toMatchObject(LEASE_ENDED);
-    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 }));
-  });
-
-  it.each(['closed', 'destroyed', 'stream'] as const)(
-    'F62 is noticed at a first use afterwards: %s',
-    async (how) => {
-      const { db, pool, response } = make();
-      if (how === 'stream') Object.assign(response, { closed: undefined, stream: { closed: true } });
-      else Object.assign(response, { closed: undefined, [how]: true });
-      await expect(db.get('SELECT 1')).rejects.toMatchObject(LEASE_ENDED);
-      expect(pool.stats().acquires).toBe(0);
-    },
-  );
-
-  it('is not one that has had its whole answer', async () => {
-    const { db, pool, response } = make();
-    await db.get('SELECT 1');
-    response.end();
-    response.close();
-    await db.get('SELECT 2');
-    expect(pool.stats()).toMatchObject({ leased: 0, acquires: 2 });
   });
 });
 

@@ -152,9 +152,7 @@ export class Sqlite3Connection implements Connection {
     // `all`, never `get`: it steps to the end, so that the commit of an INSERT … RETURNING is done and reported, and no
     // read stays open. `get` acknowledges before the commit and discards its error.
     const rows = await this.#withStatement(sql, (statement) => all(statement, values));
-    return hint.readonly || hint.effect === 'none'
-      ? new RowsResult(rows, 0, 0)
-      : await this.#withChanges(rows, hint);
+    return hint.readonly || hint.effect === 'none' ? result(rows, 0, 0) : await this.#withChanges(rows, hint);
   }
 
   async #withStatement<T>(sql: string, use: (statement: Sqlite3Statement) => Promise<T>): Promise<T> {
@@ -188,7 +186,7 @@ export class Sqlite3Connection implements Connection {
   async #withChanges(rows: Row[], { effect }: ExecuteHint): Promise<Result> {
     const [counts] = await this.#withStatement(COUNTS, (statement) => all(statement, NO_VALUES));
     const { changes, rowid } = counts as { changes: number; rowid: string };
-    return new RowsResult(rows, changes, effect === 'insert' && changes > 0 ? toInteger(rowid) : 0);
+    return result(rows, changes, effect === 'insert' && changes > 0 ? toInteger(rowid) : 0);
   }
 
   /**
@@ -250,21 +248,8 @@ function originalName(name: string, at: number, names: readonly string[]): strin
 
 const NO_VALUES: readonly Value[] = [];
 
-/** The names of the columns are worked out only when someone asks. */
-class RowsResult implements Result {
-  readonly rows: Row[];
-  readonly changes: number;
-  readonly lastInsertRowid: number | bigint;
-
-  constructor(rows: Row[], changes: number, lastInsertRowid: number | bigint) {
-    this.rows = rows;
-    this.changes = changes;
-    this.lastInsertRowid = lastInsertRowid;
-  }
-
-  get columns(): readonly string[] {
-    return this.rows[0] === undefined ? NO_NAMES : Object.keys(this.rows[0]);
-  }
+function result(rows: Row[], changes: number, lastInsertRowid: number | bigint): Result {
+  return { rows, columns: rows[0] === undefined ? NO_NAMES : Object.keys(rows[0]), changes, lastInsertRowid };
 }
 
 function settle(done: () => void, fail: (error: Error) => void): Callback {

@@ -1,11 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  AcquireTimeoutError,
-  OpenError,
-  OperationTimeoutError,
-  PoolClosedError,
-  SqliteError,
-} from '../../src/index.ts';
+import { AcquireTimeoutError, OpenError, OperationTimeoutError, PoolClosedError } from '../../src/index.ts';
 import { byHand, checkCapacity, errorOf, fakePool, follow } from './support.ts';
 
 const DISK = new Error('disk');
@@ -131,8 +125,8 @@ describe('an open that fails', () => {
       };
       const { pool, driver } = fakePool({}, { poolSize: 1, onConnect });
       const error: unknown = await pool.acquire().catch((reason: unknown) => reason);
-      expect(error).toBeInstanceOf(SqliteError);
-      expect((error as SqliteError).cause).toBe(bad);
+      expect(error).toBeInstanceOf(OpenError);
+      expect((error as OpenError).cause).toBe(bad);
       expect(driver.openConnections).toBe(0);
       await expect(pool.acquire()).resolves.toBeDefined();
     },

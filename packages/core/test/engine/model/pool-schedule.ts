@@ -23,7 +23,7 @@ type Use =
 type OnOne = 'abort' | 'resolve' | 'reject';
 
 /** One step of a schedule: plain data, as in `schedule.ts`. */
-export type PoolStep =
+type PoolStep =
   | { readonly do: Use; readonly timeoutMs: number; readonly tick: boolean }
   | { readonly do: OnOne; readonly which: number; readonly tick: boolean }
   | { readonly do: 'advance' | 'jump'; readonly ms: number; readonly tick: boolean }

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { Ledger, type ModelSettings } from './ledger.ts';
 
 /** One step of a schedule: plain data, so that a schedule that failed can be kept as it is. */
-export type Step =
+type Step =
   | {
       readonly do: 'acquire';
       readonly timeoutMs: number;
