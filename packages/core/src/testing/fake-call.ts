@@ -45,6 +45,8 @@ export interface FakeCall {
   readonly sql: string;
   /** Whether it has resolved, rejected or thrown. */
   readonly settled: boolean;
+  /** Whether it has resolved. */
+  readonly succeeded: boolean;
   /** Makes a call that hangs succeed, with `value` if that is given; does nothing if it has settled. */
   resolve(value?: unknown): void;
   /** Makes a call that hangs fail; does nothing if it has settled. */
@@ -57,6 +59,7 @@ export type CallStart = Pick<FakeCall, 'method' | 'connection' | 'sql'>;
 /** A call under way. */
 export interface Running extends FakeCall {
   settled: boolean;
+  succeeded: boolean;
   readonly outcome: FakeOutcome;
 }
 
@@ -113,12 +116,14 @@ export class FakeDatabase {
       ...start,
       nth,
       settled: false,
+      succeeded: false,
       outcome: 'succeed',
       reject: (error) => settleOnce(() => reject(error)),
       resolve: (value) =>
         settleOnce(() => {
           try {
             const done = effect();
+            call.succeeded = true;
             // The script's author answers for the type of a value of their own.
             resolve(value === undefined ? done : (value as T));
           } catch (error) {

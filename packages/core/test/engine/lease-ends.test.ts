@@ -106,3 +106,34 @@ describe('a lease that has ended', () => {
     expect(pool.stats()).toMatchObject({ idle: 1, writerHeld: false });
   });
 });
+
+describe('a rollback that fails', () => {
+  it('F25 keeps the error of the callback, and acknowledges nothing more on its lease', async () => {
+    const { pool, driver, clock } = fakePool({ rollback: { 1: { reject: new Error('disk') } } });
+    const lease = await pool.acquire();
+    const failure = new Error('of the callback');
+    await expect(lease.transaction(() => Promise.reject(failure))).rejects.toBe(failure);
+    await expect(lease.run('INSERT INTO t VALUES (1)')).rejects.toBeInstanceOf(Error);
+    await lease.release();
+    await clock.settle();
+    expect(driver.openConnections).toBe(0);
+    expect(pool.stats()).toMatchObject({ size: 0, writerHeld: false, evictions: { dirty: 1 } });
+  });
+
+  it('F25 F29 of a savepoint keeps the transaction around it from being committed', async () => {
+    const { pool, driver, clock } = fakePool(({ sql }) =>
+      sql.startsWith('ROLLBACK TO') ? { reject: new Error('disk') } : undefined,
+    );
+    const transaction = pool.transaction(async (tx) => {
+      const inner = tx.transaction(async (savepoint) => {
+        await savepoint.run('INSERT INTO t VALUES (1)');
+        throw new Error('inside');
+      });
+      await inner.catch(() => undefined);
+    });
+    await expect(transaction).rejects.toBeInstanceOf(Error);
+    await clock.settle();
+    expect(driver.calls.some(({ sql }) => sql === 'COMMIT')).toBe(false);
+    expect([driver.openTransactions, pool.stats().writerHeld]).toEqual([0, false]);
+  });
+});

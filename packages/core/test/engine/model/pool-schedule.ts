@@ -16,6 +16,7 @@ type Use =
   | 'lease'
   | 'lease with a transaction'
   | 'lease with a forgotten transaction'
+  | 'lease that goes on after a failed transaction'
   | 'discarded lease'
   | 'revoked lease';
 
@@ -72,6 +73,11 @@ const USES: Readonly<Record<Use, (db: User) => Promise<unknown>>> = {
     onLease(user, 'release', async (lease) => {
       await lease.execute('BEGIN');
       await write(lease, user.tag);
+    }),
+  'lease that goes on after a failed transaction': (user) =>
+    onLease(user, 'release', async (lease) => {
+      await lease.transaction(() => Promise.reject(new Told('inside'))).catch(() => undefined);
+      await lease.run(`INSERT INTO ${user.tag} VALUES (4)`);
     }),
   'discarded lease': (user) => onLease(user, 'discard', (lease) => write(lease, user.tag)),
   'revoked lease': (user) =>
@@ -204,6 +210,9 @@ class Crowd {
   readonly #controllers: AbortController[] = [];
   /** The tags of those that are over, with how many statements they had made by then. */
   readonly #over = new Map<string, number>();
+  readonly #ends = new Map<string, { readonly use: Use; readonly resolved: boolean }>();
+  /** The calls that were ended by hand. */
+  readonly #hung = new Set<FakeCall>();
   #failure: Error | undefined;
 
   constructor(fake: FakePool) {
@@ -217,10 +226,14 @@ class Crowd {
     this.#controllers.push(controller);
     const limits = { timeoutMs, signal: controller.signal };
     // Whoever uses the pool is told an error of the pool, what they threw themselves, or the reason they gave.
-    const end = USES[use]({ ...this.fake, tag, limits, over }).catch((error: unknown) => {
-      const known = error instanceof SqlitePoolError || error instanceof Told || error === ABORTED;
-      if (!known) this.#failure ??= new Error(`${use} rejected with ${String(error)}`, { cause: error });
-    });
+    const end = USES[use]({ ...this.fake, tag, limits, over }).then(
+      () => this.#ends.set(tag, { use, resolved: true }),
+      (error: unknown) => {
+        this.#ends.set(tag, { use, resolved: false });
+        const known = error instanceof SqlitePoolError || error instanceof Told || error === ABORTED;
+        if (!known) this.#failure ??= new Error(`${use} rejected with ${String(error)}`, { cause: error });
+      },
+    );
     this.#uses.push(end);
   }
 
@@ -230,6 +243,7 @@ class Crowd {
       return;
     }
     const hanging = this.#hanging();
+    for (const one of hanging) this.#hung.add(one);
     const call = hanging[which % Math.max(1, hanging.length)];
     if (how === 'resolve') call?.resolve();
     else call?.reject(new Told('rejected late'));
@@ -259,10 +273,14 @@ class Crowd {
     await settled(clock, Promise.all(this.#uses), FOREVER_MS, 'what someone did with the pool');
     this.check(poolSize);
     for (let left = this.#hanging(); left.length > 0; left = this.#hanging()) {
-      for (const call of left) call.resolve();
+      for (const call of left) {
+        this.#hung.add(call);
+        call.resolve();
+      }
       await clock.advance(LIMIT_MS);
     }
     this.check(poolSize);
+    this.#checkCommitted();
     const { quarantined, writerHeld, writersWaiting } = pool.stats();
     assert.deepEqual([quarantined, writerHeld, writersWaiting], [0, false, 0]);
     if (!pool.closed) {
@@ -279,6 +297,21 @@ class Crowd {
     assert.deepEqual(driver.violations, []);
   }
 
+  /** What was acknowledged is committed, and what was rejected is not. */
+  #checkCommitted(): void {
+    const { calls } = this.fake.driver;
+    const committed = new Set([...committedBy(calls)].map((sql) => /t\d+_/.exec(sql)?.[0]));
+    // Nobody can know of a COMMIT that hangs and then returns after all.
+    const unknown = calls.some((call) => call.sql === 'COMMIT' && this.#hung.has(call));
+    for (const [tag, { use, resolved }] of this.#ends) {
+      if (!TRANSACTIONS.has(use) && use !== 'lease that goes on after a failed transaction') continue;
+      const expected = resolved && use !== 'lease with a forgotten transaction';
+      // A single write that was cancelled may have been done: only what a transaction has done can be undone.
+      if (expected || (TRANSACTIONS.has(use) && !unknown))
+        assert.equal(committed.has(tag), expected, `${use} ${tag}: committed`);
+    }
+  }
+
   #hanging(): FakeCall[] {
     return this.fake.driver.calls.filter(({ settled: over }) => !over);
   }
@@ -287,5 +320,33 @@ class Crowd {
     return this.fake.driver.calls.filter(({ sql }) => sql.includes(tag)).length;
   }
 }
+
+/** The INSERTs that a database would keep, from the calls that succeeded, in order on each connection. */
+function* committedBy(calls: readonly FakeCall[]): Generator<string, void, undefined> {
+  /** What is not committed yet: by connection, the statements, and where each savepoint began. */
+  const open = new Map<number, { sql: string[]; savepoints: number[] }>();
+  for (const { method, connection, sql, succeeded } of calls) {
+    const tx = open.get(connection);
+    if (method === 'close' || (method === 'rollback' && succeeded)) open.delete(connection);
+    if (!succeeded || method !== 'execute') continue;
+    if (sql.startsWith('BEGIN')) open.set(connection, { sql: [], savepoints: [] });
+    else if (sql.startsWith('SAVEPOINT')) tx?.savepoints.push(tx.sql.length);
+    else if (sql.startsWith('ROLLBACK TO')) tx?.sql.splice(tx.savepoints.at(-1) ?? 0);
+    else if (sql.startsWith('RELEASE')) tx?.savepoints.pop();
+    else if (sql === 'COMMIT') {
+      yield* tx?.sql ?? [];
+      open.delete(connection);
+    } else if (sql.startsWith('INSERT') && tx !== undefined) tx.sql.push(sql);
+    else if (sql.startsWith('INSERT')) yield sql;
+  }
+}
+
+const TRANSACTIONS: ReadonlySet<Use> = new Set([
+  'transaction',
+  'failing transaction',
+  'nested transaction',
+  'lease with a transaction',
+  'lease with a forgotten transaction',
+]);
 
 const ABORTED = new Error('aborted');
