@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import type { PoolOptions } from '@sqlite-pool/core';
 import { fastify, type FastifyInstance, type FastifyServerOptions } from 'fastify';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -92,6 +93,26 @@ describe('the hooks of Fastify', () => {
     app.get('/', (request) => request.db.get('SELECT 1 AS one'));
     expect(await fetchOnce(await port(), 'HEAD', '/')).toMatchObject({ status: 200, body: '' });
     expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 });
+  });
+});
+
+describe('a stream in Fastify', () => {
+  it('holds no connection while its first byte is not there yet', async () => {
+    const { app, pool, port } = await makeApp({ poolSize: 1 });
+    const first = deferred<string>();
+    app.get('/late', async (request, reply) => {
+      await request.db.get('SELECT 1');
+      async function* body() {
+        yield await first.promise;
+      }
+      return reply.send(Readable.from(body()));
+    });
+    const answer = fetchOnce(await port(), 'GET', '/late');
+    await vi.waitFor(() => {
+      expect(pool.stats()).toMatchObject({ acquires: 3, leased: 0 });
+    });
+    first.resolve('late');
+    expect(await answer).toMatchObject({ status: 200, body: 'late' });
   });
 });
 
