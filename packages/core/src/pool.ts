@@ -237,7 +237,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       );
     }
     if (!readonly) return await this.#borrow(true, call.signal, (session) => session.perform(call));
-    const entry = this.#tryAcquireEntry() ?? (await this.#acquireEntry(call));
+    const entry = this.#tryAcquireEntry() ?? (await this.#acquireEntry({ signal: call.signal }));
     try {
       return await entry.resource.perform(call);
     } finally {

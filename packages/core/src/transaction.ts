@@ -102,13 +102,13 @@ function isCut(error: unknown, { signals }: Limit): boolean {
   );
 }
 
-/** Never rejects: a connection that cannot roll back is found out by whoever uses it next, and is closed then. */
+/** Never rejects. A connection that cannot roll back takes no more calls: they would be part of what is to be undone. */
 async function undo(session: Session, savepoint: string | undefined): Promise<void> {
   try {
     await (savepoint === undefined ? session.rollback() : session.rollbackTo(savepoint));
   } catch (error) {
     // A transaction that SQLite has rolled back takes its savepoints with it.
-    if (!(error instanceof TransactionLostError)) session.markDirty();
+    if (!(error instanceof TransactionLostError)) session.end(new TransactionLostError(error));
   }
 }
 
