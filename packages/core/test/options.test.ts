@@ -5,6 +5,8 @@ import { checkOptions, POOL_OPTIONS, type Settings } from '../src/options.ts';
 
 const FILE = { filename: 'app.db' };
 
+const nothing = (): undefined => undefined;
+
 function refusal(options: unknown): string {
   try {
     // What JavaScript callers can pass.
@@ -134,20 +136,14 @@ test.for([
   [{ connectionFactory: {} }, 'Option connectionFactory must be a function.'],
   [{ driver: 'sqlite3' }, 'Option driver must be an object with a name and an open() method.'],
   [{ driver: null }, 'Option driver must be an object with a name and an open() method.'],
+  [{ driver: { open: nothing } }, 'Option driver must be an object with a name and an open() method.'],
   [
-    { driver: { open: () => undefined } },
-    'Option driver must be an object with a name and an open() method.',
-  ],
-  [
-    { driver: { name: 'mine', open: () => undefined, databaseId: 1 } },
+    { driver: { name: 'mine', open: nothing, databaseId: 1 } },
     'Option driver has a databaseId that is no function.',
   ],
+  [{ driver: { name: 'mine', open: nothing }, pragmas: {} }, 'Option pragmas belongs to the default driver'],
   [
-    { driver: { name: 'mine', open: () => undefined }, pragmas: {} },
-    'Option pragmas belongs to the default driver',
-  ],
-  [
-    { connectionFactory: () => undefined, statementCacheSize: 1 },
+    { connectionFactory: nothing, statementCacheSize: 1 },
     'Option statementCacheSize belongs to the default driver',
   ],
 ] as const)('the wrong option is named: %j', ([options, message]) => {

@@ -1,0 +1,16 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { createPool } from '../src/index.ts';
+
+test.for([Infinity, 60_000])(
+  'F11 the timeoutMs of a statement (%d) is not for its wait for a connection, which acquisitionTimeoutMs bounds',
+  async (timeoutMs) => {
+    const pool = createPool({ filename: ':memory:', acquisitionTimeoutMs: 20 });
+    onTestFinished(() => pool.close());
+    await pool.script('CREATE TABLE t (a)');
+    await using _held = await pool.acquire();
+    for (const sql of ['SELECT * FROM t', 'DELETE FROM t']) {
+      const call = pool.all(sql, [], { timeoutMs });
+      await expect(call).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+    }
+  },
+);
