@@ -76,4 +76,17 @@ export const POOL_REGRESSIONS: readonly { readonly title: string; readonly sched
       ],
     },
   },
+  {
+    title: 'a write was acknowledged inside a transaction whose rollback had failed',
+    schedule: {
+      poolSize: 1,
+      abilities: false,
+      endings: ['succeed', 'interruptible', 'twice', 'hang'],
+      steps: [
+        { do: 'lease that goes on after a failed transaction', timeoutMs: 20, tick: false },
+        { do: 'advance', ms: 1, tick: false },
+        { do: 'reject', which: 0, tick: false },
+      ],
+    },
+  },
 ];
