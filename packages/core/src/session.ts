@@ -206,7 +206,7 @@ export class Session {
   reset(): Promise<void> | undefined {
     const clean =
       !this.#calls.busy && this.#cursors.size === 0 && this.scope === undefined && !this.inTransaction;
-    const dirty = this.broken || (this.#dirty && !this.#context.keepDirty);
+    const dirty = this.broken || this.ended.aborted || (this.#dirty && !this.#context.keepDirty);
     if (clean && !dirty) return undefined;
     this.scope = undefined;
     return this.#calls.inTurn(this.#operation('reset'), async () => {
