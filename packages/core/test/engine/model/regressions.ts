@@ -89,4 +89,19 @@ export const POOL_REGRESSIONS: readonly { readonly title: string; readonly sched
       ],
     },
   },
+  {
+    title: 'a second end of a session made its close give up, and the connection stayed open unseen',
+    schedule: {
+      poolSize: 1,
+      abilities: false,
+      endings: ['succeed', 'succeed', 'hang', 'hang'],
+      steps: [
+        { do: 'failing transaction', timeoutMs: 20, tick: true },
+        { do: 'resolve', which: 0, tick: false },
+        { do: 'close', tick: false },
+        { do: 'get', timeoutMs: 20, tick: true },
+        { do: 'jump', ms: 1000, tick: false },
+      ],
+    },
+  },
 ];
