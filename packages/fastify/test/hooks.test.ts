@@ -158,7 +158,7 @@ describe('a reply that Fastify does not send', () => {
   });
 
   it('F63 for a handler that timed out frees its connection, and its transaction begun by hand stays rolled back', async () => {
-    const { app, pool } = await makeApp({ poolSize: 1 }, { handlerTimeout: 20 });
+    const { app, pool } = await makeApp({ poolSize: 1 }, { handlerTimeout: 500 });
     const [replied, zombie] = [deferred(), deferred<unknown[]>()];
     app.get('/zombie', async (request) => {
       await request.db.run('BEGIN IMMEDIATE');
@@ -176,7 +176,7 @@ describe('a reply that Fastify does not send', () => {
   });
 
   it('F63 for a handler that timed out lets its transaction() end, and takes the connection then', async () => {
-    const { app, pool } = await makeApp({ poolSize: 1 }, { handlerTimeout: 20 });
+    const { app, pool } = await makeApp({ poolSize: 1 }, { handlerTimeout: 500 });
     const [replied, committed] = [deferred(), deferred()];
     app.get('/zombie', async (request) => {
       await request.db.transaction(async (tx) => {

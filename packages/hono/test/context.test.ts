@@ -127,7 +127,7 @@ describe('timeout() in Hono', () => {
     const db = await makeDb();
     const [replied, zombie] = [deferred(), deferred<unknown[]>()];
     const app = new Hono()
-      .use(timeout(20))
+      .use(timeout(500))
       .use(db)
       .get('/zombie', async (c) => {
         await c.get('db').run('BEGIN IMMEDIATE');
