@@ -151,8 +151,11 @@ export class CallQueue {
 
   /** Cancels the call under way, if there is one, and refuses every other, those that wait too. */
   shut(reason: unknown): void {
-    this.#shut ??= { reason };
-    this.#turns.failAll(reason);
+    // Only once: whoever waits after that waits for the end.
+    if (this.#shut === undefined) {
+      this.#shut = { reason };
+      this.#turns.failAll(reason);
+    }
     this.#cut?.(reason);
   }
 

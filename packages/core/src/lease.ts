@@ -54,6 +54,11 @@ export class Hold {
     return this.#controller.signal;
   }
 
+  /** Whether the lease has not ended. */
+  get isInForce(): boolean {
+    return this.#ending === undefined;
+  }
+
   /**
    * Ends the lease, once; resolves when its connection is back in the pool or closed, and never rejects. Calls made
    * before a release still run; a revocation cancels them.
@@ -113,7 +118,7 @@ export class Lease extends QueryMethods implements AsyncDisposable {
 
   /** Whether a transaction may be open on this connection. @internal */
   get inTransaction(): boolean {
-    return this.#hold.session.inTransaction;
+    return this.#hold.isInForce && this.#hold.session.inTransaction;
   }
 
   /** Gives the connection back. Calls made before still run first. Idempotent; never rejects. */

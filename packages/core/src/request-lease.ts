@@ -285,19 +285,23 @@ export class RequestLease extends QueryMethods implements RequestDb {
     const { method, graceMs } = this.#options;
     if (this.#state === 'revoked') return;
     // Ended, not finished: whether the last bytes arrived makes no difference to a handler that has sent them.
-    if (response.writableEnded) this.respond();
-    else if (this.#state === 'responded' || SAFE_METHODS.has(method)) this.revoke();
+    if (response.writableEnded) {
+      this.respond();
+      // Begun before the answer and still not done: a handler that hangs, whose answer was a timeout's.
+      if (this.#lease !== undefined) this.#revokeAfter(graceMs, () => this.#lease !== undefined);
+    } else if (this.#state === 'responded' || SAFE_METHODS.has(method)) this.revoke();
     else {
       this.#state = 'abandoned';
       this.#letGo();
-      systemClock.schedule(
-        () => {
-          this.revoke();
-        },
-        graceMs,
-        true,
-      );
+      this.#revokeAfter(graceMs, () => true);
     }
+  }
+
+  #revokeAfter(graceMs: number, isNeeded: () => boolean): void {
+    const revoke = (): void => {
+      if (isNeeded()) this.revoke();
+    };
+    systemClock.schedule(revoke, graceMs, true);
   }
 }
 

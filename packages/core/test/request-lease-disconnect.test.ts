@@ -160,4 +160,19 @@ describe('a request lease whose client leaves', () => {
     await db.get('SELECT 2');
     expect(pool.stats()).toMatchObject({ leased: 0, acquires: 2 });
   });
+
+  it('a transaction that was begun before a whole answer, and never ends, is revoked after graceMs', async () => {
+    const { db, pool, response } = make({ method: 'POST', graceMs: 20 });
+    const hanging = db.transaction(async (tx) => {
+      await tx.run(WRITE);
+      await new Promise(() => undefined);
+    });
+    const ended = expect(hanging).rejects.toMatchObject(LEASE_ENDED);
+    await vi.waitFor(() => expect(pool.stats().writerHeld).toBe(true));
+    response.end();
+    response.close();
+    await ended;
+    await pool.run(WRITE);
+    expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false });
+  });
 });

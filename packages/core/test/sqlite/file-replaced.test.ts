@@ -13,7 +13,9 @@ test('F56 a deleted file is noticed before the next use: a clear error, no conne
   for (const call of [() => pool.run('INSERT INTO t (v) VALUES (1)'), () => pool.get('SELECT * FROM t')]) {
     expect(await failure(call())).toMatchObject({ name: 'OpenError', reason: 'missing-file' });
   }
-  expect(pool.stats()).toMatchObject({ size: 0 });
+  await vi.waitFor(() => {
+    expect(pool.stats()).toMatchObject({ size: 0 });
+  });
   await expect(copyFile(filename, `${filename}.copy`)).rejects.toMatchObject({ code: 'ENOENT' });
 });
 

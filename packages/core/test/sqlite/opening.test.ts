@@ -35,7 +35,10 @@ test('F07 a connection whose onConnect fails is closed and its place is free aga
       if (fails) await connection.execute('SELECT * FROM missing');
     },
   });
-  expect(await failure(pool.get('SELECT 1'))).toMatchObject({ sqliteCode: 'SQLITE_ERROR' });
+  expect(await failure(pool.get('SELECT 1'))).toMatchObject({
+    code: 'OPEN_FAILED',
+    cause: { errno: 1 },
+  });
   expect(await openFiles(filename)).toBe(0);
   fails = false;
   expect(await pool.get('SELECT 1 AS one')).toEqual({ one: 1 });
