@@ -104,4 +104,23 @@ export const POOL_REGRESSIONS: readonly { readonly title: string; readonly sched
       ],
     },
   },
+  {
+    title: 'a rollback that failed in the background let the next write of its lease into the transaction',
+    schedule: {
+      poolSize: 1,
+      abilities: false,
+      endings: ['hang', 'succeed', 'twice', 'succeed', 'succeed', 'hang', 'hang', 'hang'],
+      steps: [
+        { do: 'get', timeoutMs: 20, tick: false },
+        { do: 'advance', ms: 1000, tick: false },
+        { do: 'get', timeoutMs: 20, tick: false },
+        { do: 'lease that goes on after a failed transaction', timeoutMs: 20, tick: false },
+        { do: 'reject', which: 0, tick: false },
+        { do: 'advance', ms: 1000, tick: false },
+        { do: 'resolve', which: 0, tick: false },
+        { do: 'get', timeoutMs: 20, tick: true },
+        { do: 'reject', which: 3, tick: false },
+      ],
+    },
+  },
 ];
