@@ -1,5 +1,6 @@
-import { bounded, limitOf, type Clock, type Limit } from './deadline.ts';
+import { bounded, type Clock, type Limit } from './deadline.ts';
 import { OperationTimeoutError, PoolClosedError, PoolOverloadedError, type AcquirePhase } from './errors.ts';
+import { operationLimit } from './limits.ts';
 import type { EvictionReason } from './stats.ts';
 import { WaitQueue } from './wait-queue.ts';
 
@@ -312,7 +313,7 @@ export class ResourcePool<R> {
     this.#entries.add(entry);
     this.#counts.opening += 1;
     const opening = invoke(() => this.#hooks.open());
-    bounded(opening, this.#operation('open', this.#givenUp.signal)).then(
+    bounded(opening, operationLimit(this.#settings, 'open', this.#givenUp.signal)).then(
       (resource) => {
         this.#opens += 1;
         this.#lastOpenError = undefined;
@@ -343,7 +344,7 @@ export class ResourcePool<R> {
     this.#move(entry, 'validating');
     bounded(
       invoke(() => this.#hooks.validate(entry.resource)),
-      this.#operation('health check', this.#givenUp.signal),
+      operationLimit(this.#settings, 'health check', this.#givenUp.signal),
     ).then(
       () => {
         this.#arrive(entry);
@@ -361,7 +362,10 @@ export class ResourcePool<R> {
     const orderly = reason === 'closed';
     const last = orderly && this.#entries.size - this.#counts.quarantined === 1;
     const closing = invoke(() => this.#hooks.close(entry.resource, last));
-    bounded(closing, this.#operation('close', orderly ? undefined : this.#givenUp.signal)).then(
+    bounded(
+      closing,
+      operationLimit(this.#settings, 'close', orderly ? undefined : this.#givenUp.signal),
+    ).then(
       () => {
         this.#gone(entry);
       },
@@ -410,12 +414,6 @@ export class ResourcePool<R> {
       const entry = this.#idle.pop();
       if (entry !== undefined) this.#retire(entry, 'closed');
     }
-  }
-
-  #operation(what: string, signal?: AbortSignal): Limit {
-    const { clock, operationTimeoutMs } = this.#settings;
-    const error = (): Error => new OperationTimeoutError(what, operationTimeoutMs);
-    return limitOf(clock, operationTimeoutMs, error, signal);
   }
 }
 

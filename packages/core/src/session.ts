@@ -1,30 +1,18 @@
 import { asThrown, CallQueue, Cut } from './call-queue.ts';
 import { Cursors } from './cursors.ts';
-import { limitOf, type Clock, type Limit } from './deadline.ts';
+import type { Limit } from './deadline.ts';
 import type { Connection, ExecuteHint, Result, Row, Value } from './driver.ts';
-import {
-  type AcquireTimeoutError,
-  LeaseEndedError,
-  OperationTimeoutError,
-  SqliteError,
-  StatementTimeoutError,
-  UnsupportedError,
-} from './errors.ts';
+import { LeaseEndedError, SqliteError, TransactionLostError, UnsupportedError } from './errors.ts';
 import type { Gate } from './gate.ts';
+import { beginLimit, operationLimit, statementLimit, writeTurnLimit, type TimeSettings } from './limits.ts';
 import type { Call, QueryOptions } from './queryable.ts';
 import { parse, parseScript } from './sql.ts';
 import { TransactionState } from './transaction-state.ts';
 
 /** What a session needs to know of its pool. */
-export interface SessionContext {
-  readonly clock: Clock;
-  readonly operationTimeoutMs: number;
-  readonly acquisitionTimeoutMs: number;
-  readonly statementTimeoutMs: number;
+export interface SessionContext extends TimeSettings {
   /** Keep a connection its user has changed: an in-memory database would be lost with it. */
   readonly keepDirty: boolean;
-  /** The error of a write whose turn did not come. */
-  writeTimeoutError(): AcquireTimeoutError;
 }
 
 /** Something that can be the only one to use a connection: a transaction, perhaps inside another one. */
@@ -70,7 +58,7 @@ export class Session {
         if (!this.#transaction.isOpen) this.#leaveWriteGate();
       },
     );
-    this.#cursors = new Cursors(this.#calls, () => this.#operation('close of a cursor'));
+    this.#cursors = new Cursors(this.#calls, () => operationLimit(this.#context, 'close of a cursor'));
   }
 
   /** Aborts when the connection is taken from whoever uses it. */
@@ -103,21 +91,19 @@ export class Session {
       statement,
       values,
       { rowMode, readonly, returnsRows, effect },
-      this.#limit(timeoutMs, signal, ended),
+      statementLimit(this.#context, timeoutMs, signal, ended),
     );
   }
 
-  /** Begins a transaction, or a savepoint in one, on a user's behalf: a statement like another, with its time limit. */
+  /** Begins a transaction, or a savepoint in one, on a user's behalf. */
   async begin(sql: string, limit: Limit): Promise<void> {
-    const { clock, statementTimeoutMs: time } = this.#context;
-    const own = limitOf(clock, time, () => new StatementTimeoutError('statement', time), ...limit.signals);
-    await this.#run(parse(sql), [], CONTROL, own.deadline < limit.deadline ? own : limit);
+    await this.#run(parse(sql), [], CONTROL, beginLimit(this.#context, limit));
   }
 
   /** Runs several statements. If one fails, a transaction the script itself has opened is rolled back. */
   script(sql: string, { signal, timeoutMs }: QueryOptions, ended?: AbortSignal): Promise<void> {
     const statements = parseScript(sql);
-    const limit = this.#limit(timeoutMs, signal, ended);
+    const limit = statementLimit(this.#context, timeoutMs, signal, ended);
     return this.#calls.inTurn(limit, async () => {
       const { connection } = this;
       if (connection.script === undefined)
@@ -143,7 +129,7 @@ export class Session {
     { statement, values, signal, timeoutMs }: Call,
     ended?: AbortSignal,
   ): AsyncGenerator<Row, void, undefined> {
-    const rows = await this.#calls.inTurn(this.#limit(timeoutMs, signal, ended), () => {
+    const rows = await this.#calls.inTurn(statementLimit(this.#context, timeoutMs, signal, ended), () => {
       const cursor = this.connection.iterate?.(statement.sql, values);
       if (cursor === undefined)
         throw new UnsupportedError('This connection has no cursors: it has no iterate(). Use all().');
@@ -152,7 +138,7 @@ export class Session {
     });
     try {
       for (;;) {
-        const limit = this.#limit(timeoutMs, signal, ended);
+        const limit = statementLimit(this.#context, timeoutMs, signal, ended);
         const step = await this.#cursors.step(rows, limit);
         if (step.done === true) return;
         yield step.value;
@@ -172,18 +158,18 @@ export class Session {
   commit(limit: Limit): Promise<void> {
     return this.#calls.inTurn(limit, async () => {
       await this.#cursors.closeInTurn('of transactions');
-      await this.#execute(parse('COMMIT'), [], CONTROL, this.#operation('COMMIT'));
+      await this.#execute(parse('COMMIT'), [], CONTROL, operationLimit(this.#context, 'COMMIT'));
     });
   }
 
   /** Ends a savepoint, and keeps what was done since. */
   async release(savepoint: string): Promise<void> {
-    await this.#run(parse(`RELEASE ${savepoint}`), [], CONTROL, this.#operation('RELEASE'));
+    await this.#run(parse(`RELEASE ${savepoint}`), [], CONTROL, operationLimit(this.#context, 'RELEASE'));
   }
 
   /** Rolls back whatever is open; resolves if nothing is. */
   rollback(): Promise<void> {
-    return this.#calls.inTurn(this.#operation('rollback'), async () => {
+    return this.#undo(async () => {
       await this.#cursors.closeInTurn('of transactions');
       await this.#rollbackNow();
     });
@@ -191,12 +177,32 @@ export class Session {
 
   /** Undoes what was done since a savepoint, and forgets it. */
   rollbackTo(savepoint: string): Promise<void> {
-    const limit = this.#operation('rollback');
-    // In one turn: whoever comes next must not find the savepoint.
-    return this.#calls.inTurn(limit, async () => {
+    const limit = operationLimit(this.#context, 'rollback');
+    return this.#undo(async () => {
       await this.#execute(parse(`ROLLBACK TO ${savepoint}`), [], CONTROL, limit);
       await this.#execute(parse(`RELEASE ${savepoint}`), [], CONTROL, limit);
     });
+  }
+
+  /**
+   * In one turn: whoever comes next must not find what is half undone. If it cannot be undone, nobody comes next: a
+   * statement would be part of a transaction that is lost with the connection.
+   */
+  async #undo(work: () => Promise<void>): Promise<void> {
+    const endUnlessLost = (error: unknown): void => {
+      // A transaction that SQLite has rolled back takes its savepoints with it.
+      if (!(error instanceof TransactionLostError)) this.end(new TransactionLostError(asThrown(error)));
+    };
+    const undone = this.#calls.inTurn(operationLimit(this.#context, 'rollback'), async () => {
+      try {
+        await work();
+      } catch (error) {
+        endUnlessLost(error);
+        throw error;
+      }
+    });
+    // It may also be that the turn did not come in time.
+    await undone.catch(endUnlessLost);
   }
 
   /**
@@ -209,7 +215,7 @@ export class Session {
     const dirty = this.broken || this.ended.aborted || (this.#dirty && !this.#context.keepDirty);
     if (clean && !dirty) return undefined;
     this.scope = undefined;
-    return this.#calls.inTurn(this.#operation('reset'), async () => {
+    return this.#calls.inTurn(operationLimit(this.#context, 'reset'), async () => {
       // Putting TEMP, ATTACH and PRAGMA state back costs more than a new connection, and can be wrong.
       if (dirty) throw new SqliteError('SQLITE_MISUSE', 21, 'the connection cannot be used again', undefined);
       await this.#cursors.closeInTurn('all');
@@ -315,14 +321,9 @@ export class Session {
     this.#holdsWriteGate = true;
   }
 
-  /** Waits for the turn to write: as long as for a connection, or as long as the call may take, if that is less. */
   async #waitToWrite(limit: Limit | undefined): Promise<void> {
-    const { clock, acquisitionTimeoutMs } = this.#context;
-    const deadline = clock.now() + acquisitionTimeoutMs;
-    const timeoutError = (): Error => this.#context.writeTimeoutError();
-    const own: Limit = { clock, deadline, signals: limit?.signals ?? [], timeoutError };
     try {
-      await this.#writeGate.enter(limit !== undefined && limit.deadline < deadline ? limit : own);
+      await this.#writeGate.enter(writeTurnLimit(this.#context, limit));
     } catch (reason) {
       throw new Cut(reason);
     }
@@ -342,7 +343,7 @@ export class Session {
   /** Whether a transaction is open. A driver that cannot tell is asked to begin one: it refuses inside another. */
   async #probe(): Promise<boolean> {
     const { connection } = this;
-    const limit = this.#operation('check');
+    const limit = operationLimit(this.#context, 'check');
     if (connection.inTransaction !== undefined) {
       return await this.#calls.call(async () => (await connection.inTransaction?.()) === true, limit);
     }
@@ -358,26 +359,9 @@ export class Session {
 
   async #rollbackNow(): Promise<void> {
     if (this.#transaction.isOpen && !this.#transaction.isLost) {
-      await this.#calls.call(() => this.connection.rollback(), this.#operation('rollback'));
+      await this.#calls.call(() => this.connection.rollback(), operationLimit(this.#context, 'rollback'));
     }
     this.#transaction.ended();
-  }
-
-  /** Nothing to allocate and nothing to watch for a call that has no limit. */
-  #limit(
-    timeoutMs: number | undefined,
-    signal: AbortSignal | undefined,
-    ended: AbortSignal | undefined,
-  ): Limit | undefined {
-    const { clock, statementTimeoutMs } = this.#context;
-    const time = timeoutMs ?? statementTimeoutMs;
-    if (time === Infinity && signal === undefined && ended === undefined) return undefined;
-    return limitOf(clock, time, () => new StatementTimeoutError('statement', time), signal, ended);
-  }
-
-  #operation(what: string): Limit {
-    const { clock, operationTimeoutMs } = this.#context;
-    return limitOf(clock, operationTimeoutMs, () => new OperationTimeoutError(what, operationTimeoutMs));
   }
 }
 

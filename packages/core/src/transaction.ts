@@ -6,7 +6,6 @@ import {
   LeaseEndedError,
   StatementTimeoutError,
   TransactionActiveError,
-  TransactionLostError,
 } from './errors.ts';
 import {
   checkLimits,
@@ -85,7 +84,7 @@ async function transactOnce<T>(
   } catch (error) {
     tx.end();
     // If the lease has ended meanwhile, the connection was rolled back with it, and may be in other hands.
-    const undone = session.scope === tx ? undo(session, savepoint) : undefined;
+    const undone = session.scope === tx ? tx.undo() : undefined;
     // Past its deadline nobody waits for a rollback: it has its turn before whatever comes next on this connection.
     if (!isCut(error, limit)) await undone;
     throw error;
@@ -100,16 +99,6 @@ function isCut(error: unknown, { signals }: Limit): boolean {
     error instanceof StatementTimeoutError ||
     signals.some((signal) => signal.aborted && signal.reason === error)
   );
-}
-
-/** Never rejects. A connection that cannot roll back takes no more calls: they would be part of what is to be undone. */
-async function undo(session: Session, savepoint: string | undefined): Promise<void> {
-  try {
-    await (savepoint === undefined ? session.rollback() : session.rollbackTo(savepoint));
-  } catch (error) {
-    // A transaction that SQLite has rolled back takes its savepoints with it.
-    if (!(error instanceof TransactionLostError)) session.end(new TransactionLostError(error));
-  }
 }
 
 /** The handle a transaction's callback is given. */
@@ -133,6 +122,12 @@ class Transaction extends QueryMethods implements Scope {
   seal(): void {
     this.#check('none');
     this.#state = 'sealed';
+  }
+
+  /** Rolls back what was done in it. Never rejects: a connection that cannot roll back takes no more calls. */
+  undo(): Promise<void> {
+    const { session } = this.#host;
+    return this.savepoint === undefined ? session.rollback() : session.rollbackTo(this.savepoint);
   }
 
   /** Ends the handle: calls that wait or run reject. */
