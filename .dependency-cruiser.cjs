@@ -16,7 +16,7 @@ const layers = [
   { files: ['session.ts'] },
   { files: ['cursors.ts'] },
   { files: ['call-queue.ts', 'resource-pool.ts', 'transaction-state.ts', 'write-gate.ts'] },
-  { files: ['gate.ts', 'limits.ts'] },
+  { files: ['entries.ts', 'gate.ts', 'limits.ts'] },
   { files: ['wait-queue.ts'] },
   { files: ['options.ts'] },
   { files: ['drivers/sqlite3.ts'] },

@@ -2,9 +2,11 @@ import { Database } from './database.ts';
 import { bounded, limitOf, type Limit } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
 import { AcquireTimeoutError, InvalidArgumentError, PoolClosedError, type AcquirePhase } from './errors.ts';
+import type { Entry } from './entries.ts';
 import { Gate } from './gate.ts';
 import type { AcquireOptions, Lease, LeaseEnding } from './lease.ts';
 import { Leases } from './leases.ts';
+import { operationLimit } from './limits.ts';
 import { checkOptions, type PoolOptions, type Settings } from './options.ts';
 import {
   checkLimits,
@@ -14,7 +16,7 @@ import {
   type QueryOptions,
   type TransactionOptions,
 } from './queryable.ts';
-import { ResourcePool, type Entry } from './resource-pool.ts';
+import { ResourcePool } from './resource-pool.ts';
 import type { Session, SessionContext } from './session.ts';
 import { parseScript } from './sql.ts';
 import { WaitHistogram, type PoolStats } from './stats.ts';
@@ -58,6 +60,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   readonly #wait = new WaitHistogram();
   #acquireTimeouts = 0;
   #cancelSweep: (() => void) | undefined;
+  /** Aborts when the pool is told to close. */
+  readonly #closed = new AbortController();
   #closing: Promise<void> | undefined;
 
   constructor(options: PoolOptions) {
@@ -92,7 +96,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
 
   /** Whether {@link SqlitePool.close} was called. */
   get closed(): boolean {
-    return this.#closing !== undefined;
+    return this.#closed.signal.aborted;
   }
 
   /**
@@ -344,32 +348,37 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   #scheduleSweep(): () => void {
-    const sweep = (): void => {
-      if (this.closed) return;
-      this.#engine.sweep();
-      // The file is gone: writes to its connections would go to a file that has no name any more.
-      void this.#database.check().catch(() => {
-        this.#engine.evict('replaced');
-      });
-      this.#cancelSweep = this.#scheduleSweep();
-    };
-    return this.#settings.clock.schedule(sweep, SWEEP_MS, true);
+    return this.#settings.clock.schedule(() => void this.#sweep(), SWEEP_MS, true);
+  }
+
+  async #sweep(): Promise<void> {
+    this.#engine.sweep();
+    try {
+      const limit = operationLimit(this.#settings, 'check of the file', this.#closed.signal);
+      await bounded(this.#database.check(), limit);
+    } catch {
+      // The file is gone: what is written on these connections goes to a file that has no name any more.
+      if (!this.closed) this.#engine.evict('replaced');
+    }
+    if (!this.closed) this.#cancelSweep = this.#scheduleSweep();
   }
 
   async #close(): Promise<void> {
     const { clock, closeTimeoutMs } = this.#settings;
     const reason = new PoolClosedError();
     this.#cancelSweep?.();
+    this.#closed.abort(reason);
     this.#writers.failAll(reason);
     const closed = this.#engine.close();
-    const inTime = (ms: number): Promise<boolean> =>
-      bounded(
-        closed,
-        limitOf(clock, ms, () => reason),
-      ).then(
-        () => true,
-        () => false,
-      );
+    const inTime = async (ms: number): Promise<boolean> => {
+      const waited = await Promise.allSettled([
+        bounded(
+          closed,
+          limitOf(clock, ms, () => reason),
+        ),
+      ]);
+      return waited[0].status === 'fulfilled';
+    };
     if (!(await inTime(closeTimeoutMs))) {
       this.#leases.revokeAll();
       for (const session of this.#engine.leased()) session.end(reason);

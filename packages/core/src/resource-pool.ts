@@ -1,5 +1,6 @@
 import { bounded, type Clock, type Limit } from './deadline.ts';
 import { OperationTimeoutError, PoolClosedError, PoolOverloadedError, type AcquirePhase } from './errors.ts';
+import { Entries, type Entry, type EntryState, type OwnEntry } from './entries.ts';
 import { operationLimit } from './limits.ts';
 import type { EvictionReason } from './stats.ts';
 import { WaitQueue } from './wait-queue.ts';
@@ -16,33 +17,6 @@ import { WaitQueue } from './wait-queue.ts';
  *
  * No method awaits between reading and writing the state: each runs to its end before any other begins.
  */
-
-/** The life of a resource in the pool. `quarantined`: given up, because a call on it does not return. */
-export type EntryState = 'opening' | 'idle' | 'validating' | 'leased' | 'closing' | 'quarantined' | 'closed';
-
-const MOVES: Readonly<Record<EntryState, readonly EntryState[]>> = {
-  opening: ['idle', 'leased', 'closing', 'quarantined', 'closed'],
-  idle: ['leased', 'validating', 'closing'],
-  validating: ['leased', 'idle', 'closing'],
-  leased: ['leased', 'idle', 'closing'],
-  closing: ['quarantined', 'closed'],
-  quarantined: ['closed'],
-  closed: [],
-};
-
-/** The engine's record of one resource. */
-export interface Entry<R> {
-  readonly resource: R;
-  readonly state: EntryState;
-}
-
-interface OwnEntry<R> extends Entry<R> {
-  // `resource` is there in every state but `opening` and what follows from a failed open.
-  resource: R;
-  state: EntryState;
-  generation: number;
-  idleSince: number;
-}
 
 /** What the engine cannot know of its resources. */
 export interface ResourceHooks<R> {
@@ -72,19 +46,10 @@ type PoolState = 'open' | 'draining' | 'closed';
 export class ResourcePool<R> {
   readonly #settings: ResourcePoolSettings;
   readonly #hooks: ResourceHooks<R>;
-  readonly #entries = new Set<OwnEntry<R>>();
+  readonly #entries = new Entries<R>();
   /** A stack: the newest idle entry is the last. */
   readonly #idle: OwnEntry<R>[] = [];
   readonly #waiters = new WaitQueue<Entry<R>>();
-  readonly #counts: Record<EntryState, number> = {
-    opening: 0,
-    idle: 0,
-    validating: 0,
-    leased: 0,
-    closing: 0,
-    quarantined: 0,
-    closed: 0,
-  };
   readonly #evictions: Record<EvictionReason, number> = {
     idle: 0,
     evicted: 0,
@@ -116,7 +81,7 @@ export class ResourcePool<R> {
   }
 
   get counts(): Readonly<Record<EntryState, number>> {
-    return this.#counts;
+    return this.#entries.counts;
   }
 
   get evictions(): Readonly<Record<EvictionReason, number>> {
@@ -142,7 +107,7 @@ export class ResourcePool<R> {
 
   /** Places taken; never more than `poolSize`. A quarantined entry gives its place up, so that the pool goes on. */
   get size(): number {
-    const { opening, idle, validating, leased, closing, quarantined } = this.#counts;
+    const { opening, idle, validating, leased, closing, quarantined } = this.#entries.counts;
     return (
       opening + idle + validating + leased + closing + Math.max(0, quarantined - this.#settings.poolSize)
     );
@@ -154,13 +119,13 @@ export class ResourcePool<R> {
     if (entry === undefined || this.#waiters.size > 0 || this.#state !== 'open' || !this.#isFresh(entry))
       return undefined;
     this.#idle.pop();
-    this.#move(entry, 'leased');
+    this.#entries.move(entry, 'leased');
     return entry;
   }
 
   /** What a waiter with `ahead` others before it is waiting for: what is on its way goes to the first in line. */
   phase(ahead: number): AcquirePhase {
-    const { opening, validating } = this.#counts;
+    const { opening, validating } = this.#entries.counts;
     if (ahead >= opening + validating) return 'wait';
     return opening > 0 ? 'open' : 'validate';
   }
@@ -203,7 +168,7 @@ export class ResourcePool<R> {
       this.#idle.shift();
       this.#retire(oldest, 'idle');
     }
-    const { idle, opening } = this.#counts;
+    const { idle, opening } = this.#entries.counts;
     for (let missing = minIdle - idle - opening; missing > 0 && this.size < poolSize; missing -= 1)
       this.#open();
   }
@@ -222,24 +187,14 @@ export class ResourcePool<R> {
   }
 
   /** What is lent at the moment. */
-  *leased(): Generator<R, void, undefined> {
-    for (const { state, resource } of this.#entries) if (state === 'leased') yield resource;
+  leased(): R[] {
+    return this.#entries.leased().map(({ resource }) => resource);
   }
 
   /** Gives up, while draining, on what does not come back and on calls that do not return. */
   giveUp(): void {
     this.#givenUp.abort(new OperationTimeoutError('last call', this.#settings.operationTimeoutMs));
-    for (const entry of this.#entries) if (entry.state === 'leased') this.#retire(entry, 'discarded');
-  }
-
-  /** The one place in which an entry changes its state. */
-  #move(entry: OwnEntry<R>, to: EntryState): void {
-    if (!MOVES[entry.state].includes(to))
-      throw new Error(`sqlite-pool: an entry cannot go from ${entry.state} to ${to}`);
-    this.#counts[entry.state] -= 1;
-    this.#counts[to] += 1;
-    entry.state = to;
-    if (to === 'closed') this.#entries.delete(entry);
+    for (const entry of this.#entries.leased()) this.#retire(entry, 'discarded');
   }
 
   #isFresh(entry: OwnEntry<R>): boolean {
@@ -254,14 +209,14 @@ export class ResourcePool<R> {
   #isCrowded(): boolean {
     const { maxWaiting, poolSize } = this.#settings;
     if (this.#waiters.size < maxWaiting) return false;
-    const { opening, validating } = this.#counts;
+    const { opening, validating } = this.#entries.counts;
     const reachable = opening + validating + this.#idle.length + Math.max(0, poolSize - this.size);
     return this.#waiters.size - reachable >= maxWaiting;
   }
 
   /** Whether more wait than there are resources on their way. */
   #isShort(): boolean {
-    return this.#waiters.size > this.#counts.opening + this.#counts.validating;
+    return this.#waiters.size > this.#entries.counts.opening + this.#entries.counts.validating;
   }
 
   /**
@@ -270,7 +225,7 @@ export class ResourcePool<R> {
    */
   #supply(): void {
     // An idle one before one that is still being opened for someone who has left: that may take for ever.
-    while (this.#waiters.size > this.#counts.validating) {
+    while (this.#waiters.size > this.#entries.counts.validating) {
       const entry = this.#idle.pop();
       if (entry === undefined) break;
       if (this.#isFresh(entry)) this.#offer(entry);
@@ -292,26 +247,19 @@ export class ResourcePool<R> {
   #offer(entry: OwnEntry<R>): void {
     if (this.#waiters.size > 0) {
       // The state changes before the waiter is told, so that it never sees an entry that is not its own.
-      this.#move(entry, 'leased');
+      this.#entries.move(entry, 'leased');
       this.#waiters.serve(entry);
     } else this.#layAside(entry);
   }
 
   #layAside(entry: OwnEntry<R>): void {
     entry.idleSince = this.#settings.clock.now();
-    this.#move(entry, 'idle');
+    this.#entries.move(entry, 'idle');
     this.#idle.push(entry);
   }
 
   #open(): void {
-    const entry: OwnEntry<R> = {
-      resource: undefined as R,
-      state: 'opening',
-      generation: this.#generation,
-      idleSince: 0,
-    };
-    this.#entries.add(entry);
-    this.#counts.opening += 1;
+    const entry = this.#entries.add(this.#generation);
     const opening = invoke(() => this.#hooks.open());
     bounded(opening, operationLimit(this.#settings, 'open', this.#givenUp.signal)).then(
       (resource) => {
@@ -324,7 +272,7 @@ export class ResourcePool<R> {
         this.#openFailures += 1;
         this.#lastOpenError = error;
         if (error instanceof OperationTimeoutError) this.#quarantineOpen(entry, opening);
-        else this.#move(entry, 'closed');
+        else this.#entries.move(entry, 'closed');
         if (this.#isShort()) this.#waiters.fail(error);
         this.#changed();
       },
@@ -333,7 +281,7 @@ export class ResourcePool<R> {
 
   /** An open that takes too long loses its place; should it ever succeed, its resource is closed and never lent. */
   #quarantineOpen(entry: OwnEntry<R>, opening: Promise<R>): void {
-    this.#move(entry, 'quarantined');
+    this.#entries.move(entry, 'quarantined');
     const gone = (): void => {
       this.#gone(entry);
     };
@@ -341,7 +289,7 @@ export class ResourcePool<R> {
   }
 
   #validate(entry: OwnEntry<R>): void {
-    this.#move(entry, 'validating');
+    this.#entries.move(entry, 'validating');
     bounded(
       invoke(() => this.#hooks.validate(entry.resource)),
       operationLimit(this.#settings, 'health check', this.#givenUp.signal),
@@ -358,9 +306,9 @@ export class ResourcePool<R> {
   /** Closes a resource; its place is free again when the close has returned, or has taken too long. */
   #retire(entry: OwnEntry<R>, reason: EvictionReason): void {
     this.#evictions[reason] += 1;
-    this.#move(entry, 'closing');
+    this.#entries.move(entry, 'closing');
     const orderly = reason === 'closed';
-    const last = orderly && this.#entries.size - this.#counts.quarantined === 1;
+    const last = orderly && this.#entries.alive === 1;
     const closing = invoke(() => this.#hooks.close(entry.resource, last));
     bounded(
       closing,
@@ -380,7 +328,7 @@ export class ResourcePool<R> {
 
   /** The close of a resource does not return: its place is free, and the rest happens whenever it does. */
   #quarantine(entry: OwnEntry<R>, closing: Promise<void>): void {
-    this.#move(entry, 'quarantined');
+    this.#entries.move(entry, 'quarantined');
     this.#hooks.abandon(entry.resource);
     const gone = (): void => {
       this.#gone(entry);
@@ -390,7 +338,7 @@ export class ResourcePool<R> {
   }
 
   #gone(entry: OwnEntry<R>): void {
-    this.#move(entry, 'closed');
+    this.#entries.move(entry, 'closed');
     this.#changed();
   }
 
@@ -406,7 +354,7 @@ export class ResourcePool<R> {
    * https://www.sqlite.org/wal.html#the_wal_file
    */
   #drain(): void {
-    const alive = this.#entries.size - this.#counts.quarantined;
+    const alive = this.#entries.alive;
     if (alive === 0) {
       this.#state = 'closed';
       this.#onClosed();

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
 import { limitOf, type Limit } from '../../../src/deadline.ts';
 import { OperationTimeoutError, PoolClosedError, PoolOverloadedError } from '../../../src/errors.ts';
-import { ResourcePool, type Entry, type ResourcePoolSettings } from '../../../src/resource-pool.ts';
+import type { Entry } from '../../../src/entries.ts';
+import { ResourcePool, type ResourcePoolSettings } from '../../../src/resource-pool.ts';
 import { fakeClock, type FakeClock } from '../../../src/testing/index.ts';
 import type { Acquire, Pending, Resource } from './records.ts';
 

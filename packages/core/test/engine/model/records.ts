@@ -1,4 +1,4 @@
-import type { Entry } from '../../../src/resource-pool.ts';
+import type { Entry } from '../../../src/entries.ts';
 
 /** A call of the engine that a schedule ends whenever it likes. */
 export interface Pending<T> {

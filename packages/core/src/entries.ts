@@ -1,0 +1,75 @@
+/** The life of a resource in the pool. `quarantined`: given up, because a call on it does not return. */
+export type EntryState = 'opening' | 'idle' | 'validating' | 'leased' | 'closing' | 'quarantined' | 'closed';
+
+const MOVES: Readonly<Record<EntryState, readonly EntryState[]>> = {
+  opening: ['idle', 'leased', 'closing', 'quarantined', 'closed'],
+  idle: ['leased', 'validating', 'closing'],
+  validating: ['leased', 'idle', 'closing'],
+  leased: ['leased', 'idle', 'closing'],
+  closing: ['quarantined', 'closed'],
+  quarantined: ['closed'],
+  closed: [],
+};
+
+/** The pool's record of one resource. */
+export interface Entry<R> {
+  readonly resource: R;
+  readonly state: EntryState;
+}
+
+/** The same, for the engine, which may change it. */
+export interface OwnEntry<R> extends Entry<R> {
+  // There in every state but `opening`, and what follows from a failed open.
+  resource: R;
+  state: EntryState;
+  /** Which round of evictions it was opened after. */
+  readonly generation: number;
+  idleSince: number;
+}
+
+/** Every entry that is not closed, counted by state. The states change here, and nowhere else. */
+export class Entries<R> {
+  readonly #all = new Set<OwnEntry<R>>();
+  readonly #counts: Record<EntryState, number> = {
+    opening: 0,
+    idle: 0,
+    validating: 0,
+    leased: 0,
+    closing: 0,
+    quarantined: 0,
+    closed: 0,
+  };
+
+  /** How many are in each state. */
+  get counts(): Readonly<Record<EntryState, number>> {
+    return this.#counts;
+  }
+
+  /** How many there are, but for those that were given up. */
+  get alive(): number {
+    return this.#all.size - this.#counts.quarantined;
+  }
+
+  /** Begins an entry, whose resource is being opened. */
+  add(generation: number): OwnEntry<R> {
+    const entry: OwnEntry<R> = { resource: undefined as R, state: 'opening', generation, idleSince: 0 };
+    this.#all.add(entry);
+    this.#counts.opening += 1;
+    return entry;
+  }
+
+  /** Changes the state of an entry; a move that is not legal is a mistake in the engine. */
+  move(entry: OwnEntry<R>, to: EntryState): void {
+    if (!MOVES[entry.state].includes(to))
+      throw new Error(`sqlite-pool: an entry cannot go from ${entry.state} to ${to}`);
+    this.#counts[entry.state] -= 1;
+    this.#counts[to] += 1;
+    entry.state = to;
+    if (to === 'closed') this.#all.delete(entry);
+  }
+
+  /** Those that are lent at the moment. */
+  leased(): OwnEntry<R>[] {
+    return [...this.#all].filter(({ state }) => state === 'leased');
+  }
+}
