@@ -10,8 +10,6 @@ export type BindValue = Value | boolean;
 export type Params = readonly BindValue[] | Readonly<Record<string, BindValue>>;
 
 const NONE: readonly Value[] = [];
-/** SQLite stores UTF-8, in which a lone half of a surrogate pair would come back as U+FFFD. */
-const LONE_SURROGATE = /\p{Surrogate}/u;
 const INT64_MAX = 2n ** 63n - 1n;
 const INT64_MIN = -(2n ** 63n);
 
@@ -36,6 +34,7 @@ export function bind(statement: Statement, params: Params | undefined): readonly
   }
 }
 
+// Every statement passes here: no closure, and no name made up for a value that is good.
 function bindInOrder(names: readonly unknown[], params: readonly unknown[]): Value[] {
   if (params.length !== names.length) {
     throw new InvalidArgumentError(
@@ -43,7 +42,9 @@ function bindInOrder(names: readonly unknown[], params: readonly unknown[]): Val
         'A value is bound with ?; more values need more of them.',
     );
   }
-  return Array.from({ length: names.length }, (_, index) => check(params[index], String(index + 1)));
+  const values: Value[] = [];
+  for (const [index, value] of params.entries()) values.push(check(value, index));
+  return values;
 }
 
 function bindByName(names: readonly (string | undefined)[], params: unknown): Value[] {
@@ -61,7 +62,7 @@ function bindByName(names: readonly (string | undefined)[], params: unknown): Va
         `The parameter "${name}" is missing. Keys are written without the ":", "@" or "$".`,
       );
     }
-    return check((params as Record<string, unknown>)[name], `"${name}"`);
+    return check((params as Record<string, unknown>)[name], name);
   });
 }
 
@@ -69,10 +70,12 @@ function count(parameters: number): string {
   return parameters === 1 ? '1 parameter' : `${String(parameters)} parameters`;
 }
 
-function check(value: unknown, name: string): Value {
+/** `name`: of a parameter, or its index in the array. */
+function check(value: unknown, name: string | number): Value {
   switch (typeof value) {
     case 'string':
-      if (LONE_SURROGATE.test(value)) {
+      // SQLite stores UTF-8, in which a lone half of a surrogate pair would come back as U+FFFD.
+      if (!value.isWellFormed()) {
         throw refuse(
           name,
           'a string with half of a surrogate pair',
@@ -100,7 +103,7 @@ function check(value: unknown, name: string): Value {
   }
 }
 
-function checkObject(value: object | null, name: string): Value {
+function checkObject(value: object | null, name: string | number): Value {
   if (value === null) return null;
   if (isUint8Array(value)) return copy(value, name);
   if (value instanceof Date) throw refuse(name, 'a Date', 'use date.toISOString() or date.getTime()');
@@ -113,7 +116,7 @@ function checkObject(value: object | null, name: string): Value {
 }
 
 /** The statement may wait for its turn, and the caller may use its buffer for something else meanwhile. */
-function copy(value: Uint8Array, name: string): Uint8Array {
+function copy(value: Uint8Array, name: string | number): Uint8Array {
   try {
     return new Uint8Array(value);
   } catch {
@@ -121,6 +124,7 @@ function copy(value: Uint8Array, name: string): Uint8Array {
   }
 }
 
-function refuse(name: string, what: string, advice: string): InvalidArgumentError {
-  return new InvalidArgumentError(`Parameter ${name} is ${what}, which cannot be bound: ${advice}.`);
+function refuse(name: string | number, what: string, advice: string): InvalidArgumentError {
+  const shown = typeof name === 'number' ? String(name + 1) : `"${name}"`;
+  return new InvalidArgumentError(`Parameter ${shown} is ${what}, which cannot be bound: ${advice}.`);
 }

@@ -141,32 +141,66 @@ export class Sqlite3Connection implements Connection {
     }
   }
 
-  async #execute(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
-    const values = bindable(params);
-    if (!hint.returnsRows) {
-      const result = await this.#withStatement(sql, (statement) => run(statement, values, hint));
-      return Number.isSafeInteger(Number(result.lastInsertRowid))
-        ? result
-        : await this.#withChanges([], hint);
-    }
+  #execute(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
+    if (!hint.returnsRows) return this.#run(sql, params, hint);
     // `all`, never `get`: it steps to the end, so that the commit of an INSERT … RETURNING is done and reported, and no
     // read stays open. `get` acknowledges before the commit and discards its error.
-    const rows = await this.#withStatement(sql, (statement) => all(statement, values));
-    return hint.readonly || hint.effect === 'none' ? result(rows, 0, 0) : await this.#withChanges(rows, hint);
+    const done = this.#withStatement<Result>(sql, (statement, callback) => {
+      statement.all(bindable(params), (error, rows) => {
+        callback(error, error === null ? result(rows, 0, 0) : undefined);
+      });
+    });
+    if (hint.readonly || hint.effect === 'none') return done;
+    return done.then(({ rows }) => this.#withChanges(rows, hint));
   }
 
-  async #withStatement<T>(sql: string, use: (statement: Sqlite3Statement) => Promise<T>): Promise<T> {
-    const statement = this.#statements.take(sql) ?? (await this.#prepare(sql));
-    let result: T;
-    try {
-      result = await use(statement);
-    } catch (error) {
-      // A statement that met SQLITE_BUSY stays active and keeps every later COMMIT from succeeding.
-      statement.finalize();
-      throw error;
-    }
-    this.#statements.give(sql, statement);
-    return result;
+  async #run(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
+    const done = await this.#withStatement<Result>(sql, (statement, callback) => {
+      statement.run(bindable(params), function (error) {
+        // SQLite keeps both counts from an earlier statement, perhaps of another user, when this one changed nothing.
+        const changes = hint.effect === 'none' ? 0 : this.changes;
+        callback(error, result([], changes, hint.effect === 'insert' && changes > 0 ? this.lastID : 0));
+      });
+    });
+    return Number.isSafeInteger(done.lastInsertRowid) ? done : await this.#withChanges([], hint);
+  }
+
+  /** Starts one call on the statement of a text. One promise, and nothing else to wait for if the statement is kept. */
+  #withStatement<T>(
+    sql: string,
+    start: (statement: Sqlite3Statement, callback: (error: Error | null, value?: T) => void) => void,
+  ): Promise<T> {
+    return new Promise<T>((done, fail) => {
+      const use = (statement: Sqlite3Statement): void => {
+        const failed = (error: unknown): void => {
+          // A statement that met SQLITE_BUSY stays active and keeps every later COMMIT from succeeding.
+          statement.finalize();
+          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed through as it is
+          fail(error);
+        };
+        try {
+          start(statement, (error, value) => {
+            if (error !== null) {
+              failed(error);
+              return;
+            }
+            this.#statements.give(sql, statement);
+            done(value as T);
+          });
+        } catch (error) {
+          failed(error);
+        }
+      };
+      const kept = this.#statements.take(sql);
+      if (kept === undefined) this.#prepare(sql).then(use, fail);
+      else use(kept);
+    });
+  }
+
+  #rows(sql: string, params: readonly Value[]): Promise<Row[]> {
+    return this.#withStatement(sql, (statement, callback) => {
+      statement.all(bindable(params), callback);
+    });
   }
 
   #prepare(sql: string): Promise<Sqlite3Statement> {
@@ -184,7 +218,7 @@ export class Sqlite3Connection implements Connection {
   }
 
   async #withChanges(rows: Row[], { effect }: ExecuteHint): Promise<Result> {
-    const [counts] = await this.#withStatement(COUNTS, (statement) => all(statement, NO_VALUES));
+    const [counts] = await this.#rows(COUNTS, NO_VALUES);
     const { changes, rowid } = counts as { changes: number; rowid: string };
     return result(rows, changes, effect === 'insert' && changes > 0 ? toInteger(rowid) : 0);
   }
@@ -214,7 +248,7 @@ export class Sqlite3Connection implements Connection {
   async #columnsOf(sql: string, params: readonly Value[]): Promise<string[]> {
     const none = `SELECT * FROM (${sql}\n) LIMIT 0`;
     const rowOf = async (text: string): Promise<Row> => {
-      const [row] = await this.#withStatement(text, (statement) => all(statement, bindable(params)));
+      const [row] = await this.#rows(text, params);
       return row ?? {};
     };
     const width =
@@ -259,39 +293,11 @@ function settle(done: () => void, fail: (error: Error) => void): Callback {
   };
 }
 
-function all(statement: Sqlite3Statement, values: readonly Value[]): Promise<Row[]> {
-  return new Promise((done, fail) => {
-    statement.all(values, (error, rows) => {
-      if (error === null) done(rows);
-      else fail(error);
-    });
-  });
-}
-
 function get(statement: Sqlite3Statement, values: readonly Value[]): Promise<Row | undefined> {
   return new Promise((done, fail) => {
     statement.get(values, (error, row) => {
       if (error === null) done(row);
       else fail(error);
-    });
-  });
-}
-
-function run(
-  statement: Sqlite3Statement,
-  values: readonly Value[],
-  { effect }: ExecuteHint,
-): Promise<Result> {
-  return new Promise((done, fail) => {
-    statement.run(values, function (error) {
-      if (error !== null) {
-        fail(error);
-        return;
-      }
-      // SQLite keeps both counts from an earlier statement, perhaps of another user, when this one changed nothing.
-      const changes = effect === 'none' ? 0 : this.changes;
-      const lastInsertRowid = effect === 'insert' && changes > 0 ? this.lastID : 0;
-      done({ rows: [], columns: NO_NAMES, changes, lastInsertRowid });
     });
   });
 }
