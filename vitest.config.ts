@@ -9,7 +9,6 @@ export default defineConfig({
   test: {
     reporters: process.env['CI'] ? ['default', 'json'] : ['default'],
     outputFile: { json: 'reports/vitest.json' },
-    coverage: { include: ['packages/*/src/**'], reportsDirectory: 'coverage' },
     projects: [
       // Leak tests collect garbage themselves.
       { test: { ...project('core'), execArgv: ['--expose-gc'] } },

@@ -1,0 +1,20 @@
+import { defineConfig } from 'vitest/config';
+
+/** `pnpm test:coverage`: every branch of core is taken by some test, or has its reason beside it. */
+export default defineConfig({
+  test: {
+    root: import.meta.dirname,
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    execArgv: ['--expose-gc'],
+    testTimeout: 30_000,
+    coverage: {
+      enabled: true,
+      include: ['src/**/*.ts'],
+      reporter: ['text', 'html', 'json'],
+      reportsDirectory: '../../coverage',
+      reportOnFailure: true,
+      thresholds: { branches: 100, functions: 100, lines: 100, statements: 100 },
+    },
+  },
+});
