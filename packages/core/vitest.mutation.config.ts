@@ -10,7 +10,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: [
       'test/{crash,sqlite}/**',
-      'test/{errors,errors-timeouts,options-docs,options-readme,property,sql-differential}.test.ts',
+      'test/{errors,errors-timeouts,options,options-docs,options-readme,parameters,property,sql,sql-differential}.test.ts',
       'test/engine/driver-cases.test.ts',
     ],
     env: { SCHEDULES_SHARE: '0.05' },
