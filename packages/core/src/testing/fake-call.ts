@@ -43,6 +43,8 @@ export interface FakeCall {
   readonly connection: number;
   /** The statement, for `execute`, `script` and `iterate`. */
   readonly sql: string;
+  /** How it was told to end. */
+  readonly outcome: FakeOutcome;
   /** Whether it has resolved, rejected or thrown. */
   readonly settled: boolean;
   /** Whether it has resolved. */
@@ -60,7 +62,6 @@ export type CallStart = Pick<FakeCall, 'method' | 'connection' | 'sql'>;
 export interface Running extends FakeCall {
   settled: boolean;
   succeeded: boolean;
-  readonly outcome: FakeOutcome;
 }
 
 /** A connection, as the others need to know it. */

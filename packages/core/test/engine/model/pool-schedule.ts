@@ -325,9 +325,13 @@ class Crowd {
 function* committedBy(calls: readonly FakeCall[]): Generator<string, void, undefined> {
   /** What is not committed yet: by connection, the statements, and where each savepoint began. */
   const open = new Map<number, { sql: string[]; savepoints: number[] }>();
-  for (const { method, connection, sql, succeeded } of calls) {
+  const last = new Map<number, FakeCall>();
+  for (const call of calls) {
+    const { method, connection, sql, succeeded } = call;
     const tx = open.get(connection);
     if (method === 'close' || (method === 'rollback' && succeeded)) open.delete(connection);
+    if (method === 'interrupt' && losesTransaction(last.get(connection), call)) open.delete(connection);
+    if (method !== 'interrupt') last.set(connection, call);
     if (!succeeded || method !== 'execute') continue;
     if (sql.startsWith('BEGIN')) open.set(connection, { sql: [], savepoints: [] });
     else if (sql.startsWith('SAVEPOINT')) tx?.savepoints.push(tx.sql.length);
@@ -339,6 +343,12 @@ function* committedBy(calls: readonly FakeCall[]): Generator<string, void, undef
     } else if (sql.startsWith('INSERT') && tx !== undefined) tx.sql.push(sql);
     else if (sql.startsWith('INSERT')) yield sql;
   }
+}
+
+/** An interrupted write takes its transaction with it. */
+function losesTransaction(running: FakeCall | undefined, interrupt: FakeCall): boolean {
+  if (running?.outcome !== 'interruptible' || running.succeeded) return false;
+  return running.sql.startsWith('INSERT') && interrupt.outcome === 'succeed';
 }
 
 const TRANSACTIONS: ReadonlySet<Use> = new Set([
