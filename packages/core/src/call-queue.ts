@@ -1,4 +1,4 @@
-import { alreadyCut, bounded, limitOf, systemClock, watch, type Clock, type Limit } from './deadline.ts';
+import { alreadyCut, limitOf, noTimeout, systemClock, watch, type Clock, type Limit } from './deadline.ts';
 import { fromDriver } from './errors.ts';
 import { Gate } from './gate.ts';
 
@@ -85,14 +85,13 @@ export class CallQueue {
     return this.#running === undefined ? this.#begin(start, limit) : this.#callNext(start, limit);
   }
 
-  /** After a call that was cut in the same turn: it must have returned before the next one begins. */
+  /**
+   * After a call that was cut in the same turn, which must have returned. The wait for it has no limit: only a close
+   * goes on after a cut, and that is bounded as a whole.
+   */
   async #callNext<T>(start: () => Promise<T>, limit: Limit | undefined): Promise<T> {
-    try {
-      await bounded(Promise.resolve(this.#running), limit ?? UNLIMITED);
-    } catch (reason) {
-      throw new Cut(reason);
-    }
-    return await this.call(start, limit);
+    await this.#running;
+    return await this.#begin(start, limit);
   }
 
   #begin<T>(start: () => Promise<T>, limit: Limit | undefined): Promise<T> {
@@ -165,7 +164,7 @@ export class CallQueue {
   }
 }
 
-const UNLIMITED: Limit = limitOf(systemClock, Infinity, () => new Error('never'));
+const UNLIMITED: Limit = limitOf(systemClock, Infinity, noTimeout);
 
 /** Wraps the reason for which a wait was cut short, which may be anything, to tell it from what a driver threw. */
 export class Cut extends Error {

@@ -77,5 +77,5 @@ export class Leases {
 
 /** The stack without this file's frames, and without the one of `acquire`. */
 function stackOfCaller(): string {
-  return (new Error('acquired').stack ?? '').split('\n').slice(4).join('\n');
+  return String(new Error('acquired').stack).split('\n').slice(4).join('\n');
 }

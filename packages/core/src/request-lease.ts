@@ -1,5 +1,5 @@
 import type { Result, Row } from './driver.ts';
-import { bounded, limitOf, systemClock } from './deadline.ts';
+import { bounded, limitOf, noTimeout, systemClock } from './deadline.ts';
 import { InvalidArgumentError, LeaseEndedError } from './errors.ts';
 import type { Lease } from './lease.ts';
 import type { SqlitePool } from './pool.ts';
@@ -198,7 +198,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
       this.#controller = new AbortController();
       this.#follow();
     }
-    if (this.#state === 'revoked') throw this.#revokedBecause ?? new LeaseEndedError(CLIENT_LEFT);
+    if (this.#revokedBecause !== undefined) throw this.#revokedBecause;
     const begins = this.#state === 'handling' || this.#state === 'abandoned';
     return this.#lease !== undefined || (begins && this.#options.mode === 'request');
   }
@@ -212,10 +212,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#lease ??= this.#acquireOwn(turn);
     if (!(this.#lease instanceof Promise)) return this.#lease;
     // The lease is for the whole request: a call that is cancelled gives up waiting for it, and leaves it to the others.
-    return await bounded(
-      this.#lease,
-      limitOf(systemClock, Infinity, () => new Error(), signal),
-    );
+    return await bounded(this.#lease, limitOf(systemClock, Infinity, noTimeout, signal));
   }
 
   async #acquireOwn(turn: Promise<unknown> | undefined): Promise<Lease> {

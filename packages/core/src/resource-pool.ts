@@ -18,7 +18,7 @@ import { WaitQueue } from './wait-queue.ts';
  * No method awaits between reading and writing the state: each runs to its end before any other begins.
  */
 
-/** What the engine cannot know of its resources. */
+/** What the engine cannot know of its resources. None of it throws: what fails rejects. */
 export interface ResourceHooks<R> {
   open(): Promise<R>;
   /** Rejects if the resource is no longer good. */
@@ -68,7 +68,7 @@ export class ResourcePool<R> {
   #opens = 0;
   #openFailures = 0;
   #lastOpenError: unknown;
-  #onClosed: () => void = () => undefined;
+  #onClosed!: () => void;
   readonly #closed = new Promise<void>((resolve) => (this.#onClosed = resolve));
 
   constructor(settings: ResourcePoolSettings, hooks: ResourceHooks<R>) {
@@ -175,14 +175,12 @@ export class ResourcePool<R> {
 
   /**
    * Refuses newcomers, rejects waiters, and closes every resource as it comes back: all but one at once, then the
-   * last alone. Resolves when all are closed.
+   * last alone. Resolves when all are closed. Called once.
    */
   close(): Promise<void> {
-    if (this.#state === 'open') {
-      this.#state = 'draining';
-      while (this.#waiters.fail(new PoolClosedError()));
-      this.#drain();
-    }
+    this.#state = 'draining';
+    while (this.#waiters.fail(new PoolClosedError()));
+    this.#drain();
     return this.#closed;
   }
 
@@ -228,8 +226,8 @@ export class ResourcePool<R> {
     while (this.#waiters.size > this.#entries.counts.validating) {
       const entry = this.#idle.pop();
       if (entry === undefined) break;
-      if (this.#isFresh(entry)) this.#offer(entry);
-      else this.#validate(entry);
+      // While anyone waits none is fresh: `tryAcquire` takes those, and what arrives then is not laid aside.
+      this.#validate(entry);
     }
     while (this.#isShort() && this.size < this.#settings.poolSize) this.#open();
   }
@@ -260,7 +258,7 @@ export class ResourcePool<R> {
 
   #open(): void {
     const entry = this.#entries.add(this.#generation);
-    const opening = invoke(() => this.#hooks.open());
+    const opening = this.#hooks.open();
     bounded(opening, operationLimit(this.#settings, 'open', this.#givenUp.signal)).then(
       (resource) => {
         this.#opens += 1;
@@ -285,13 +283,13 @@ export class ResourcePool<R> {
     const gone = (): void => {
       this.#gone(entry);
     };
-    opening.then((resource) => invoke(() => this.#hooks.close(resource, false))).then(gone, gone);
+    opening.then((resource) => this.#hooks.close(resource, false)).then(gone, gone);
   }
 
   #validate(entry: OwnEntry<R>): void {
     this.#entries.move(entry, 'validating');
     bounded(
-      invoke(() => this.#hooks.validate(entry.resource)),
+      this.#hooks.validate(entry.resource),
       operationLimit(this.#settings, 'health check', this.#givenUp.signal),
     ).then(
       () => {
@@ -309,7 +307,7 @@ export class ResourcePool<R> {
     this.#entries.move(entry, 'closing');
     const orderly = reason === 'closed';
     const last = orderly && this.#entries.alive === 1;
-    const closing = invoke(() => this.#hooks.close(entry.resource, last));
+    const closing = this.#hooks.close(entry.resource, last);
     bounded(
       closing,
       operationLimit(this.#settings, 'close', orderly ? undefined : this.#givenUp.signal),
@@ -358,19 +356,9 @@ export class ResourcePool<R> {
     if (alive === 0) {
       this.#state = 'closed';
       this.#onClosed();
-    } else if (this.#idle.length > 1 || (this.#idle.length === 1 && alive === 1)) {
+    } else if (this.#idle.length > 1 || alive === 1) {
       const entry = this.#idle.pop();
       if (entry !== undefined) this.#retire(entry, 'closed');
     }
-  }
-}
-
-/** Calls a hook that may throw instead of rejecting. */
-function invoke<T>(hook: () => Promise<T>): Promise<T> {
-  try {
-    return Promise.resolve(hook());
-  } catch (error) {
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed through as it is
-    return Promise.reject(error);
   }
 }

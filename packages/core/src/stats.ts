@@ -63,7 +63,7 @@ export class WaitHistogram {
     if (ms > this.#max) this.#max = ms;
     const exponent = ms > 0 ? Math.ceil(Math.log2(ms)) : SMALLEST_EXPONENT;
     const bucket = Math.min(Math.max(exponent - SMALLEST_EXPONENT, 0), BUCKETS - 1);
-    this.#buckets[bucket] = (this.#buckets[bucket] ?? 0) + 1;
+    this.#buckets[bucket] = Number(this.#buckets[bucket]) + 1;
   }
 
   /** The distribution so far. */

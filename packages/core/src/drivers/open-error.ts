@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { OpenError, SqlitePoolError, type OpenFailure } from '../errors.ts';
+import { OpenError, type OpenFailure } from '../errors.ts';
 
 const MESSAGES: Readonly<Record<OpenFailure, string>> = {
   'missing-directory':
@@ -31,10 +31,10 @@ export async function diagnoseOpenError(
   path: string,
   mayCreate: boolean,
   error: unknown,
-): Promise<SqlitePoolError> {
-  if (error instanceof SqlitePoolError) return error;
-  const errno = (error as { errno?: unknown }).errno;
-  const reason = await reasonOf(path, mayCreate, typeof errno === 'number' ? errno & 0xff : -1);
+): Promise<OpenError> {
+  // Without one it is 0 here, which is the code of no error.
+  const { errno } = error as { errno: number };
+  const reason = await reasonOf(path, mayCreate, errno & 0xff);
   return new OpenError(reason, MESSAGES[reason], error);
 }
 
@@ -50,9 +50,8 @@ async function reasonOf(path: string, mayCreate: boolean, code: number): Promise
   if (file === 'directory') return 'is-a-directory';
   if (file === 'missing') return mayCreate ? 'not-permitted' : 'missing-file';
   // Too many open files, for example, look the same to SQLite.
-  return file === 'file' && (await isAccessible(path)) && (await isAccessible(dirname(path)))
-    ? 'unknown'
-    : 'not-permitted';
+  const accessible = (await isAccessible(path)) && (await isAccessible(dirname(path)));
+  return accessible ? 'unknown' : 'not-permitted';
 }
 
 async function kindOf(path: string): Promise<'file' | 'directory' | 'missing' | 'no-access'> {

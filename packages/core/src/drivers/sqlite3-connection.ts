@@ -249,7 +249,7 @@ export class Sqlite3Connection implements Connection {
     const none = `SELECT * FROM (${sql}\n) LIMIT 0`;
     const rowOf = async (text: string): Promise<Row> => {
       const [row] = await this.#rows(text, params);
-      return row ?? {};
+      return { ...row };
     };
     const width =
       Object.keys(await rowOf(`SELECT * FROM (SELECT 1 AS sqlite_pool) LEFT JOIN (${none}) ON 0`)).length - 1;

@@ -107,7 +107,7 @@ async function setUp(
     await connection.execute('SELECT count(*) FROM sqlite_schema');
     return connection;
   } catch (error) {
-    await connection.close().catch(() => undefined);
+    await Promise.allSettled([connection.close()]);
     throw error;
   }
 }

@@ -46,7 +46,7 @@ export async function onBench(openDriver: OpenDriver, use: (bench: Bench) => Pro
     };
     await use({ directory, driver, connection: await connect(), connect });
   } finally {
-    for (const connection of connections) await Promise.resolve(connection.close()).catch(() => undefined);
+    for (const connection of connections) await Promise.allSettled([connection.close()]);
     await rm(directory, { recursive: true, force: true });
   }
 }

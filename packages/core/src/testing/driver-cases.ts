@@ -199,12 +199,13 @@ const TRANSACTION_CASES = cases({
     assert.equal(await open(), false);
   },
   'runs a script up to the first statement that fails': async ({ connection }) => {
-    if (connection.script === undefined) return;
+    const runScript = connection.script?.bind(connection);
+    if (runScript === undefined) return;
     await inTime(
-      connection.script("CREATE TABLE t (n UNIQUE); INSERT INTO t VALUES (';'); -- a comment; at the end"),
+      runScript("CREATE TABLE t (n UNIQUE); INSERT INTO t VALUES (';'); -- a comment; at the end"),
     );
     const script = 'INSERT INTO t VALUES (1); INSERT INTO t VALUES (1); INSERT INTO t VALUES (2);';
-    assert.match(await failure(() => connection.script?.(script) ?? Promise.resolve()), /^SQLITE_CONSTRAINT/);
+    assert.match(await failure(() => runScript(script)), /^SQLITE_CONSTRAINT/);
     const { rows } = await inTime(connection.execute('SELECT n FROM t ORDER BY rowid', [], READ));
     assert.deepEqual(
       rows.map((row) => row['n']),
@@ -257,8 +258,9 @@ const CURSOR_CASES = cases({
     await run(connection, 'CREATE TABLE t (n)');
   },
   'rejects a cursor whose statement fails': async ({ connection }) => {
-    if (connection.iterate === undefined) return;
-    await failure(() => connection.iterate?.('SELECT * FROM nowhere', []).next() ?? Promise.resolve());
+    const iterate = connection.iterate?.bind(connection);
+    if (iterate === undefined) return;
+    await failure(() => iterate('SELECT * FROM nowhere', []).next());
     assert.equal(await scalar(connection, 'SELECT 1'), 1);
   },
 });

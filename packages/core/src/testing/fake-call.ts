@@ -143,12 +143,12 @@ function twice<T>(call: FakeCall, end: Promise<T>): Promise<T> {
   const thenable: Pick<Promise<T>, 'then'> = {
     then: (onValue, onError) => {
       queueMicrotask(() => call.resolve());
-      return end.then((value) => {
+      const once = end.then((value) => {
         void onValue?.(value);
         void onError?.(new Error('This call has settled already.'));
-        // What `then` resolves to when there is no callback for a value is the value, of the other type parameter.
-        return (onValue ?? never)(value);
-      }, onError);
+        return value;
+      });
+      return once.then(onValue, onError);
     },
   };
   // Only `then` is used of it: it is given to `await` and `Promise.resolve`.
@@ -160,15 +160,11 @@ function deferred<T>(): {
   resolve: (value: T) => void;
   reject: (error: unknown) => void;
 } {
-  let resolve: (value: T) => void = () => undefined;
-  let reject: (error: unknown) => void = () => undefined;
+  let resolve!: (value: T) => void;
+  let reject!: (error: unknown) => void;
   const promise = new Promise<T>((onValue, onError) => {
     resolve = onValue;
     reject = onError;
   });
   return { promise, resolve, reject };
-}
-
-function never(): never {
-  throw new Error('A call was awaited without a callback.');
 }

@@ -11,6 +11,7 @@ function sqliteError(errno: number, code: string, message: string): Error {
 
 const NOTHING: Result = { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
 const CURSOR_ROWS = 3;
+const nothing = (): undefined => undefined;
 const WRITES = /^\s*(?:insert|update|delete|replace|create|drop|alter|begin\s+(?:immediate|exclusive))\b/i;
 
 /** A connection to nothing. */
@@ -77,7 +78,7 @@ export class FakeConnection implements Connection, Writer {
       this.#database.connections.delete(this);
     };
     try {
-      const closing = this.#perform('close', '', () => undefined);
+      const closing = this.#perform('close', '', nothing);
       // A handle that could not be closed is useless too.
       closing.then(closed, closed);
       return closing;
@@ -90,7 +91,7 @@ export class FakeConnection implements Connection, Writer {
   }
 
   iterate(sql: string): AsyncIterator<Row, unknown, undefined> {
-    const { call, outcome } = this.#begin('iterate', sql, () => undefined);
+    const { call, outcome } = this.#begin('iterate', sql, nothing);
     call.settled = true;
     if (typeof outcome === 'object' && 'throw' in outcome) throw outcome.throw;
     let n = 0;
@@ -106,7 +107,7 @@ export class FakeConnection implements Connection, Writer {
 
   interrupt(): void {
     const running = this.#running;
-    const { call, outcome } = this.#database.begin(this.#start('interrupt', ''), () => undefined);
+    const { call, outcome } = this.#database.begin(this.#start('interrupt', ''), nothing);
     call.settled = true;
     if (typeof outcome === 'object' && 'throw' in outcome) {
       this.#hangs ||= running?.outcome === 'interruptible';
@@ -153,7 +154,7 @@ export class FakeConnection implements Connection, Writer {
 
   /** https://www.sqlite.org/lang_transaction.html and https://www.sqlite.org/lang_savepoint.html, as far as the pool uses them. */
   #apply(sql: string): void {
-    const [verb = '', second, third] = sql.trim().toUpperCase().split(/\s+/);
+    const [verb = '', second = '', third = ''] = sql.trim().toUpperCase().split(/\s+/);
     if (verb === 'BEGIN') {
       if (this.inTransactionNow)
         throw sqliteError(1, 'SQLITE_ERROR', 'cannot start a transaction within a transaction');
@@ -161,14 +162,14 @@ export class FakeConnection implements Connection, Writer {
     } else if (verb === 'COMMIT' || verb === 'END' || (verb === 'ROLLBACK' && second !== 'TO')) {
       if (!this.inTransactionNow) throw sqliteError(1, 'SQLITE_ERROR', 'no transaction is active');
       this.#endTransaction();
-    } else if (verb === 'SAVEPOINT') this.#savepoints.push(second ?? '');
+    } else if (verb === 'SAVEPOINT') this.#savepoints.push(second);
     else if (verb === 'RELEASE') this.#toSavepoint(second, 0);
     else if (verb === 'ROLLBACK') this.#toSavepoint(third, 1);
   }
 
-  #toSavepoint(name: string | undefined, keep: 0 | 1): void {
-    const at = this.#savepoints.lastIndexOf(name ?? '');
-    if (at < 0) throw sqliteError(1, 'SQLITE_ERROR', `no such savepoint: ${String(name)}`);
+  #toSavepoint(name: string, keep: 0 | 1): void {
+    const at = this.#savepoints.lastIndexOf(name);
+    if (at < 0) throw sqliteError(1, 'SQLITE_ERROR', `no such savepoint: ${name}`);
     this.#savepoints.length = at + keep;
     if (!this.inTransactionNow) this.#writes = false;
   }
