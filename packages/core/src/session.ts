@@ -105,8 +105,8 @@ export class Session {
     const statements = parseScript(sql);
     const limit = statementLimit(this.#context, timeoutMs, signal, ended);
     return this.#calls.inTurn(limit, async () => {
-      const { connection } = this;
-      if (connection.script === undefined)
+      const run = this.connection.script?.bind(this.connection);
+      if (run === undefined)
         throw new UnsupportedError('This connection runs no scripts: it has no script().');
       const outside = !this.#transaction.isOpen;
       for (const statement of statements) await this.#prepare(statement, limit);
@@ -114,13 +114,13 @@ export class Session {
       const controls = statements.some(({ control }) => control !== 'none');
       if (controls) this.#transaction.doubt();
       try {
-        await this.#calls.call(() => connection.script?.(sql) ?? Promise.resolve(), limit);
+        await this.#calls.call(() => run(sql), limit);
       } catch (error) {
         this.#transaction.failed('none', error instanceof Cut, error);
         if (outside && !this.#calls.running) await this.#rollbackNow();
         throw error;
       }
-      if (controls) this.#transaction.found(await this.#probe());
+      await this.#findOut();
     });
   }
 
@@ -278,14 +278,17 @@ export class Session {
     limit: Limit | undefined,
   ): Promise<Result> {
     const { sql, control } = statement;
-    if (this.#transaction.isLost && control === 'rollback') return this.#forgetLost();
+    if (control === 'rollback') {
+      await this.#findOut();
+      if (this.#transaction.isLost) return this.#forgetLost();
+    }
     if (this.#needsPreparation(statement)) await this.#prepare(statement, limit);
     try {
       const result = await this.#calls.call(() => this.connection.execute(sql, values, hint), limit);
       if (!Array.isArray((result as Result | undefined)?.rows)) throw contractError();
       if (control !== 'none') {
         this.#transaction.succeeded(control);
-        if (this.#transaction.isDoubtful) this.#transaction.found(await this.#probe());
+        await this.#findOut();
       }
       return result;
     } catch (error) {
@@ -311,9 +314,7 @@ export class Session {
 
   /** Before a statement: is the transaction still there, and is it this process's turn to write? */
   async #prepare(statement: Call['statement'], limit: Limit | undefined): Promise<void> {
-    if (this.#transaction.isDoubtful && statement.control !== 'rollback') {
-      this.#transaction.found(await this.#probe());
-    }
+    await this.#findOut();
     this.#transaction.check();
     if (statement.dirties) this.#dirty = true;
     if (statement.readonly || this.#holdsWriteGate) return;
@@ -335,6 +336,12 @@ export class Session {
     this.#writeGate.leave();
   }
 
+  /** Asks SQLite where the transaction stands, if only SQLite knows. */
+  async #findOut(): Promise<void> {
+    if (this.#transaction.isDoubtful) this.#transaction.found(await this.#probe());
+  }
+
+  /** What is lost was rolled back already. */
   #forgetLost(): Result {
     this.#transaction.ended();
     return { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };

@@ -5,7 +5,7 @@ import type { TransactionControl } from './sql.ts';
  * Where a connection stands, changed here and nowhere else.
  *
  * `autocommit`: no transaction. `begun`: one is open. `savepoint`: one is open that a SAVEPOINT opened, so that a
- * RELEASE may end it. `released`: after such a RELEASE. `unknown`: something failed, and SQLite may have rolled back by
+ * RELEASE may end it. `released`: after such a RELEASE, or a script that may have begun or ended one. `unknown`: something failed, and SQLite may have rolled back by
  * itself (https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction). `lost`: it has, and
  * statements that follow would commit one by one.
  *
@@ -33,10 +33,10 @@ export class TransactionState {
     return this.#state === 'released' || this.#state === 'unknown';
   }
 
-  /** SQLite says whether a transaction is open. */
+  /** SQLite, asked because {@link TransactionState.isDoubtful}, says whether a transaction is open. */
   found(open: boolean): void {
     if (this.#state === 'released') this.#state = open ? 'savepoint' : 'autocommit';
-    else if (this.#state === 'unknown') this.#state = open ? 'begun' : 'lost';
+    else this.#state = open ? 'begun' : 'lost';
   }
 
   /** Throws if the transaction is lost. */
@@ -63,7 +63,7 @@ export class TransactionState {
 
   /** A script begins that has transaction control in it. */
   doubt(): void {
-    this.#state = this.#state === 'autocommit' ? 'released' : 'unknown';
+    this.#state = 'released';
   }
 
   /** The transaction was rolled back. */

@@ -41,6 +41,108 @@ test.for(['INSERT OR ROLLBACK INTO t VALUES (1, 2)', "INSERT INTO t (v) VALUES (
   },
 );
 
+test('F22 a ROLLBACK by hand ends a transaction that SQLite has rolled back by itself, found out or not', async () => {
+  const pool = await poolWithTable({ poolSize: 1 });
+  await pool.run('INSERT INTO t VALUES (1, 1)');
+  const lease = await pool.acquire();
+  for (const statements of [['ROLLBACK'], ['SELECT 1', 'ROLLBACK']]) {
+    await lease.run('BEGIN');
+    await failure(lease.run('INSERT OR ROLLBACK INTO t VALUES (1, 2)'));
+    const ends = await Promise.allSettled(statements.map((sql) => lease.execute(sql)));
+    expect(ends.slice(0, -1)).toMatchObject(
+      statements.slice(1).map(() => ({ reason: { code: 'TRANSACTION_LOST' } })),
+    );
+    expect(ends.at(-1)).toMatchObject({ value: { rows: [], changes: 0 } });
+    await lease.run('INSERT INTO t (v) VALUES (3)');
+  }
+  await lease.release();
+  expect(await valuesOf(pool)).toEqual([1, 3, 3]);
+  expect(pool.stats()).toMatchObject({ opens: 1, writerHeld: false });
+});
+
+test.for([
+  { end: 'COMMIT', kept: [1, 2, 3] },
+  { end: 'ROLLBACK', kept: [3] },
+])('a script may end with $end what was begun before it, and its lease goes on', async ({ end, kept }) => {
+  const pool = await poolWithTable({ poolSize: 1 });
+  const lease = await pool.acquire();
+  await lease.run('BEGIN');
+  await lease.run('INSERT INTO t (v) VALUES (1)');
+  await lease.script(`INSERT INTO t (v) VALUES (2); ${end}`);
+  expect(pool.stats().writerHeld).toBe(false);
+  await lease.run('INSERT INTO t (v) VALUES (3)');
+  await lease.release();
+  expect(await valuesOf(pool)).toEqual(kept);
+});
+
+test('a transaction runs scripts and loops, and ends with them', async () => {
+  const pool = await poolWithTable({ poolSize: 1 });
+  const seen: unknown[] = [];
+  await pool.transaction(async (tx) => {
+    await tx.script('SAVEPOINT mine; INSERT INTO t (v) VALUES (1), (2), (3); RELEASE mine', {
+      timeoutMs: 60_000,
+    });
+    await tx.script('INSERT INTO t (v) VALUES (4)');
+    for await (const { v } of tx.iterate<{ v: number }>('SELECT v FROM t')) {
+      seen.push(v);
+      await tx.run('UPDATE t SET v = ? WHERE v = ?', [-v, v]);
+    }
+  });
+  expect(seen).toEqual([1, 2, 3, 4]);
+  expect(await valuesOf(pool)).toEqual([-1, -2, -3, -4]);
+});
+
+test.for(['BEGIN', 'COMMIT', 'END TRANSACTION', 'ROLLBACK'])(
+  'a transaction that is told %s refuses that, as a statement and in a script, and goes on',
+  async (sql) => {
+    const pool = await poolWithTable();
+    await pool.transaction(async (tx) => {
+      await tx.run('INSERT INTO t (v) VALUES (1)');
+      expect(await failure(tx.run(sql))).toMatchObject({ code: 'INVALID_ARGUMENT' });
+      expect(await failure(tx.script(`DELETE FROM t; ${sql}`))).toMatchObject({ code: 'INVALID_ARGUMENT' });
+    });
+    expect(await valuesOf(pool)).toEqual([1]);
+  },
+);
+
+test('F29 the handles around a nested transaction are refused until it ends, and then go on', async () => {
+  const pool = await poolWithTable({ poolSize: 1 });
+  const lease = await pool.acquire();
+  await lease.transaction(async (outer) => {
+    await outer.transaction(async (middle) => {
+      await middle.transaction(async (inner) => {
+        for (const around of [lease, outer, middle])
+          expect(await failure(around.run('INSERT INTO t (v) VALUES (0)'))).toMatchObject({
+            code: 'TRANSACTION_ACTIVE',
+          });
+        expect(await failure(lease.transaction(() => undefined))).toMatchObject({
+          code: 'TRANSACTION_ACTIVE',
+        });
+        await inner.run('INSERT INTO t (v) VALUES (1)');
+      });
+      await middle.run('INSERT INTO t (v) VALUES (2)');
+    });
+    await outer.run('INSERT INTO t (v) VALUES (3)');
+  });
+  await lease.release();
+  expect(await valuesOf(pool)).toEqual([1, 2, 3]);
+});
+
+test('F21 a lease that is released inside its own transaction rolls it back, and its handle is refused', async () => {
+  const pool = await poolWithTable({ poolSize: 1 });
+  const lease = await pool.acquire();
+  const refused: unknown[] = [];
+  const transaction = lease.transaction(async (tx) => {
+    await tx.run('INSERT INTO t (v) VALUES (1)');
+    await lease.release();
+    refused.push(await failure(tx.run('INSERT INTO t (v) VALUES (2)')));
+  });
+  expect(await failure(transaction)).toMatchObject({ code: 'LEASE_ENDED' });
+  expect(refused).toMatchObject([{ code: 'LEASE_ENDED' }]);
+  expect(await valuesOf(pool)).toEqual([]);
+  expect(pool.stats()).toMatchObject({ opens: 1, writerHeld: false });
+});
+
 test('a statement that fails without a rollback leaves its transaction going', async () => {
   const pool = await poolWithTable();
   await pool.transaction(async (tx) => {
