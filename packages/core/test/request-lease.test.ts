@@ -162,6 +162,22 @@ describe('a request lease', () => {
     await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, idle: 1, waiting: 0 }));
   });
 
+  it('F13 lets an acquire fail that every caller has given up on', async () => {
+    const { db, another, pool } = make({}, { poolSize: 1 });
+    const holder = another();
+    await holder.get('SELECT 1');
+    const controller = new AbortController();
+    const cancelled = db.get('SELECT 2', [], { signal: controller.signal });
+    controller.abort(new Error('enough'));
+    await expect(cancelled).rejects.toThrow('enough');
+    db.respond();
+    const closed = pool.close();
+    holder.respond();
+    // A rejection that nobody handles would fail the run.
+    await closed;
+    await expect(db.get('SELECT 3')).rejects.toMatchObject({ code: 'POOL_CLOSED' });
+  });
+
   it('forgets a cursor and a callback that got no connection', async () => {
     const refuse = { reject: new Error('disk') };
     const { db, pool, response } = make({}, {}, { open: { 1: refuse, 2: refuse } });

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import sqliteModule from 'sqlite3';
 import { expect, test, vi } from 'vitest';
 import { sqlite3, type Connection } from '../../src/index.ts';
 import { StatementCache } from '../../src/drivers/statement-cache.ts';
@@ -50,6 +51,16 @@ test('F45 an idle connection with a stray error event is not lent again', async 
   expect(pool.stats().size).toBe(1);
 });
 
+test('F45 a stray error event of a statement does not end the process either, and its connection is not lent again', async () => {
+  const pool = poolOf({ filename: await temporaryFile(), poolSize: 1 });
+  const prepared = vi.spyOn(sqliteModule.Database.prototype, 'prepare');
+  await pool.get('SELECT 1');
+  const statement = prepared.mock.results.at(-1)?.value as Pick<Raw, 'emit'>;
+  statement.emit('error', new Error('stray'));
+  expect(await pool.get('SELECT 2 AS two')).toEqual({ two: 2 });
+  expect(pool.stats()).toMatchObject({ opens: 2, evictions: { invalid: 1 } });
+});
+
 test('F46 statements that a user prepared on the raw handle and forgot do not keep the connection open', async () => {
   const { pool, filename } = await fileWithTable({ poolSize: 1 });
   await pool.run('INSERT INTO t (v) VALUES (1)');
@@ -60,6 +71,7 @@ test('F46 statements that a user prepared on the raw handle and forgot do not ke
     await new Promise((done) => {
       unfinished.get(done);
     });
+    expect(lease.raw).toBe(raw);
     const finished = raw.prepare('SELECT 1');
     await new Promise<void>((done) => {
       finished.finalize(done);

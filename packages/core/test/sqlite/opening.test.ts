@@ -44,6 +44,22 @@ test('F07 a connection whose onConnect fails is closed and its place is free aga
   expect(await pool.get('SELECT 1 AS one')).toEqual({ one: 1 });
 });
 
+test('a PRAGMA may be off, on, a number or a word, and null leaves it to SQLite', async () => {
+  const pragmas = {
+    foreign_keys: false,
+    cell_size_check: true,
+    cache_size: 17,
+    locking_mode: 'EXCLUSIVE',
+    synchronous: null,
+  };
+  const pool = poolOf({ filename: await temporaryFile(), poolSize: 1, pragmas });
+  const names = Object.keys(pragmas);
+  const values = await Promise.all(
+    names.map((name) => pool.execute(`PRAGMA ${name}`, [], { rowMode: 'array' })),
+  );
+  expect(values.map(({ rows }) => rows[0]?.[0])).toEqual([0, 1, 17, 'exclusive', 2]);
+});
+
 test('F08 a missing directory is a typed error at once, and the pool works as soon as it is there', async () => {
   const directory = join(await temporaryDirectory(), 'later');
   const pool = poolOf({ filename: join(directory, 'test.db') });
