@@ -108,7 +108,7 @@ export function bounded<T>(work: Promise<T>, limit: Limit, onCut?: (reason: unkn
 }
 
 /** The `timeoutError` of a limit without an end. */
-/* v8 ignore next 3 -- a deadline that is `Infinity` is never reached */
+/* v8 ignore next -- a deadline that is `Infinity` is never reached */
 export function noTimeout(): Error {
   return new Error('There is no time limit.');
 }

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, rename, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createPool, OpenError } from '../../src/index.ts';
@@ -185,6 +185,34 @@ test('a relative path means the directory in which the pool was made', async () 
   await pool.script('CREATE TABLE t (v)');
   expect(await readdir(directory)).toContain('here.db');
 });
+
+test.for([
+  { what: 'missing', packages: {}, message: 'npm install sqlite3', cause: "Cannot find package 'sqlite3'" },
+  {
+    what: 'there without its native part',
+    packages: { sqlite3: "throw new Error('Could not locate the bindings file.')" },
+    message: 'npm rebuild sqlite3',
+    cause: 'Could not locate the bindings file.',
+  },
+])(
+  'a driver package that is $what is a typed error that says what to do',
+  async ({ packages, message, cause }) => {
+    const directory = await temporaryDirectory();
+    await writeFile(join(directory, 'package.json'), '{ "type": "module" }');
+    await cp(join(import.meta.dirname, '../../src'), join(directory, 'src'), { recursive: true });
+    for (const [name, source] of Object.entries(packages)) {
+      await mkdir(join(directory, 'node_modules', name), { recursive: true });
+      await writeFile(join(directory, 'node_modules', name, 'index.js'), source);
+    }
+    const child = new Child('copied.ts', [join(directory, 'src', 'index.ts')]);
+    expect(await child.next()).toEqual({
+      code: 'DRIVER_MISSING',
+      message: expect.stringContaining(message) as unknown,
+      cause: expect.stringContaining(cause) as unknown,
+    });
+    expect(await child.exit).toBe(0);
+  },
+);
 
 /** How many of this process's file descriptors are open on a database, its WAL and its index. */
 async function openFiles(filename: string): Promise<number> {
