@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { limitOf, noTimeout } from '../../src/deadline.ts';
 import { AcquireTimeoutError, StatementTimeoutError } from '../../src/index.ts';
-import type { FakeCall } from '../../src/testing/index.ts';
+import { ResourcePool } from '../../src/resource-pool.ts';
+import { fakeClock, type FakeCall } from '../../src/testing/index.ts';
 import { checkCapacity, errorOf, fakePool, follow } from './support.ts';
 
 const LIMITS = { operationTimeoutMs: 1000, validateAfterIdleMs: 500 };
@@ -151,4 +153,30 @@ describe('a native call that does not return', () => {
     expect(errorOf(waits)).toBeInstanceOf(AcquireTimeoutError);
     expect(errorOf(waits)).toMatchObject({ phase: 'wait', counts: { leased: 1, poolSize: 1 } });
   });
+});
+
+describe('an engine that has given up', () => {
+  it.for(['release', 'destroy'] as const)(
+    'F47 on what is lent does not lend or close it again when it comes back by %s()',
+    async (comesBack) => {
+      const clock = fakeClock();
+      let closes = 0;
+      const engine = new ResourcePool<number>(
+        { ...LIMITS, clock, poolSize: 1, minIdle: 0, maxWaiting: 1, idleTimeoutMs: Infinity },
+        {
+          open: async () => 1,
+          validate: async () => undefined,
+          close: async () => void (closes += 1),
+          abandon: () => undefined,
+        },
+      );
+      const entry = await engine.acquire(limitOf(clock, Infinity, noTimeout));
+      const closed = engine.close();
+      engine.giveUp();
+      engine[comesBack](entry, 'discarded');
+      await closed;
+      expect(closes).toBe(1);
+      expect(engine.evictions.discarded).toBe(1);
+    },
+  );
 });

@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { CallQueue } from '../src/call-queue.ts';
+import { limitOf } from '../src/deadline.ts';
+import { fakeClock } from '../src/testing/index.ts';
+import { byHand, errorOf, follow } from './engine/support.ts';
+
+const nothing = (): undefined => undefined;
+
+describe('a call queue', () => {
+  it('gives the turn to whoever waits for as long as it takes, in order', async () => {
+    const clock = fakeClock();
+    const queue = new CallQueue(clock, nothing, nothing);
+    await queue.enter(undefined);
+    const order: number[] = [];
+    const turns = [1, 2].map((n) => queue.inTurn(undefined, async () => order.push(n)));
+    await clock.advance(1e9);
+    expect(order).toEqual([]);
+    queue.leave();
+    await Promise.all(turns);
+    expect([order, queue.busy]).toEqual([[1, 2], false]);
+  });
+
+  it('begins no call before the one that was cut in the same turn has returned', async () => {
+    const clock = fakeClock();
+    const queue = new CallQueue(clock, nothing, nothing);
+    const native = byHand();
+    const cut = new Error('cut');
+    await queue.enter(undefined);
+    const first = follow(
+      queue.call(
+        () => native.promise,
+        limitOf(clock, 10, () => cut),
+      ),
+    );
+    await clock.advance(10);
+    expect(errorOf(first)).toMatchObject({ reason: cut });
+    const second = follow(queue.call(async () => 'done', undefined));
+    await clock.settle();
+    expect(second.now.state).toBe('pending');
+    native.resolve();
+    await clock.settle();
+    expect(second.now).toEqual({ state: 'resolved', value: 'done' });
+    queue.leave();
+    expect(queue.busy).toBe(false);
+  });
+});
