@@ -18,6 +18,7 @@ const WRONG: Readonly<Record<string, (db: Queryable) => Promise<unknown>>> = {
   'signal must be an AbortSignal': (db) => db.all('SELECT 1', [], { signal: {} as AbortSignal }),
   'timeoutMs must be a number': (db) => db.script('SELECT 1', { timeoutMs: 0 }),
   "rowMode must be 'object' or 'array'": (db) => db.execute('SELECT 1', [], { rowMode: 'map' as 'array' }),
+  'iterate() is for statements that only read': async (db) => db.iterate('DELETE FROM t RETURNING n').next(),
   'transaction() takes a function': (db) => db.transaction('SELECT 1' as unknown as () => void),
   "mode must be 'immediate', 'deferred' or 'exclusive'": (db) =>
     db.transaction(() => undefined, { mode: 'toString' as 'deferred' }),
@@ -43,5 +44,14 @@ it('connection() takes a function', async () => {
   await expect(pool.connection('SELECT 1' as unknown as () => void)).rejects.toThrow(
     'connection() takes a function',
   );
+  expect(driver.calls).toEqual([]);
+});
+
+it.for(['BEGIN', 'COMMIT', 'SAVEPOINT a'])('a pool has no connection to keep on which to %s', async (sql) => {
+  const { pool, driver } = fakePool();
+  await expect(pool.run(sql)).rejects.toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    message: expect.stringContaining('pool.transaction()') as unknown,
+  });
   expect(driver.calls).toEqual([]);
 });

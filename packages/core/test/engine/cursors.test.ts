@@ -44,3 +44,21 @@ describe('a cursor that a transaction leaves open', () => {
     expect(driver.violations).toEqual([]);
   });
 });
+
+describe('a cursor that cannot be closed', () => {
+  it.for(['discard', 'release', 'revoke'] as const)(
+    'F47 F30 costs its connection, which is closed all the same after %s()',
+    async (ending) => {
+      const { pool, driver, clock } = fakePool(({ method }) =>
+        method === 'return' ? { reject: new Error('disk') } : undefined,
+      );
+      const lease = await pool.acquire();
+      await lease.iterate('SELECT 1').next();
+      await lease[ending]();
+      await clock.settle();
+      expect(driver.openConnections).toBe(0);
+      expect(pool.stats()).toMatchObject({ size: 0, leased: 0 });
+      await expect(pool.get('SELECT 1')).resolves.toBeUndefined();
+    },
+  );
+});

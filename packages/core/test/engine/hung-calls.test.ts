@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { limitOf, noTimeout } from '../../src/deadline.ts';
-import { AcquireTimeoutError, StatementTimeoutError } from '../../src/index.ts';
+import { AcquireTimeoutError, PoolClosedError, StatementTimeoutError } from '../../src/index.ts';
 import { ResourcePool } from '../../src/resource-pool.ts';
 import { fakeClock, type FakeCall } from '../../src/testing/index.ts';
 import { checkCapacity, errorOf, fakePool, follow } from './support.ts';
 
+const nothing = async (): Promise<void> => undefined;
 const LIMITS = { operationTimeoutMs: 1000, validateAfterIdleMs: 500 };
 
 describe('a native call that does not return', () => {
@@ -155,28 +156,57 @@ describe('a native call that does not return', () => {
   });
 });
 
-describe('an engine that has given up', () => {
+describe('a driver that does not say whether a transaction is open', () => {
+  it('F43 F22 and hangs when it is asked to begin one costs its connection', async () => {
+    const probe = ({ sql, nth }: FakeCall) => (sql === 'BEGIN' && nth > 1 ? ('hang' as const) : undefined);
+    const fails = ({ sql }: FakeCall) => (sql === 'DELETE' ? { reject: new Error('disk') } : undefined);
+    const fake = fakePool(
+      (call) => probe(call) ?? fails(call),
+      { ...LIMITS, poolSize: 1 },
+      { without: ['inTransaction'] },
+    );
+    const { pool, driver, clock } = fake;
+    const lease = await pool.acquire();
+    await lease.run('BEGIN');
+    await expect(lease.run('DELETE')).rejects.toMatchObject({ code: 'SQLITE_ERROR' });
+    const asks = follow(lease.run('INSERT INTO t VALUES (1)'));
+    await clock.advance(LIMITS.operationTimeoutMs);
+    expect(errorOf(asks)).toMatchObject({ code: 'OPERATION_TIMEOUT' });
+    void lease.release();
+    await clock.advance(2 * LIMITS.operationTimeoutMs);
+    expect(pool.stats()).toMatchObject({ quarantined: 1, size: 0 });
+    expect(driver.calls.some(({ sql }) => sql.startsWith('INSERT'))).toBe(false);
+    await checkCapacity(fake, 1, 0);
+  });
+});
+
+describe('an engine', () => {
+  const HOOKS = { open: async () => 1, validate: nothing, close: nothing, abandon: () => undefined };
+  const SETTINGS = { ...LIMITS, poolSize: 1, minIdle: 1, maxWaiting: 1, idleTimeoutMs: Infinity };
+
+  it('F49 that closes refuses newcomers, and a sweep opens nothing', async () => {
+    const clock = fakeClock();
+    const engine = new ResourcePool<number>({ ...SETTINGS, clock }, HOOKS);
+    await engine.close();
+    await expect(engine.acquire(limitOf(clock, Infinity, noTimeout))).rejects.toBeInstanceOf(PoolClosedError);
+    engine.sweep();
+    await clock.settle();
+    expect([engine.state, engine.opens, engine.size]).toEqual(['closed', 0, 0]);
+  });
+
   it.for(['release', 'destroy'] as const)(
-    'F47 on what is lent does not lend or close it again when it comes back by %s()',
+    'F47 that has given up on what is lent does not lend or close it again when it comes back by %s()',
     async (comesBack) => {
       const clock = fakeClock();
       let closes = 0;
-      const engine = new ResourcePool<number>(
-        { ...LIMITS, clock, poolSize: 1, minIdle: 0, maxWaiting: 1, idleTimeoutMs: Infinity },
-        {
-          open: async () => 1,
-          validate: async () => undefined,
-          close: async () => void (closes += 1),
-          abandon: () => undefined,
-        },
-      );
+      const close = async (): Promise<void> => void (closes += 1);
+      const engine = new ResourcePool<number>({ ...SETTINGS, clock }, { ...HOOKS, close });
       const entry = await engine.acquire(limitOf(clock, Infinity, noTimeout));
       const closed = engine.close();
       engine.giveUp();
       engine[comesBack](entry, 'discarded');
       await closed;
-      expect(closes).toBe(1);
-      expect(engine.evictions.discarded).toBe(1);
+      expect([closes, engine.evictions.discarded]).toEqual([1, 1]);
     },
   );
 });

@@ -60,6 +60,21 @@ test('F22 a ROLLBACK by hand ends a transaction that SQLite has rolled back by i
   expect(pool.stats()).toMatchObject({ opens: 1, writerHeld: false });
 });
 
+test('a ROLLBACK by hand, also after an error that left the transaction open, undoes it and no more', async () => {
+  const pool = await poolWithTable({ poolSize: 1 });
+  await pool.connection(async (lease) => {
+    for (const fails of [false, true]) {
+      await lease.run('BEGIN');
+      await lease.run('INSERT INTO t VALUES (1, 1)');
+      if (fails) await failure(lease.run('INSERT INTO t VALUES (1, 2)'));
+      await lease.run('ROLLBACK');
+      expect(pool.stats().writerHeld).toBe(false);
+    }
+    await lease.run('INSERT INTO t (v) VALUES (3)');
+  });
+  expect(await valuesOf(pool)).toEqual([3]);
+});
+
 test.for([
   { end: 'COMMIT', kept: [1, 2, 3] },
   { end: 'ROLLBACK', kept: [3] },
