@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { LeaseEndedError } from '../src/errors.ts';
 import { LEASE_ENDED, make, WRITE } from './request-lease-request.ts';
 
 describe('a request lease whose client leaves', () => {
@@ -84,9 +85,10 @@ describe('a request lease whose client leaves', () => {
     const { db, response } = make({ method: 'POST' });
     await db.get('SELECT 1');
     db.revoke();
+    db.revoke(new LeaseEndedError('a second reason'));
     response.close();
     db.respond();
-    await expect(db.get('SELECT 2')).rejects.toMatchObject(LEASE_ENDED);
+    await expect(db.get('SELECT 2')).rejects.toThrow('The client has left');
   });
 
   it('F62 returns the connection of a POST between its statements, because nobody may ever respond', async () => {
@@ -174,5 +176,19 @@ describe('a request lease whose client leaves', () => {
     await ended;
     await pool.run(WRITE);
     expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false });
+  });
+
+  it('a transaction that ends between a whole answer and graceMs is not revoked, nor is what comes after', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const { db, pool, response } = make({ method: 'POST', graceMs: 1000 });
+    await db.transaction(async (tx) => {
+      await tx.run(WRITE);
+      response.end();
+      response.close();
+    });
+    await vi.advanceTimersByTimeAsync(1000);
+    await db.run(WRITE);
+    expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false, acquires: 2 });
   });
 });
