@@ -53,7 +53,12 @@ export class CallQueue {
   async enter(limit: Limit | undefined): Promise<void> {
     const cut = this.#shut ?? (limit && alreadyCut(limit));
     if (cut !== undefined) throw cut.reason;
-    if (!this.#turns.tryEnter()) await this.#turns.enter(limit ?? UNLIMITED);
+    if (this.#turns.tryEnter()) return;
+    await this.#turns.enter(limit ?? UNLIMITED);
+    // Shut in the tick in which the turn came.
+    if (this.#shut === undefined) return;
+    this.#turns.leave();
+    throw this.#shut.reason;
   }
 
   /** Ends the turn, as soon as the last native call made in it has returned. */
@@ -104,7 +109,7 @@ export class CallQueue {
       const stopWatching = limit && watch(limit, (reason) => this.#cut?.(reason));
       const over = (): void => {
         stopWatching?.();
-        this.giveUp();
+        this.stopInterrupting();
         this.#running = undefined;
         this.#cut = undefined;
       };
@@ -128,7 +133,7 @@ export class CallQueue {
   }
 
   /** Stops interrupting a call that does not return. */
-  giveUp(): void {
+  stopInterrupting(): void {
     this.#stopInterrupting?.();
     this.#stopInterrupting = undefined;
   }

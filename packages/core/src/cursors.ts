@@ -34,7 +34,9 @@ export class Cursors {
     return await this.#calls.inTurn(limit, async () => {
       // Closed by anyone but its own loop, it must not end the loop as if all rows had been read.
       if (!this.#open.has(cursor))
-        throw new LeaseEndedError('The cursor was closed when its transaction or lease ended.');
+        throw new LeaseEndedError(
+          'The cursor was closed: its transaction or lease ended, or a call beside it was cancelled.',
+        );
       return await this.#calls.call(() => cursor.next(), limit);
     });
   }

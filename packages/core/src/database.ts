@@ -77,11 +77,20 @@ async function closeQuietly(connection: Connection): Promise<void> {
 }
 
 async function openConnection(driver: Driver): Promise<Connection> {
+  let connection: Connection;
   try {
-    return await driver.open();
+    connection = await driver.open();
   } catch (error) {
     throw asOpenError('The driver could not open a connection', error);
   }
+  for (const method of ['execute', 'rollback', 'close'] as const) {
+    if (typeof (connection as Partial<Connection> | undefined)?.[method] === 'function') continue;
+    throw new OpenError(
+      'unknown',
+      `The driver opened something that has no ${method}(): see docs/drivers.md for what it needs.`,
+    );
+  }
+  return connection;
 }
 
 function asOpenError(what: string, error: unknown): SqlitePoolError {

@@ -214,7 +214,10 @@ export class OperationTimeoutError extends SqlitePoolError {
 /** A statement or transaction ran into its `timeoutMs`; it was interrupted, and what it had changed is rolled back. */
 export class StatementTimeoutError extends RetryableError {
   constructor(what: 'statement' | 'transaction', timeoutMs: number) {
-    super('STATEMENT_TIMEOUT', `The ${what} took longer than ${String(timeoutMs)} ms and was cancelled.`);
+    super(
+      'STATEMENT_TIMEOUT',
+      `The ${what} took longer than ${String(timeoutMs)} ms, the wait for its turn to write included, and was cancelled.`,
+    );
   }
 }
 
@@ -265,7 +268,7 @@ export class SqliteError extends SqlitePoolError {
 
 /** Another process holds the database for longer than the busy timeout, or a deferred transaction read too early. */
 export class BusyError extends RetryableError {
-  /** The name of the result code: `SQLITE_BUSY`, `SQLITE_BUSY_SNAPSHOT`, `SQLITE_LOCKED` … */
+  /** The name of the result code: `SQLITE_BUSY`, `SQLITE_BUSY_SNAPSHOT` … */
   readonly sqliteCode: string;
   /** The extended result code (https://www.sqlite.org/rescode.html). */
   readonly errno: number;
@@ -306,7 +309,7 @@ const RESULT_CODES: ReadonlyMap<number, readonly [name: string, meaning: string]
     517,
     [
       'SQLITE_BUSY_SNAPSHOT',
-      'the transaction read before another one wrote; run the whole transaction again',
+      'this connection read before another one wrote, in a deferred transaction or with a cursor open: begin again',
     ],
   ],
   [773, ['SQLITE_BUSY_TIMEOUT', 'the database stayed locked by another connection']],
@@ -323,7 +326,8 @@ const RESULT_CODES: ReadonlyMap<number, readonly [name: string, meaning: string]
 ]);
 
 const BUSY = 5;
-const LOCKED = 6;
+/** Of the shared cache: by another connection. Plain SQLITE_LOCKED is by the same one, and waiting does not help. */
+const LOCKED_SHAREDCACHE = 262;
 
 /** The numeric result code a driver's error carries, whichever field that driver puts it in; -1 if it has none. */
 function resultCodeOf(error: unknown): number {
@@ -348,6 +352,6 @@ export function fromDriver(error: unknown): SqlitePoolError {
   const [name, meaning] = RESULT_CODES.get(errno) ??
     RESULT_CODES.get(errno & 0xff) ?? ['UNKNOWN', 'the driver reported an error without a result code'];
   const primary = errno & 0xff;
-  if (primary === BUSY || primary === LOCKED) return new BusyError(name, errno, meaning, error);
+  if (primary === BUSY || errno === LOCKED_SHAREDCACHE) return new BusyError(name, errno, meaning, error);
   return new SqliteError(name, errno, meaning, error);
 }

@@ -36,4 +36,26 @@ export { sqlite3, type Sqlite3Options } from './drivers/sqlite3.ts';
 export { RECOMMENDED_PRAGMAS, type Pragmas } from './drivers/pragmas.ts';
 export { type EvictionReason, type PoolStats, type WaitStats } from './stats.ts';
 export { type Clock } from './deadline.ts';
-export * from './errors.ts';
+export {
+  AcquireTimeoutError,
+  BusyError,
+  DriverConflictError,
+  DriverMissingError,
+  InvalidArgumentError,
+  LeaseEndedError,
+  OpenError,
+  OperationTimeoutError,
+  PoolClosedError,
+  PoolOverloadedError,
+  RetryableError,
+  SqliteError,
+  SqlitePoolError,
+  StatementTimeoutError,
+  TransactionActiveError,
+  TransactionLostError,
+  UnsupportedError,
+  type AcquireCounts,
+  type AcquirePhase,
+  type ErrorCode,
+  type OpenFailure,
+} from './errors.ts';

@@ -165,9 +165,13 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     fn: (tx: Queryable) => T | Promise<T>,
     options?: TransactionOptions,
   ): Promise<T> {
-    this.#hold.check();
-    const { session, clock, revoked } = this.#hold;
-    return await transact({ session, clock, outer: undefined, ended: revoked }, fn, options);
+    const hold = this.#hold;
+    const { session, clock, revoked } = hold;
+    const check = (): void => {
+      hold.check();
+    };
+    check();
+    return await transact({ session, clock, outer: undefined, check, ended: revoked }, fn, options);
   }
 
   #check(): void {

@@ -61,8 +61,8 @@ export class Leases {
   }
 
   /** Ends every lease in force. */
-  revokeAll(): void {
-    for (const hold of this.#holds) void hold.end('revoked');
+  revokeAll(reason: Error): void {
+    for (const hold of this.#holds) void hold.end('revoked', reason);
   }
 
   #report({ stack }: Hold, what: string): void {

@@ -88,7 +88,8 @@ type NumberOption = keyof typeof NUMBERS;
 
 const SOURCES = ['filename', 'driver', 'connectionFactory'] as const;
 const DRIVER_OPTIONS = ['pragmas', 'statementCacheSize'] as const;
-const KNOWN: ReadonlySet<string> = new Set([
+/** The name of every option of a pool. */
+export const POOL_OPTIONS: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS),
   ...SOURCES,
   ...DRIVER_OPTIONS,
@@ -96,15 +97,12 @@ const KNOWN: ReadonlySet<string> = new Set([
   'clock',
 ]);
 
-/** The name of every pool option; a plugin tells its own options from the pool's with it. */
-export const POOL_OPTIONS: ReadonlySet<string> = KNOWN;
-
 /** Checks every option once, and completes them. */
 export function checkOptions(options: PoolOptions): Settings {
   if (!isObject(options)) throw new InvalidArgumentError('The options of a pool must be an object.');
   for (const name of Object.keys(options)) {
-    if (!KNOWN.has(name))
-      throw new InvalidArgumentError(`Unknown option "${name}". Known are: ${[...KNOWN].join(', ')}.`);
+    if (!POOL_OPTIONS.has(name))
+      throw new InvalidArgumentError(`Unknown option "${name}". Known are: ${[...POOL_OPTIONS].join(', ')}.`);
   }
   const driver = driverOf(options);
   const number = (name: NumberOption): number => checkNumber(name, options[name]);
@@ -155,7 +153,7 @@ function checkNumber(name: NumberOption, given: unknown): number {
   )
     return value;
   throw new InvalidArgumentError(
-    `Option ${name} is ${show(given)}: it must be a ${whole ? 'whole number' : 'number'} from ${String(rule.min)} to ${String(rule.max)}.`,
+    `Option ${name} is ${show(given)}: it must be a ${rule.whole ? 'whole number' : 'number'} from ${String(rule.min)} to ${String(rule.max)}.`,
   );
 }
 

@@ -10,6 +10,8 @@ export type BindValue = Value | boolean;
 export type Params = readonly BindValue[] | Readonly<Record<string, BindValue>>;
 
 const NONE: readonly Value[] = [];
+/** Keys that a parameter object has by mistake; others that no parameter has are ignored. */
+const CALL_OPTIONS = ['timeoutMs', 'signal', 'rowMode'];
 const INT64_MAX = 2n ** 63n - 1n;
 const INT64_MIN = -(2n ** 63n);
 
@@ -43,13 +45,19 @@ function bindInOrder(names: readonly unknown[], params: readonly unknown[]): Val
     );
   }
   const values: Value[] = [];
-  for (const [index, value] of params.entries()) values.push(check(value, index));
+  for (let index = 0; index < names.length; index += 1) values.push(check(params[index], index));
   return values;
 }
 
 function bindByName(names: readonly (string | undefined)[], params: unknown): Value[] {
   if (typeof params !== 'object' || params === null || ArrayBuffer.isView(params) || params instanceof Date) {
     throw new InvalidArgumentError('Parameters must be an array or a plain object: [value], not value.');
+  }
+  const misplaced = CALL_OPTIONS.find((option) => Object.hasOwn(params, option) && !names.includes(option));
+  if (misplaced !== undefined) {
+    throw new InvalidArgumentError(
+      `"${misplaced}" is an option, and options are the third argument: get(sql, [], { ${misplaced}: … }).`,
+    );
   }
   return names.map((name, index) => {
     if (name === undefined) {

@@ -5,8 +5,8 @@ import { AcquireTimeoutError, InvalidArgumentError, PoolClosedError, type Acquir
 import type { Entry } from './entries.ts';
 import { Gate } from './gate.ts';
 import type { AcquireOptions, Lease, LeaseEnding } from './lease.ts';
+import { Housekeeping } from './housekeeping.ts';
 import { Leases } from './leases.ts';
-import { operationLimit } from './limits.ts';
 import { checkOptions, type PoolOptions, type Settings } from './options.ts';
 import {
   checkLimits,
@@ -20,10 +20,7 @@ import { ResourcePool } from './resource-pool.ts';
 import type { Session, SessionContext } from './session.ts';
 import { parseScript } from './sql.ts';
 import { WaitHistogram, type PoolStats } from './stats.ts';
-import { transact } from './transaction.ts';
-
-/** How often the pool looks after itself: retires what was idle for too long, and checks that its file is still there. */
-const SWEEP_MS = 1000;
+import { checkTransaction } from './transaction.ts';
 
 /** The writers of one pool that hold a connection at a time: one that writes, and one that is ready to. */
 const WRITERS_WITH_CONNECTION = 2;
@@ -59,7 +56,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   readonly #database: Database;
   readonly #wait = new WaitHistogram();
   #acquireTimeouts = 0;
-  #cancelSweep: (() => void) | undefined;
+  readonly #housekeeping: Housekeeping;
   /** Aborts when the pool is told to close. */
   readonly #closed = new AbortController();
   #closing: Promise<void> | undefined;
@@ -90,6 +87,15 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       close: (session, last) => session.close(last),
       abandon: (session) => {
         session.abandon();
+      },
+    });
+    this.#housekeeping = new Housekeeping(settings, {
+      sweep: () => {
+        this.#engine.sweep();
+      },
+      checkFile: () => this.#database.check(),
+      onFileGone: () => {
+        this.#engine.evict('replaced');
       },
     });
   }
@@ -145,12 +151,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       throw new InvalidArgumentError(
         'connection() takes a function: connection(async (connection) => { … }).',
       );
-    const lease = await this.acquire(options);
-    try {
-      return await fn(lease);
-    } finally {
-      void lease.release();
-    }
+    return await lent(await this.acquire(options), fn);
   }
 
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
@@ -163,10 +164,14 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     fn: (tx: Queryable) => T | Promise<T>,
     options: TransactionOptions = {},
   ): Promise<T> {
-    const { clock } = this.#settings;
-    return await this.#borrow(options.mode !== 'deferred', options.signal, (session) =>
-      transact({ session, clock, outer: undefined, ended: session.ended }, fn, options),
-    );
+    checkTransaction(fn, options);
+    const leaveWriters = options.mode === 'deferred' ? undefined : await this.writerTurn(options.signal);
+    try {
+      const lease = await this.acquire({ signal: options.signal });
+      return await lent(lease, () => lease.transaction(fn, options));
+    } finally {
+      leaveWriters?.();
+    }
   }
 
   /**
@@ -259,7 +264,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     try {
       yield* lease.iterate(statement.sql, values, { signal, timeoutMs });
     } finally {
-      void lease.release();
+      await lease.release();
     }
   }
 
@@ -299,7 +304,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     const free = this.#tryAcquireEntry();
     if (free !== undefined) return free;
     if (this.closed) throw new PoolClosedError();
-    this.#cancelSweep ??= this.#scheduleSweep();
+    this.#housekeeping.start();
     const { clock } = this.#settings;
     const since = clock.now();
     const entry = await this.#engine.acquire(this.#acquireLimit(options, undefined));
@@ -347,26 +352,10 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     return GIVEN_BACK;
   }
 
-  #scheduleSweep(): () => void {
-    return this.#settings.clock.schedule(() => void this.#sweep(), SWEEP_MS, true);
-  }
-
-  async #sweep(): Promise<void> {
-    this.#engine.sweep();
-    try {
-      const limit = operationLimit(this.#settings, 'check of the file', this.#closed.signal);
-      await bounded(this.#database.check(), limit);
-    } catch {
-      // The file is gone: what is written on these connections goes to a file that has no name any more.
-      if (!this.closed) this.#engine.evict('replaced');
-    }
-    if (!this.closed) this.#cancelSweep = this.#scheduleSweep();
-  }
-
   async #close(): Promise<void> {
     const { clock, closeTimeoutMs } = this.#settings;
     const reason = new PoolClosedError();
-    this.#cancelSweep?.();
+    this.#housekeeping.stop();
     this.#closed.abort(reason);
     this.#writers.failAll(reason);
     const closed = this.#engine.close();
@@ -380,12 +369,27 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       return waited[0].status === 'fulfilled';
     };
     if (!(await inTime(closeTimeoutMs))) {
-      this.#leases.revokeAll();
+      this.#leases.revokeAll(reason);
       for (const session of this.#engine.leased()) session.end(reason);
       if (!(await inTime(INTERRUPT_GRACE_MS))) this.#engine.giveUp();
       await closed;
     }
     this.#database.leave();
+  }
+}
+
+/**
+ * Lends a connection to `use`. What comes after a success finds it back in the pool; a failure is told at once, even if
+ * a call that was cancelled keeps the connection for a while.
+ */
+async function lent<T>(lease: Lease, use: (lease: Lease) => T | Promise<T>): Promise<T> {
+  try {
+    const value = await use(lease);
+    await lease.release();
+    return value;
+  } catch (error) {
+    void lease.release();
+    throw error;
   }
 }
 

@@ -158,7 +158,7 @@ function check(
 ): Call {
   const values = bind(statement, params);
   if (options === undefined) return { statement: run, values };
-  checkLimits(options);
+  checkLimits(options, 'rowMode');
   const { rowMode, signal, timeoutMs } = options;
   if (rowMode !== undefined && !ROW_MODES.has(rowMode)) {
     throw new InvalidArgumentError(`rowMode must be 'object' or 'array'.`);
@@ -168,11 +168,17 @@ function check(
 
 const ROW_MODES: ReadonlySet<unknown> = new Set(['object', 'array']);
 
-/** Checks the two options that every call takes. */
-export function checkLimits(options: unknown): asserts options is QueryOptions {
+/** Checks the two options that every call takes; `others` are the names of those that this call takes besides. */
+export function checkLimits(options: unknown, ...others: string[]): asserts options is QueryOptions {
   if (typeof options !== 'object' || options === null)
     throw new InvalidArgumentError('The options of a call must be an object.');
-  const { signal, timeoutMs } = options as Record<keyof QueryOptions, unknown>;
+  const { signal, timeoutMs, ...rest } = options as Record<string, unknown>;
+  const unknown = Object.keys(rest).find((name) => !others.includes(name));
+  if (unknown !== undefined) {
+    throw new InvalidArgumentError(
+      `Unknown option "${unknown}". Known are: ${['signal', 'timeoutMs', ...others].join(', ')}.`,
+    );
+  }
   if (signal !== undefined && !(signal instanceof AbortSignal))
     throw new InvalidArgumentError('signal must be an AbortSignal.');
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {

@@ -12,6 +12,7 @@ import {
   type TransactionOptions,
 } from './queryable.ts';
 import { parseScript } from './sql.ts';
+import { checkTransaction } from './transaction.ts';
 
 /** Whether a request keeps one connection from its first statement on, or leases one for each statement. */
 export type LeaseMode = 'request' | 'statement';
@@ -116,6 +117,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
+    checkLimits(options);
     const writes = parseScript(sql).some(({ readonly }) => !readonly);
     await this.#use(writes, options, (db, limits) => db.script(sql, limits));
   }
@@ -124,6 +126,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     fn: (tx: Queryable) => T | Promise<T>,
     options: TransactionOptions = {},
   ): Promise<T> {
+    checkTransaction(fn, options);
     return await this.#use(options.mode !== 'deferred', options, (db, limits) =>
       db.transaction(fn, { ...options, ...limits }),
     );
@@ -154,7 +157,6 @@ export class RequestLease extends QueryMethods implements RequestDb {
     options: QueryOptions,
     use: (db: Queryable, limits: QueryOptions) => Promise<T>,
   ): Promise<T> {
-    checkLimits(options);
     const keeps = this.#check();
     const limits = this.#limits(options);
     if (!keeps) return await use(this.#pool, limits);

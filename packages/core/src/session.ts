@@ -1,5 +1,5 @@
 import { asThrown, CallQueue, Cut } from './call-queue.ts';
-import { Cursors } from './cursors.ts';
+import { Cursors, type Cursor } from './cursors.ts';
 import type { Limit } from './deadline.ts';
 import type { Connection, ExecuteHint, Result, Row, Value } from './driver.ts';
 import { LeaseEndedError, SqliteError, TransactionLostError, UnsupportedError } from './errors.ts';
@@ -8,6 +8,7 @@ import { beginLimit, operationLimit, statementLimit, writeTurnLimit, type TimeSe
 import type { Call, QueryOptions } from './queryable.ts';
 import { parse, parseScript } from './sql.ts';
 import { TransactionState } from './transaction-state.ts';
+import { WriteTurn } from './write-turn.ts';
 
 /** What a session needs to know of its pool. */
 export interface SessionContext extends TimeSettings {
@@ -32,22 +33,23 @@ export class Session {
   /** The innermost transaction under way; only its handle may use the connection. */
   scope: Scope | undefined;
   readonly #context: SessionContext;
-  /** The file's one turn to write. */
-  readonly #writeGate: Gate;
+  readonly #writeTurn: WriteTurn;
   readonly #calls: CallQueue;
   readonly #cursors: Cursors;
   readonly #transaction = new TransactionState();
   readonly #ended = new AbortController();
-  #holdsWriteGate = false;
   #dirty = false;
+  /** SQLite forgets an interrupt when nothing is active: an open cursor would hand it on to every later statement. */
+  #cursorsAreInterrupted = false;
 
   constructor(connection: Connection, writeGate: Gate, context: SessionContext) {
     this.connection = connection;
-    this.#writeGate = writeGate;
+    this.#writeTurn = new WriteTurn(writeGate);
     this.#context = context;
     this.#calls = new CallQueue(
       context.clock,
       () => {
+        if (this.#cursors.size > 0) this.#cursorsAreInterrupted = true;
         try {
           connection.interrupt?.();
         } catch {
@@ -55,7 +57,7 @@ export class Session {
         }
       },
       () => {
-        if (!this.#transaction.isOpen) this.#leaveWriteGate();
+        if (!this.#transaction.isOpen) this.#writeTurn.leave();
       },
     );
     this.#cursors = new Cursors(this.#calls, () => operationLimit(this.#context, 'close of a cursor'));
@@ -95,9 +97,18 @@ export class Session {
     );
   }
 
-  /** Begins a transaction, or a savepoint in one, on a user's behalf. */
-  async begin(sql: string, limit: Limit): Promise<void> {
-    await this.#run(parse(sql), [], CONTROL, beginLimit(this.#context, limit));
+  /**
+   * Begins a transaction, or a savepoint in one, on a user's behalf; `false` if it did not, because the user has begun
+   * a transaction by hand, which is not ours to end.
+   */
+  begin(sql: string, whole: Limit): Promise<boolean> {
+    const statement = parse(sql);
+    const limit = beginLimit(this.#context, whole);
+    return this.#calls.inTurn(limit, async () => {
+      if (statement.control === 'begin' && this.inTransaction) return false;
+      await this.#execute(statement, [], CONTROL, limit);
+      return true;
+    });
   }
 
   /** Runs several statements. If one fails, a transaction the script itself has opened is rolled back. */
@@ -129,17 +140,18 @@ export class Session {
     { statement, values, signal, timeoutMs }: Call,
     ended?: AbortSignal,
   ): AsyncGenerator<Row, void, undefined> {
-    const rows = await this.#calls.inTurn(statementLimit(this.#context, timeoutMs, signal, ended), () => {
+    const opening = statementLimit(this.#context, timeoutMs, signal, ended);
+    const rows = await this.#calls.inTurn(opening, async () => {
+      if (this.#needsPreparation(statement)) await this.#prepare(statement, opening);
       const cursor = this.connection.iterate?.(statement.sql, values);
       if (cursor === undefined)
         throw new UnsupportedError('This connection has no cursors: it has no iterate(). Use all().');
       this.#cursors.add(cursor, this.inTransaction);
-      return Promise.resolve(cursor);
+      return cursor;
     });
     try {
       for (;;) {
-        const limit = statementLimit(this.#context, timeoutMs, signal, ended);
-        const step = await this.#cursors.step(rows, limit);
+        const step = await this.#step(rows, statementLimit(this.#context, timeoutMs, signal, ended));
         if (step.done === true) return;
         yield step.value;
       }
@@ -148,6 +160,15 @@ export class Session {
       this.#cursors.close(rows).catch(() => {
         this.#dirty = true;
       });
+    }
+  }
+
+  async #step(cursor: Cursor, limit: Limit | undefined): Promise<IteratorResult<Row, unknown>> {
+    try {
+      return await this.#cursors.step(cursor, limit);
+    } catch (error) {
+      this.#transaction.failed('none', false, error);
+      throw error;
     }
   }
 
@@ -225,6 +246,7 @@ export class Session {
 
   /** Rejects unless the connection answers. */
   async validate(): Promise<void> {
+    if (this.broken) throw new LeaseEndedError('The driver says that this connection is broken.');
     await this.perform({ statement: parse('SELECT 1'), values: [] });
   }
 
@@ -237,7 +259,7 @@ export class Session {
       if (optimize && !this.#dirty && !this.inTransaction) await this.#optimize();
       await this.#calls.call(() => this.connection.close(), undefined);
     } finally {
-      this.#leaveWriteGate();
+      this.#writeTurn.leave();
     }
   }
 
@@ -249,8 +271,8 @@ export class Session {
 
   /** The native call does not return and the pool gives the connection up: no writer may wait for it. */
   abandon(): void {
-    this.#calls.giveUp();
-    this.#leaveWriteGate();
+    this.#calls.stopInterrupting();
+    this.#writeTurn.leave();
   }
 
   /** The way of every statement, so there is nothing to wait for where nothing stands in the way. */
@@ -299,8 +321,7 @@ export class Session {
 
   /** https://www.sqlite.org/pragma.html#pragma_optimize: cheap unless statistics are missing or stale. */
   async #optimize(): Promise<void> {
-    if (!this.#writeGate.tryEnter()) return;
-    this.#holdsWriteGate = true;
+    if (!this.#writeTurn.tryTake()) return;
     try {
       await this.#calls.call(() => this.connection.execute('PRAGMA optimize'), undefined);
     } catch {
@@ -309,31 +330,30 @@ export class Session {
   }
 
   #needsPreparation({ readonly, dirties }: Call['statement']): boolean {
-    return !readonly || dirties || this.#transaction.isDoubtful || this.#transaction.isLost;
+    return (
+      !readonly ||
+      dirties ||
+      this.#cursorsAreInterrupted ||
+      this.#transaction.isDoubtful ||
+      this.#transaction.isLost
+    );
   }
 
   /** Before a statement: is the transaction still there, and is it this process's turn to write? */
   async #prepare(statement: Call['statement'], limit: Limit | undefined): Promise<void> {
+    if (this.#cursorsAreInterrupted) {
+      this.#cursorsAreInterrupted = false;
+      await this.#cursors.closeInTurn('all');
+    }
     await this.#findOut();
     this.#transaction.check();
     if (statement.dirties) this.#dirty = true;
-    if (statement.readonly || this.#holdsWriteGate) return;
-    if (!this.#writeGate.tryEnter()) await this.#waitToWrite(limit);
-    this.#holdsWriteGate = true;
+    if (!statement.readonly && !this.#writeTurn.tryTake()) await this.#waitToWrite(limit);
   }
 
   async #waitToWrite(limit: Limit | undefined): Promise<void> {
-    try {
-      await this.#writeGate.enter(writeTurnLimit(this.#context, limit));
-    } catch (reason) {
-      throw new Cut(reason);
-    }
-  }
-
-  #leaveWriteGate(): void {
-    if (!this.#holdsWriteGate) return;
-    this.#holdsWriteGate = false;
-    this.#writeGate.leave();
+    const turn = writeTurnLimit(this.#context, limit);
+    await this.#writeTurn.take({ ...turn, signals: [...turn.signals, this.ended] });
   }
 
   /** Asks SQLite where the transaction stands, if only SQLite knows. */
@@ -357,8 +377,10 @@ export class Session {
     try {
       await this.#calls.call(() => connection.execute('BEGIN'), limit);
     } catch (error) {
-      if (error instanceof Cut) throw error;
-      return true;
+      if (!(error instanceof Cut)) return true;
+      // That BEGIN may succeed later, and would then be taken for the user's: the connection can answer no more.
+      this.end(new TransactionLostError(error.reason));
+      throw error;
     }
     await this.#calls.call(() => connection.rollback(), limit);
     return false;

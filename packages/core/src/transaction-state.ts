@@ -56,8 +56,9 @@ export class TransactionState {
   failed(control: TransactionControl, cut: boolean, error: unknown): void {
     // Outside a transaction a failure leaves none open, unless it is that of a BEGIN that may succeed all the same.
     const opens = (control === 'begin' || control === 'savepoint') && cut;
-    if (this.#state === 'lost' || (this.#state === 'autocommit' && !opens)) return;
-    this.#state = 'unknown';
+    if (this.#state === 'lost' || this.#state === 'released' || (this.#state === 'autocommit' && !opens))
+      return;
+    this.#state = this.#state === 'autocommit' ? 'released' : 'unknown';
     this.#lostBecause = error;
   }
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { bounded, limitOf, type Clock, type Limit } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
 import {
@@ -24,11 +25,16 @@ export interface TransactionHost {
   readonly clock: Clock;
   /** The transaction around this one, which makes this one a savepoint. */
   readonly outer: Scope | undefined;
+  /** Throws if what it runs on is not the caller's any more. */
+  check(): void;
   /** Aborts when the lease or the outer transaction ends. */
   readonly ended: AbortSignal | undefined;
 }
 
 const BEGIN = { immediate: 'BEGIN IMMEDIATE', deferred: 'BEGIN', exclusive: 'BEGIN EXCLUSIVE' } as const;
+
+/** Not to be guessed, so that no SAVEPOINT by hand can be taken for one of ours. */
+const SAVEPOINT = `sqlite_pool_${randomBytes(4).toString('hex')}`;
 
 /** SQLite's code for a deferred transaction that read before another one wrote: only a new start can help. */
 const BUSY_SNAPSHOT = 517;
@@ -40,19 +46,23 @@ export async function transact<T>(
   options: TransactionOptions = {},
 ): Promise<T> {
   checkTransaction(fn, options);
-  for (let left = options.retries ?? 0; ; left -= 1) {
+  const { mode = 'immediate', retries = 0, signal, timeoutMs = Infinity } = options;
+  const timeoutError = (): Error => new StatementTimeoutError('transaction', timeoutMs);
+  const limit = limitOf(host.clock, timeoutMs, timeoutError, signal, host.ended);
+  for (let left = retries; ; left -= 1) {
     try {
-      return await transactOnce(host, fn, options);
+      return await transactOnce(host, fn, BEGIN[mode], limit);
     } catch (error) {
       if (left <= 0 || !(error instanceof BusyError) || error.errno !== BUSY_SNAPSHOT) throw error;
     }
   }
 }
 
-function checkTransaction(fn: unknown, options: TransactionOptions): void {
+/** Checks what a transaction is given, before anything is taken for it. */
+export function checkTransaction(fn: unknown, options: TransactionOptions): void {
   if (typeof fn !== 'function')
     throw new InvalidArgumentError('transaction() takes a function: transaction(async (tx) => { … }).');
-  checkLimits(options);
+  checkLimits(options, 'mode', 'retries');
   const { mode, retries } = options;
   if (mode !== undefined && !Object.hasOwn(BEGIN, mode)) {
     throw new InvalidArgumentError("mode must be 'immediate', 'deferred' or 'exclusive'.");
@@ -65,18 +75,20 @@ function checkTransaction(fn: unknown, options: TransactionOptions): void {
 async function transactOnce<T>(
   host: TransactionHost,
   fn: (tx: Queryable) => T | Promise<T>,
-  { mode = 'immediate', signal, timeoutMs = Infinity }: TransactionOptions,
+  begin: string,
+  limit: Limit,
 ): Promise<T> {
-  const { session, clock, outer } = host;
+  const { session, outer } = host;
+  host.check();
   if (session.scope !== outer) throw new TransactionActiveError();
-  const timeoutError = (): Error => new StatementTimeoutError('transaction', timeoutMs);
-  const limit = limitOf(clock, timeoutMs, timeoutError, signal, host.ended);
   const tx = new Transaction(host);
   const { savepoint } = tx;
   // From here on only `tx` may use the connection; calls made before go first, because a connection serves in order.
   session.scope = tx;
+  let isOurs = true;
   try {
-    await session.begin(savepoint === undefined ? BEGIN[mode] : `SAVEPOINT ${savepoint}`, limit);
+    isOurs = await session.begin(savepoint === undefined ? begin : `SAVEPOINT ${savepoint}`, limit);
+    if (!isOurs) throw new TransactionActiveError();
     const value = await bounded((async () => await fn(tx))(), limit);
     tx.seal();
     await (savepoint === undefined ? session.commit(limit) : session.release(savepoint));
@@ -84,14 +96,19 @@ async function transactOnce<T>(
   } catch (error) {
     tx.end();
     // If the lease has ended meanwhile, the connection was rolled back with it, and may be in other hands.
-    const undone = session.scope === tx ? tx.undo() : undefined;
+    const undone = isOurs && has(session.scope, tx) ? tx.undo() : undefined;
     // Past its deadline nobody waits for a rollback: it has its turn before whatever comes next on this connection.
     if (!isCut(error, limit)) await undone;
     throw error;
   } finally {
     tx.end();
-    if (session.scope === tx) session.scope = outer;
+    if (has(session.scope, tx)) session.scope = outer;
   }
+}
+
+/** Whether the connection is a transaction's, or one's inside it. */
+function has(scope: Scope | undefined, tx: Scope): boolean {
+  return scope === tx || isInside(scope, tx);
 }
 
 function isCut(error: unknown, { signals }: Limit): boolean {
@@ -115,7 +132,7 @@ class Transaction extends QueryMethods implements Scope {
     super();
     this.#host = host;
     this.outer = host.outer;
-    this.savepoint = host.outer && `sqlite_pool_${String(depthOf(host.outer))}`;
+    this.savepoint = host.outer && `${SAVEPOINT}_${String(depthOf(host.outer))}`;
   }
 
   /** The callback has resolved: the handle takes no more calls. Throws if its connection is not its own any more. */
@@ -155,9 +172,15 @@ class Transaction extends QueryMethods implements Scope {
 
   override async transaction<T>(
     fn: (tx: Queryable) => T | Promise<T>,
-    options?: TransactionOptions,
+    options: TransactionOptions = {},
   ): Promise<T> {
     this.#check('none');
+    checkTransaction(fn, options);
+    if (options.mode !== undefined || options.retries !== undefined) {
+      throw new InvalidArgumentError(
+        'mode and retries are for the outermost transaction: a nested one is a savepoint in it.',
+      );
+    }
     return await transact({ ...this.#host, outer: this, ended: this.#ended.signal }, fn, options);
   }
 

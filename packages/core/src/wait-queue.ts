@@ -78,8 +78,8 @@ export class WaitQueue<T> {
 
   #add(waiter: Waiter<T>): void {
     const { limit, onAbort } = waiter;
-    this.#waiters.add(waiter);
     for (const signal of limit.signals) signal.addEventListener('abort', onAbort);
+    this.#waiters.add(waiter);
     if (limit.deadline < this.#timerAt) this.#arm(limit);
   }
 

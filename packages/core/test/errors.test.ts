@@ -238,8 +238,12 @@ test.for([
   expect(error.cause).toBe(thrown);
 });
 
-test.for([5, 6, 261, 262, 517, 773])('F37 result code %i means that trying again can help', (errno) => {
+test.for([5, 261, 262, 517, 773])('F37 result code %i means that trying again can help', (errno) => {
   expect(fromDriver({ errno })).toMatchObject({ code: 'SQLITE_BUSY', errno, statusCode: 503 });
+});
+
+test('a table that the same connection has locked is no reason to try again', () => {
+  expect(fromDriver({ errno: 6 })).toMatchObject({ code: 'SQLITE_ERROR', sqliteCode: 'SQLITE_LOCKED' });
 });
 
 test("the pool's own errors pass through as they are", () => {

@@ -145,7 +145,7 @@ export class Sqlite3Connection implements Connection {
     if (!hint.returnsRows) return this.#run(sql, params, hint);
     // `all`, never `get`: it steps to the end, so that the commit of an INSERT … RETURNING is done and reported, and no
     // read stays open. `get` acknowledges before the commit and discards its error.
-    const done = this.#withStatement<Result>(sql, (statement, callback) => {
+    const done = this.#withStatement<Result>(sql, params, (statement, callback) => {
       statement.all(bindable(params), (error, rows) => {
         callback(error, error === null ? result(rows, 0, 0) : undefined);
       });
@@ -155,7 +155,7 @@ export class Sqlite3Connection implements Connection {
   }
 
   async #run(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
-    const done = await this.#withStatement<Result>(sql, (statement, callback) => {
+    const done = await this.#withStatement<Result>(sql, params, (statement, callback) => {
       statement.run(bindable(params), function (error) {
         // SQLite keeps both counts from an earlier statement, perhaps of another user, when this one changed nothing.
         const changes = hint.effect === 'none' ? 0 : this.changes;
@@ -168,6 +168,7 @@ export class Sqlite3Connection implements Connection {
   /** Starts one call on the statement of a text. One promise, and nothing else to wait for if the statement is kept. */
   #withStatement<T>(
     sql: string,
+    params: readonly Value[],
     start: (statement: Sqlite3Statement, callback: (error: Error | null, value?: T) => void) => void,
   ): Promise<T> {
     return new Promise<T>((done, fail) => {
@@ -184,7 +185,8 @@ export class Sqlite3Connection implements Connection {
               failed(error);
               return;
             }
-            this.#statements.give(sql, statement);
+            if (weightOf(params) > HEAVIEST_KEPT) statement.finalize();
+            else this.#statements.give(sql, statement);
             done(value as T);
           });
         } catch (error) {
@@ -198,7 +200,7 @@ export class Sqlite3Connection implements Connection {
   }
 
   #rows(sql: string, params: readonly Value[]): Promise<Row[]> {
-    return this.#withStatement(sql, (statement, callback) => {
+    return this.#withStatement(sql, params, (statement, callback) => {
       statement.all(bindable(params), callback);
     });
   }
@@ -300,6 +302,18 @@ function get(statement: Sqlite3Statement, values: readonly Value[]): Promise<Row
       else fail(error);
     });
   });
+}
+
+/** A kept statement keeps what was bound to it; more than this, in bytes or characters, is not kept. */
+const HEAVIEST_KEPT = 65_536;
+
+function weightOf(params: readonly Value[]): number {
+  let weight = 0;
+  for (const value of params) {
+    if (typeof value === 'string') weight += value.length;
+    else if (typeof value === 'object' && value !== null) weight += value.byteLength;
+  }
+  return weight;
 }
 
 /** The package binds an unknown type as NULL, BigInt among them, and takes bytes only as a Buffer. */

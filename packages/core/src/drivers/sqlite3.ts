@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import type { Connection, Driver } from '../driver.ts';
 import { DriverMissingError, InvalidArgumentError } from '../errors.ts';
 import { diagnoseOpenError } from './open-error.ts';
@@ -102,7 +103,7 @@ async function setUp(
 ): Promise<Connection> {
   const connection = new Sqlite3Connection(database, statementCacheSize);
   try {
-    if (setup !== '') await connection.script(setup);
+    await runSetup(connection, setup);
     // A file is read at the first access only: this finds out whether it is a database.
     await connection.execute('SELECT count(*) FROM sqlite_schema');
     return connection;
@@ -111,6 +112,24 @@ async function setUp(
     throw error;
   }
 }
+
+/** SQLite answers BUSY at once, whatever the busy timeout, when two connections switch one new file to WAL together. */
+async function runSetup(connection: Sqlite3Connection, setup: string): Promise<void> {
+  for (let left = SETUP_TRIES; setup !== ''; left -= 1) {
+    try {
+      await connection.script(setup);
+      return;
+    } catch (error) {
+      if (left <= 1 || ((error as { errno?: number }).errno ?? 0) % 256 !== BUSY) throw error;
+      await setTimeout(SETUP_PAUSE_MS);
+    }
+  }
+}
+
+const SETUP_TRIES = 50;
+const SETUP_PAUSE_MS = 20;
+/** https://www.sqlite.org/rescode.html#busy */
+const BUSY = 5;
 
 async function load(): Promise<Sqlite3Module> {
   const { default: module } = await import('sqlite3').catch(refuse);

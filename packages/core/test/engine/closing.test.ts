@@ -43,7 +43,7 @@ describe('closing the pool', () => {
     await clock.advance(1);
     expect(closed.now.state).toBe('resolved');
     expect(errorOf(running)).toBeInstanceOf(PoolClosedError);
-    expect(errorOf(held)).toBeInstanceOf(LeaseEndedError);
+    expect(errorOf(held)).toBeInstanceOf(PoolClosedError);
     await expect(forgotten.get('SELECT 1')).rejects.toBeInstanceOf(LeaseEndedError);
     expect(driver.openConnections).toBe(0);
     expect(driver.violations).toEqual([]);

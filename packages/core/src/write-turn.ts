@@ -1,0 +1,40 @@
+import { Cut } from './call-queue.ts';
+import type { Limit } from './deadline.ts';
+import type { Gate } from './gate.ts';
+
+/** One connection's turn at the write gate of its file: taken before its first write, kept while a transaction is open. */
+export class WriteTurn {
+  readonly #gate: Gate;
+  #state: 'none' | 'held' = 'none';
+
+  constructor(gate: Gate) {
+    this.#gate = gate;
+  }
+
+  get isHeld(): boolean {
+    return this.#state === 'held';
+  }
+
+  /** Takes the turn if it is free. */
+  tryTake(): boolean {
+    if (this.#state === 'none' && this.#gate.tryEnter()) this.#state = 'held';
+    return this.#state === 'held';
+  }
+
+  /** Waits for the turn. */
+  async take(limit: Limit): Promise<void> {
+    try {
+      await this.#gate.enter(limit);
+    } catch (reason) {
+      throw new Cut(reason);
+    }
+    this.#state = 'held';
+  }
+
+  /** Gives the turn up, if it is held. */
+  leave(): void {
+    if (this.#state === 'none') return;
+    this.#state = 'none';
+    this.#gate.leave();
+  }
+}
