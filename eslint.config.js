@@ -4,7 +4,7 @@ import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  globalIgnores(['**/dist/', '**/coverage/', '**/reports/', '**/.turbo/']),
+  globalIgnores(['**/dist/', '**/coverage/', '**/reports/', '**/.turbo/', '.stryker-tmp/']),
   { linterOptions: { reportUnusedDisableDirectives: 'error', reportUnusedInlineConfigs: 'error' } },
   eslint.configs.recommended,
   tseslint.configs.strictTypeChecked,

@@ -1,15 +1,13 @@
 /**
  * Mutation testing of core: `pnpm test:mutation`, which takes a long while. A mutant is a small change to the source
  * that some test should notice; the score is the share that was noticed.
- *
- * @type {import('@stryker-mutator/api/core').PartialStrykerOptions}
  */
 export default {
   packageManager: 'pnpm',
   testRunner: 'vitest',
   // By name: pnpm keeps plugins where a search does not find them.
   plugins: ['@stryker-mutator/vitest-runner'],
-  vitest: { configFile: 'packages/core/vitest.mutation.config.ts' },
+  vitest: { configFile: 'vitest.mutation.config.ts' },
   // What lends, waits, begins and ends. The reading of SQL and the driver are held by comparisons with SQLite itself,
   // which are too slow to repeat for each mutant.
   mutate: [

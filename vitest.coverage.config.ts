@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 /** `pnpm test:coverage`: every branch of core is taken by some test, or has its reason beside it. */
 export default defineConfig({
   test: {
-    root: import.meta.dirname,
+    root: './packages/core',
     include: ['test/**/*.test.ts'],
     pool: 'forks',
     execArgv: ['--expose-gc'],

@@ -6,7 +6,7 @@ import { defineConfig } from 'vitest/config';
  */
 export default defineConfig({
   test: {
-    root: import.meta.dirname,
+    root: './packages/core',
     include: ['test/**/*.test.ts'],
     exclude: [
       'test/{crash,sqlite}/**',
