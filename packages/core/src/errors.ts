@@ -355,3 +355,9 @@ export function fromDriver(error: unknown): SqlitePoolError {
   if (primary === BUSY || errno === LOCKED_SHAREDCACHE) return new BusyError(name, errno, meaning, error);
   return new SqliteError(name, errno, meaning, error);
 }
+
+/** What a driver resolved to is no result. */
+export function brokenContract(): SqliteError {
+  const meaning = 'the connection did not resolve to a result with rows; see docs/drivers.md';
+  return new SqliteError('UNKNOWN', -1, meaning, undefined);
+}

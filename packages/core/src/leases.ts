@@ -75,6 +75,21 @@ export class Leases {
   }
 }
 
+/**
+ * Lends a connection to `use`. What comes after a success finds it back in the pool; a failure is told at once, even if
+ * a call that was cancelled keeps the connection for a while.
+ */
+export async function lent<T>(lease: Lease, use: (lease: Lease) => T | Promise<T>): Promise<T> {
+  try {
+    const value = await use(lease);
+    await lease.release();
+    return value;
+  } catch (error) {
+    void lease.release();
+    throw error;
+  }
+}
+
 /** The stack without this file's frames, and without the one of `acquire`. */
 function stackOfCaller(): string {
   return String(new Error('acquired').stack).split('\n').slice(4).join('\n');

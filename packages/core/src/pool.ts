@@ -6,7 +6,7 @@ import type { Entry } from './entries.ts';
 import { Gate } from './gate.ts';
 import type { AcquireOptions, Lease, LeaseEnding } from './lease.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { Leases } from './leases.ts';
+import { Leases, lent } from './leases.ts';
 import { checkOptions, type PoolOptions, type Settings } from './options.ts';
 import {
   checkLimits,
@@ -375,21 +375,6 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       await closed;
     }
     this.#database.leave();
-  }
-}
-
-/**
- * Lends a connection to `use`. What comes after a success finds it back in the pool; a failure is told at once, even if
- * a call that was cancelled keeps the connection for a while.
- */
-async function lent<T>(lease: Lease, use: (lease: Lease) => T | Promise<T>): Promise<T> {
-  try {
-    const value = await use(lease);
-    await lease.release();
-    return value;
-  } catch (error) {
-    void lease.release();
-    throw error;
   }
 }
 

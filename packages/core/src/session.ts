@@ -2,7 +2,13 @@ import { asThrown, CallQueue, Cut } from './call-queue.ts';
 import { Cursors, type Cursor } from './cursors.ts';
 import type { Limit } from './deadline.ts';
 import type { Connection, ExecuteHint, Result, Row, Value } from './driver.ts';
-import { LeaseEndedError, SqliteError, TransactionLostError, UnsupportedError } from './errors.ts';
+import {
+  brokenContract,
+  LeaseEndedError,
+  SqliteError,
+  TransactionLostError,
+  UnsupportedError,
+} from './errors.ts';
 import type { Gate } from './gate.ts';
 import { beginLimit, operationLimit, statementLimit, writeTurnLimit, type TimeSettings } from './limits.ts';
 import type { Call, QueryOptions } from './queryable.ts';
@@ -307,7 +313,7 @@ export class Session {
     if (this.#needsPreparation(statement)) await this.#prepare(statement, limit);
     try {
       const result = await this.#calls.call(() => this.connection.execute(sql, values, hint), limit);
-      if (!Array.isArray((result as Result | undefined)?.rows)) throw contractError();
+      if (!Array.isArray((result as Result | undefined)?.rows)) throw brokenContract();
       if (control !== 'none') {
         this.#transaction.succeeded(control);
         await this.#findOut();
@@ -392,13 +398,4 @@ export class Session {
     }
     this.#transaction.ended();
   }
-}
-
-function contractError(): SqliteError {
-  return new SqliteError(
-    'UNKNOWN',
-    -1,
-    'the connection did not resolve to a result with rows; see docs/drivers.md',
-    undefined,
-  );
 }
