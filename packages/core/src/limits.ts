@@ -40,9 +40,14 @@ export function beginLimit({ clock, statementTimeoutMs: time }: TimeSettings, wh
 }
 
 /** For the turn to write: as long as for a connection, or as long as the statement may take, if that is less. */
-export function writeTurnLimit(settings: TimeSettings, statement: Limit | undefined): Limit {
+export function writeTurnLimit(
+  settings: TimeSettings,
+  statement: Limit | undefined,
+  ended: AbortSignal,
+): Limit {
   const { clock, acquisitionTimeoutMs } = settings;
   const timeoutError = (): Error => settings.writeTimeoutError();
-  const own = limitOf(clock, acquisitionTimeoutMs, timeoutError, ...(statement?.signals ?? []));
-  return statement !== undefined && statement.deadline < own.deadline ? statement : own;
+  const own = limitOf(clock, acquisitionTimeoutMs, timeoutError, ...(statement?.signals ?? []), ended);
+  if (statement === undefined || statement.deadline >= own.deadline) return own;
+  return { ...own, deadline: statement.deadline, timeoutError: () => statement.timeoutError(0) };
 }

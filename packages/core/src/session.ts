@@ -354,12 +354,9 @@ export class Session {
     await this.#findOut();
     this.#transaction.check();
     if (statement.dirties) this.#dirty = true;
-    if (!statement.readonly && !this.#writeTurn.tryTake()) await this.#waitToWrite(limit);
-  }
-
-  async #waitToWrite(limit: Limit | undefined): Promise<void> {
-    const turn = writeTurnLimit(this.#context, limit);
-    await this.#writeTurn.take({ ...turn, signals: [...turn.signals, this.ended] });
+    if (!statement.readonly && !this.#writeTurn.tryTake()) {
+      await this.#writeTurn.take(writeTurnLimit(this.#context, limit, this.ended));
+    }
   }
 
   /** Asks SQLite where the transaction stands, if only SQLite knows. */
