@@ -10,6 +10,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: [
       'test/{crash,sqlite}/**',
+      'test/{plugin-options,request-lease*,arguments}.test.ts',
       'test/{errors,errors-timeouts,options,options-docs,options-readme,parameters,property,sql,sql-differential}.test.ts',
       'test/engine/driver-cases.test.ts',
     ],
