@@ -11,10 +11,6 @@ export class WriteTurn {
     this.#gate = gate;
   }
 
-  get isHeld(): boolean {
-    return this.#state === 'held';
-  }
-
   /** Takes the turn if it is free. */
   tryTake(): boolean {
     if (this.#state === 'none' && this.#gate.tryEnter()) this.#state = 'held';

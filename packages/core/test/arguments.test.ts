@@ -15,6 +15,8 @@ const WRONG: Readonly<Record<string, (db: Queryable) => Promise<unknown>>> = {
   'options of a call must be an object': (db) => db.get('SELECT 1', [], 10 as unknown as QueryOptions),
   'options of a call must be an object, which null is not': (db) =>
     db.run('DELETE FROM t', [], null as unknown as QueryOptions),
+  'Unknown option "timeout"': (db) => db.get('SELECT 1', [], { timeout: 10 } as QueryOptions),
+  '"timeoutMs" is an option': (db) => db.get('SELECT 1', { timeoutMs: 10 }),
   'signal must be an AbortSignal': (db) => db.all('SELECT 1', [], { signal: {} as AbortSignal }),
   'timeoutMs must be a number': (db) => db.script('SELECT 1', { timeoutMs: 0 }),
   "rowMode must be 'object' or 'array'": (db) => db.execute('SELECT 1', [], { rowMode: 'map' as 'array' }),
@@ -55,3 +57,21 @@ it.for(['BEGIN', 'COMMIT', 'SAVEPOINT a'])('a pool has no connection to keep on 
   });
   expect(driver.calls).toEqual([]);
 });
+
+it('a parameter may have the name of an option', async () => {
+  const { pool } = fakePool();
+  await expect(pool.get('SELECT :signal', { signal: 1 })).resolves.toBeUndefined();
+});
+
+it.for([{ mode: 'deferred' as const }, { retries: 1 }])(
+  'a nested transaction has no %o of its own, and the one around it goes on',
+  async (options) => {
+    const { pool, driver } = fakePool();
+    await pool.transaction(async (tx) => {
+      await expect(tx.transaction(() => undefined, options)).rejects.toMatchObject({
+        code: 'INVALID_ARGUMENT',
+      });
+    });
+    expect(driver.calls.map(({ sql }) => sql)).toContain('COMMIT');
+  },
+);

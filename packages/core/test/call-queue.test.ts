@@ -43,4 +43,18 @@ describe('a call queue', () => {
     queue.leave();
     expect(queue.busy).toBe(false);
   });
+
+  it('gives no turn that comes in the tick in which it is shut', async () => {
+    const clock = fakeClock();
+    const queue = new CallQueue(clock, nothing, nothing);
+    await queue.enter(undefined);
+    const waits = follow(queue.enter(undefined));
+    const reason = new Error('over');
+    queue.leave();
+    queue.shut(reason);
+    await clock.settle();
+    expect(errorOf(waits)).toBe(reason);
+    expect(queue.busy).toBe(false);
+    await queue.drained();
+  });
 });

@@ -120,7 +120,7 @@ async function runSetup(connection: Sqlite3Connection, setup: string): Promise<v
       await connection.script(setup);
       return;
     } catch (error) {
-      if (left <= 1 || ((error as { errno?: number }).errno ?? 0) % 256 !== BUSY) throw error;
+      if (left <= 1 || ((error as { errno: number }).errno & 0xff) !== BUSY) throw error;
       await setTimeout(SETUP_PAUSE_MS);
     }
   }

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { createPool, type Connection, type Result } from '../../src/index.ts';
 import { fakePool } from './support.ts';
 
+const nothing = async (): Promise<void> => undefined;
+
 describe('a connection that can only do what it must', () => {
   it('has no scripts and no cursors, which is said, and is as good as before', async () => {
     const { pool, driver } = fakePool({}, { poolSize: 1 }, { without: ['script', 'iterate'] });
@@ -45,4 +47,15 @@ describe('a connection that can only do what it must', () => {
       await pool.close();
     },
   );
+
+  it.for(['execute', 'rollback', 'close'] as const)('and lacks %s() does not become one', async (method) => {
+    const all = { execute: nothing, rollback: nothing, close: nothing };
+    const lacks = { ...all, [method]: undefined } as unknown as Connection;
+    const pool = createPool({ connectionFactory: () => Promise.resolve(lacks) });
+    await expect(pool.open()).rejects.toMatchObject({
+      code: 'OPEN_FAILED',
+      message: expect.stringContaining(`${method}()`) as unknown,
+    });
+    await pool.close();
+  });
 });

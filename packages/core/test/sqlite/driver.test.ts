@@ -35,21 +35,25 @@ test('F45 a stray error event during a lease does not end the process, and its c
   expect(raws).toHaveLength(2);
 });
 
-test('F45 an idle connection with a stray error event is not lent again', async () => {
-  const raws: Raw[] = [];
-  const filename = await temporaryFile();
-  const pool = poolOf({
-    filename,
-    poolSize: 1,
-    onConnect: (connection) => void raws.push(connection.raw as Raw),
-  });
-  await pool.get('SELECT 1');
-  raws[0]?.emit('error', new Error('stray'));
-  await pool.get('SELECT 1');
-  await pool.get('SELECT 1');
-  expect(raws).toHaveLength(2);
-  expect(pool.stats().size).toBe(1);
-});
+test.for([0, 60_000])(
+  'F45 an idle connection with a stray error event is not lent again, checked after %i ms or not',
+  async (validateAfterIdleMs) => {
+    const raws: Raw[] = [];
+    const filename = await temporaryFile();
+    const pool = poolOf({
+      filename,
+      poolSize: 1,
+      validateAfterIdleMs,
+      onConnect: (connection) => void raws.push(connection.raw as Raw),
+    });
+    await pool.get('SELECT 1');
+    raws[0]?.emit('error', new Error('stray'));
+    await pool.get('SELECT 1');
+    await pool.get('SELECT 1');
+    expect(raws).toHaveLength(2);
+    expect(pool.stats().size).toBe(1);
+  },
+);
 
 test('F45 a stray error event of a statement does not end the process either, and its connection is not lent again', async () => {
   const pool = poolOf({ filename: await temporaryFile(), poolSize: 1 });

@@ -9,6 +9,10 @@ const ALWAYS = { validateAfterIdleMs: 0 };
 test('F56 a deleted file is noticed before the next use: a clear error, no connection left, and no new empty file', async () => {
   const { pool, filename } = await fileWithTable(ALWAYS);
   await Promise.all([pool.get('SELECT 1'), pool.get('SELECT 1')]);
+  // One that is being opened meanwhile fails for a reason of its own.
+  await vi.waitFor(() => {
+    expect(pool.stats().opening).toBe(0);
+  });
   await remove(filename);
   for (const call of [() => pool.run('INSERT INTO t (v) VALUES (1)'), () => pool.get('SELECT * FROM t')]) {
     expect(await failure(call())).toMatchObject({ name: 'OpenError', reason: 'missing-file' });

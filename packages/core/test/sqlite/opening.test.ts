@@ -1,6 +1,7 @@
 import { chmod, cp, mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import sqliteModule from 'sqlite3';
+import { expect, test, vi } from 'vitest';
 import { createPool, OpenError } from '../../src/index.ts';
 import {
   Child,
@@ -166,6 +167,22 @@ test('connections that are opened at once on a new file do not disturb each othe
     );
     expect(new Set(modes.map((mode) => JSON.stringify(mode)))).toEqual(new Set(['{"journal_mode":"wal"}']));
   }
+});
+
+test('a connection that cannot be set up while others lock the file waits for them, even without a busy timeout', async () => {
+  const filename = await temporaryFile();
+  const other = poolOf({ filename, pragmas: { journal_mode: 'DELETE' } });
+  const lock = await other.acquire();
+  await lock.run('BEGIN EXCLUSIVE');
+  const tries = vi.spyOn(sqliteModule.Database.prototype, 'exec');
+  const pool = poolOf({ filename, pragmas: { busy_timeout: 0 } });
+  const opened = pool.open();
+  await vi.waitFor(() => {
+    expect(tries.mock.calls.length).toBeGreaterThan(1);
+  });
+  await lock.release();
+  await opened;
+  expect(await pool.get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
 });
 
 test('a file name is taken as it is, whatever it would mean in a URI', async () => {
