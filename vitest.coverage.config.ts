@@ -8,6 +8,7 @@ export default defineConfig({
     pool: 'forks',
     execArgv: ['--expose-gc'],
     testTimeout: 30_000,
+    restoreMocks: true,
     coverage: {
       enabled: true,
       include: ['src/**/*.ts'],
