@@ -3,7 +3,18 @@
  * that waits does so under a {@link Limit}, and leaves no timer and no listener behind.
  */
 
-/** Where the pool gets its time from; replaced in tests by the fake clock of `@sqlite-pool/core/testing`. */
+/**
+ * Where the pool gets its time from; replaced in tests by the fake clock of `@sqlite-pool/core/testing`.
+ *
+ * @example
+ * const clock: Clock = {
+ *   now: () => performance.now(),
+ *   schedule: (callback, delayMs) => {
+ *     const timer = setTimeout(callback, delayMs);
+ *     return () => clearTimeout(timer);
+ *   },
+ * };
+ */
 export interface Clock {
   /** Milliseconds on a clock that never jumps (not the time of day). */
   now(): number;

@@ -3,13 +3,25 @@
  * `close`), and abilities that make it better. docs/drivers.md argues each member.
  */
 
-/** A value SQLite can bind. The pool has checked it and turned booleans into 0 or 1. */
+/**
+ * A value SQLite can bind. The pool has checked it and turned booleans into 0 or 1.
+ *
+ * @example const values: Value[] = [null, 1, 2n, 'text', new Uint8Array(1)];
+ */
 export type Value = null | number | bigint | string | Uint8Array;
 
-/** A row as an object, columns by name. */
+/**
+ * A row as an object, columns by name.
+ *
+ * @example const row: Row = { id: 1, name: 'Ada' };
+ */
 export type Row = Record<string, unknown>;
 
-/** What one statement did. */
+/**
+ * What one statement did.
+ *
+ * @example const { rows, columns, changes, lastInsertRowid }: Result = await pool.execute('SELECT 1 AS n');
+ */
 export interface Result<R = Row> {
   /** The rows it returned; empty for a statement that returns none. */
   readonly rows: R[];
@@ -21,7 +33,11 @@ export interface Result<R = Row> {
   readonly lastInsertRowid: number | bigint;
 }
 
-/** What the pool knows of a statement and wants of its result; a driver may ignore it. */
+/**
+ * What the pool knows of a statement and wants of its result; a driver may ignore all of it but `rowMode`.
+ *
+ * @example const hint: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: true, effect: 'none' };
+ */
 export interface ExecuteHint {
   /** `array` asks for rows as arrays, in column order, so that two columns of one name both survive. */
   readonly rowMode: 'object' | 'array';
@@ -38,9 +54,18 @@ export interface ExecuteHint {
  *
  * The pool calls one method at a time and waits for it to settle before the next; only `interrupt` may come in
  * between. Whatever is wrong with a call, a method reports it by rejecting.
+ *
+ * @example
+ * const connection: Connection = {
+ *   execute: async (sql, params = []) => await handle.query(sql, params),
+ *   rollback: async () => {
+ *     if (handle.inTransaction) await handle.query('ROLLBACK', []);
+ *   },
+ *   close: () => handle.close(),
+ * };
  */
 export interface Connection {
-  /** Runs one statement with its parameters in order. */
+  /** Runs one statement. The text keeps its named parameters; the values come in the order of SQLite's numbers. */
   execute(sql: string, params?: readonly Value[], hint?: ExecuteHint): Promise<Result>;
   /** Rolls an open transaction back; resolves if there is none. */
   rollback(): Promise<void>;
@@ -60,7 +85,11 @@ export interface Connection {
   inTransaction?(): boolean | Promise<boolean>;
 }
 
-/** Opens connections to one database. */
+/**
+ * Opens connections to one database.
+ *
+ * @example const driver: Driver = { name: 'mine', open: () => openMine('app.db') };
+ */
 export interface Driver {
   /** The driver's name, for errors and for `docs/drivers.md`. */
   readonly name: string;

@@ -7,7 +7,11 @@
  * `JSON.stringify(error)` cannot send it either.
  */
 
-/** The closed list of codes; see docs/errors.md for what each asks of you. */
+/**
+ * The closed list of codes; see docs/errors.md for what each asks of you.
+ *
+ * @example const code: ErrorCode = 'ACQUIRE_TIMEOUT';
+ */
 export type ErrorCode =
   | 'INVALID_ARGUMENT'
   | 'DRIVER_MISSING'
@@ -54,6 +58,8 @@ export class SqlitePoolError extends Error {
  *
  * Fastify and Express read `statusCode` and `headers`, Hono calls `getResponse()`: all three answer 503 with
  * `Retry-After` without this package importing any of them.
+ *
+ * @example if (error instanceof RetryableError) response.writeHead(error.statusCode, error.headers).end();
  */
 export class RetryableError extends SqlitePoolError {
   /** The HTTP status for this error. */
@@ -63,20 +69,36 @@ export class RetryableError extends SqlitePoolError {
   /** Headers a framework sends along. */
   readonly headers: Readonly<Record<string, string>> = { 'Retry-After': RETRY_AFTER_SECONDS };
 
-  /** The whole answer as a Fetch API `Response`, for Hono. */
+  /**
+   * The whole answer as a Fetch API `Response`, for Hono.
+   *
+   * @example if (error instanceof RetryableError) return error.getResponse();
+   */
   getResponse(): Response {
     return new Response('Service Unavailable', { status: this.statusCode, headers: this.headers });
   }
 }
 
-/** An option, an SQL text or a parameter that cannot work; nothing was sent to SQLite. */
+/**
+ * An option, an SQL text or a parameter that cannot work; nothing was sent to SQLite.
+ *
+ * @example await pool.get('SELECT ?', [undefined]); // rejects with it
+ */
 export class InvalidArgumentError extends SqlitePoolError {
   constructor(message: string, cause?: unknown) {
     super('INVALID_ARGUMENT', message, cause);
   }
 }
 
-/** The database driver is not installed, or its native part cannot be loaded; `cause` has what the loader said. */
+/**
+ * The database driver is not installed, or its native part cannot be loaded; `cause` has what the loader said.
+ *
+ * @example
+ * await pool.open().catch((error) => {
+ *   if (error instanceof DriverMissingError) console.error(error.message, error.cause);
+ *   throw error;
+ * });
+ */
 export class DriverMissingError extends SqlitePoolError {
   constructor(message: string, cause?: unknown) {
     super('DRIVER_MISSING', message, cause);
@@ -88,6 +110,10 @@ export class DriverMissingError extends SqlitePoolError {
  *
  * Each brings its own copy of SQLite, and two copies in one process break each other's POSIX locks:
  * https://www.sqlite.org/howtocorrupt.html#multiple_copies_of_sqlite_linked_into_the_same_application
+ *
+ * @example
+ * const second = createPool({ driver: { ...sqlite3({ filename: 'app.db' }), name: 'another' } });
+ * await second.open(); // rejects with it while another pool has app.db open
  */
 export class DriverConflictError extends SqlitePoolError {
   constructor(first: string, second: string) {
@@ -99,14 +125,22 @@ export class DriverConflictError extends SqlitePoolError {
   }
 }
 
-/** The connection lacks an ability that the call needs (scripts, cursors). */
+/**
+ * The connection lacks an ability that the call needs (scripts, cursors).
+ *
+ * @example if (error instanceof UnsupportedError) rows = await pool.all(sql); // instead of iterate()
+ */
 export class UnsupportedError extends SqlitePoolError {
   constructor(message: string) {
     super('UNSUPPORTED', message);
   }
 }
 
-/** Why a database could not be opened. */
+/**
+ * Why a database could not be opened; docs/errors.md explains each.
+ *
+ * @example const reason: OpenFailure = 'missing-directory';
+ */
 export type OpenFailure =
   | 'missing-directory'
   | 'missing-file'
@@ -117,7 +151,11 @@ export type OpenFailure =
   | 'replaced'
   | 'unknown';
 
-/** A connection could not be opened; `reason` says why, `cause` has what the driver said. */
+/**
+ * A connection could not be opened; `reason` says why, `cause` has what the driver said.
+ *
+ * @example if (error instanceof OpenError && error.reason === 'missing-directory') await mkdir('data');
+ */
 export class OpenError extends SqlitePoolError {
   /** Why, as far as it could be told. */
   readonly reason: OpenFailure;
@@ -128,14 +166,22 @@ export class OpenError extends SqlitePoolError {
   }
 }
 
-/** The pool is closed, or closing: it lends nothing any more. */
+/**
+ * The pool is closed, or closing: it lends nothing any more.
+ *
+ * @example if (error instanceof PoolClosedError) return; // the program is about to end
+ */
 export class PoolClosedError extends RetryableError {
   constructor() {
     super('POOL_CLOSED', 'The pool is closed. Create a new one, or stop using it before you close it.');
   }
 }
 
-/** As many acquires wait as `maxWaiting` allows; this one was refused at once. */
+/**
+ * As many acquires wait as `maxWaiting` allows; this one was refused at once.
+ *
+ * @example if (error instanceof PoolOverloadedError) response.status(503).end();
+ */
 export class PoolOverloadedError extends RetryableError {
   constructor(maxWaiting: number) {
     super(
@@ -145,10 +191,18 @@ export class PoolOverloadedError extends RetryableError {
   }
 }
 
-/** What an acquire was waiting for when its time ran out. */
+/**
+ * What an acquire was waiting for when its time ran out.
+ *
+ * @example const phase: AcquirePhase = 'write';
+ */
 export type AcquirePhase = 'wait' | 'open' | 'validate' | 'write';
 
-/** The state of the pool at the moment an acquire gave up. */
+/**
+ * The state of the pool at the moment an acquire gave up.
+ *
+ * @example const { leased, waiting }: AcquireCounts = error.counts;
+ */
 export interface AcquireCounts {
   readonly poolSize: number;
   readonly leased: number;
@@ -170,6 +224,8 @@ const PHASES: Record<AcquirePhase, string> = {
  * `phase` says what was missing. In phase `write` the usual cause is a call on the pool inside one of the pool's own
  * transactions: use the `tx` that the callback was given. `cause`, if any, is the newest failure to open a connection;
  * `holders` has the stacks of those who hold the connections, when `leakWarningMs` is on.
+ *
+ * @example if (error instanceof AcquireTimeoutError) console.error(error.phase, error.counts, error.holders);
  */
 export class AcquireTimeoutError extends RetryableError {
   /** What was missing when the time ran out. */
@@ -201,7 +257,12 @@ export class AcquireTimeoutError extends RetryableError {
   }
 }
 
-/** An open, a health check, a reset or a close took longer than `operationTimeoutMs`. */
+/**
+ * An open, a health check, a reset, a rollback, a COMMIT or a close took longer than `operationTimeoutMs`. The outcome of
+ * a COMMIT is then unknown.
+ *
+ * @example if (error instanceof OperationTimeoutError) console.error(pool.stats().quarantined);
+ */
 export class OperationTimeoutError extends SqlitePoolError {
   constructor(operation: string, timeoutMs: number) {
     super(
@@ -211,7 +272,12 @@ export class OperationTimeoutError extends SqlitePoolError {
   }
 }
 
-/** A statement or transaction ran into its `timeoutMs`; it was interrupted, and what it had changed is rolled back. */
+/**
+ * A statement or transaction ran into its `timeoutMs` and was interrupted. A transaction is rolled back; the outcome of a
+ * single write outside a transaction is unknown.
+ *
+ * @example await pool.all(sql, [], { timeoutMs: 200 }); // rejects with it after 200 ms
+ */
 export class StatementTimeoutError extends RetryableError {
   constructor(what: 'statement' | 'transaction', timeoutMs: number) {
     super(
@@ -221,14 +287,27 @@ export class StatementTimeoutError extends RetryableError {
   }
 }
 
-/** The lease, transaction or request that this handle belonged to is over; nothing was sent to SQLite. */
+/**
+ * The lease, transaction or request that this handle belonged to is over; nothing was sent to SQLite.
+ *
+ * @example
+ * await lease.release();
+ * await lease.get('SELECT 1'); // rejects with it
+ */
 export class LeaseEndedError extends SqlitePoolError {
   constructor(message: string) {
     super('LEASE_ENDED', message);
   }
 }
 
-/** A transaction runs on this connection, and this call is not part of it. */
+/**
+ * A transaction runs on this connection, and this call is not part of it.
+ *
+ * @example
+ * await lease.transaction(async (tx) => {
+ *   await lease.get('SELECT 1'); // rejects with it: use tx
+ * });
+ */
 export class TransactionActiveError extends SqlitePoolError {
   constructor() {
     super(
@@ -241,6 +320,12 @@ export class TransactionActiveError extends SqlitePoolError {
 /**
  * SQLite has rolled the transaction back by itself (after a full disk, an interrupt, an `ON CONFLICT ROLLBACK` …).
  * Statements that followed would commit one by one, so they are refused: https://www.sqlite.org/lang_transaction.html
+ *
+ * @example
+ * await pool.transaction(async (tx) => {
+ *   await tx.run('INSERT OR ROLLBACK INTO users (id) VALUES (1)').catch(() => undefined);
+ *   await tx.get('SELECT 1'); // rejects with it if that INSERT has rolled back
+ * });
  */
 export class TransactionLostError extends SqlitePoolError {
   constructor(cause?: unknown) {
@@ -252,7 +337,11 @@ export class TransactionLostError extends SqlitePoolError {
   }
 }
 
-/** What SQLite refused, by the name of its (extended) result code. */
+/**
+ * What SQLite refused, by the name of its (extended) result code; `cause` has what the driver said.
+ *
+ * @example if (error instanceof SqliteError && error.sqliteCode === 'SQLITE_CONSTRAINT_UNIQUE') return 'taken';
+ */
 export class SqliteError extends SqlitePoolError {
   /** The name of the result code, `SQLITE_CONSTRAINT_UNIQUE` for example, or `UNKNOWN` if the driver gave none. */
   readonly sqliteCode: string;
@@ -266,7 +355,12 @@ export class SqliteError extends SqlitePoolError {
   }
 }
 
-/** Another process holds the database for longer than the busy timeout, or a deferred transaction read too early. */
+/**
+ * Another process holds the database for longer than the busy timeout; or this connection read before somebody else wrote,
+ * in a deferred transaction or with a cursor open, and wants to write (`SQLITE_BUSY_SNAPSHOT`).
+ *
+ * @example if (error instanceof BusyError && error.sqliteCode === 'SQLITE_BUSY_SNAPSHOT') runAgain();
+ */
 export class BusyError extends RetryableError {
   /** The name of the result code: `SQLITE_BUSY`, `SQLITE_BUSY_SNAPSHOT` … */
   readonly sqliteCode: string;

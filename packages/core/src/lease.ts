@@ -12,7 +12,11 @@ import type { Session } from './session.ts';
 import { transact } from './transaction.ts';
 import type { Clock } from './deadline.ts';
 
-/** Options of `acquire` and `connection`. */
+/**
+ * Options of `acquire` and `connection`.
+ *
+ * @example const lease = await pool.acquire({ timeoutMs: 1000, signal: AbortSignal.timeout(500) });
+ */
 export interface AcquireOptions {
   /** Gives up waiting. Has no effect once the connection is lent. */
   readonly signal?: AbortSignal | undefined;
@@ -107,7 +111,10 @@ export class Lease extends QueryMethods implements AsyncDisposable {
 
   /**
    * The driver's own connection. The pool cannot know what is done with it, so it closes the connection after the
-   * lease; do not begin a transaction with it that another writer of this process must wait for.
+   * lease; do not begin a transaction with it that another writer of this process must wait for. Throws
+   * `LeaseEndedError` after the lease.
+   *
+   * @example const handle = connection.raw as import('sqlite3').Database;
    */
   get raw(): unknown {
     this.#hold.check();
@@ -121,17 +128,38 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return this.#hold.isInForce && this.#hold.session.inTransaction;
   }
 
-  /** Gives the connection back. Calls made before still run first. Idempotent; never rejects. */
+  /**
+   * Gives the connection back; resolves when that is done. Calls made before still run first, for up to
+   * `operationTimeoutMs`. Idempotent; never rejects.
+   *
+   * @example
+   * const connection = await pool.acquire();
+   * try {
+   *   await connection.run('DELETE FROM drafts');
+   * } finally {
+   *   await connection.release();
+   * }
+   */
   release(): Promise<void> {
     return this.#hold.end('released');
   }
 
-  /** Has the connection closed instead of reused, when you know that something is wrong with it. Idempotent; never rejects. */
+  /**
+   * Has the connection closed instead of reused, when you know that something is wrong with it. An in-memory database is
+   * lost with it. Idempotent; never rejects.
+   *
+   * @example if (isSuspicious(error)) await connection.discard();
+   */
   discard(): Promise<void> {
     return this.#hold.end('discarded');
   }
 
-  /** Takes the connection back: cancels what runs, rolls back, and refuses what comes. Idempotent; never rejects. */
+  /**
+   * Takes the connection back: cancels what runs, rolls back, and refuses what comes. What was cancelled rejects with
+   * `reason`, or with `LeaseEndedError`. Idempotent; never rejects.
+   *
+   * @example socket.once('close', () => void connection.revoke());
+   */
   revoke(reason?: Error): Promise<void> {
     return this.#hold.end('revoked', reason);
   }

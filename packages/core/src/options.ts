@@ -4,17 +4,25 @@ import { sqlite3 } from './drivers/sqlite3.ts';
 import type { Pragmas } from './drivers/pragmas.ts';
 import { InvalidArgumentError } from './errors.ts';
 
-/** How connections are opened: exactly one of the three. */
+/**
+ * How connections are opened: exactly one of the three.
+ *
+ * @example const source: PoolSource = { filename: 'app.db' };
+ */
 export interface PoolSource {
   /** A database file (or `:memory:`, with one connection), opened with the sqlite3 driver. */
   readonly filename?: string | undefined;
   /** A driver, spelled out. */
   readonly driver?: Driver | undefined;
-  /** Opens one connection: anything with `execute`, `rollback` and `close`. */
+  /** Opens one connection: anything with `execute`, `rollback` and `close`; see {@link Connection}. */
   readonly connectionFactory?: (() => Connection | Promise<Connection>) | undefined;
 }
 
-/** Every option of a pool. Times are in milliseconds; `Infinity` or `null` means no limit where one can be missing. */
+/**
+ * Every option of a pool. Times are in milliseconds. Where the type has `null`, it means no limit, as `Infinity` does.
+ *
+ * @example const options: PoolOptions = { filename: 'app.db', poolSize: 4, statementTimeoutMs: 5000 };
+ */
 export interface PoolOptions extends PoolSource {
   /** Most connections at once. Default 10; 1 for `:memory:`. */
   readonly poolSize?: number | undefined;
@@ -22,9 +30,9 @@ export interface PoolOptions extends PoolSource {
   readonly acquisitionTimeoutMs?: number | null | undefined;
   /** An idle connection older than this is closed. Default 86 400 000 (a day). */
   readonly idleTimeoutMs?: number | null | undefined;
-  /** Longest an open, a health check, a reset or a close may take. Default 10 000. */
+  /** Longest an open, a health check, a reset, a rollback, a COMMIT or a close may take. Default 10 000. */
   readonly operationTimeoutMs?: number | undefined;
-  /** Longest a statement may run when the call sets no `timeoutMs`. Default: no limit. */
+  /** Longest a statement may take, from when it has its connection, if the call sets no `timeoutMs`. Default: no limit. */
   readonly statementTimeoutMs?: number | null | undefined;
   /** How long `close()` waits for leases to come back before it interrupts and revokes them. Default 10 000. */
   readonly closeTimeoutMs?: number | null | undefined;
@@ -32,17 +40,17 @@ export interface PoolOptions extends PoolSource {
   readonly minIdle?: number | undefined;
   /** Acquires that may queue; one more is refused at once. Default 1000. */
   readonly maxWaiting?: number | undefined;
-  /** A lease older than this is revoked. Default 0: never. */
+  /** A lease older than this is revoked, that of a `transaction()` on the pool too. Default 0: never. */
   readonly maxLeaseMs?: number | undefined;
   /** Warn, with the stack of the acquire, when a lease is older than this. Default 0: off. */
   readonly leakWarningMs?: number | undefined;
-  /** Health-check a connection that was idle for longer. 0 is always, `Infinity` never. Default 500. */
+  /** Health-check a connection that was idle for longer. 0 is always, `Infinity` or `null` never. Default 500. */
   readonly validateAfterIdleMs?: number | null | undefined;
   /** PRAGMAs of the default driver, merged over its own; `false` sets none. Only with `filename`. */
   readonly pragmas?: Pragmas | false | undefined;
   /** Prepared statements the default driver keeps per connection; 0 is off. Default 256. Only with `filename`. */
   readonly statementCacheSize?: number | undefined;
-  /** Runs on each new connection before it is used: ATTACH, functions, extensions. */
+  /** Runs on each new connection before it is used: ATTACH, functions, extensions. It must not use the pool, which waits for it. */
   readonly onConnect?: ((connection: Connection) => void | Promise<void>) | undefined;
   /** The clock, for tests. Default: the machine's. */
   readonly clock?: Clock | undefined;

@@ -3,10 +3,19 @@ import type { Value } from './driver.ts';
 import { InvalidArgumentError } from './errors.ts';
 import type { Statement } from './sql.ts';
 
-/** What a caller may bind: a {@link Value} or a boolean, which becomes 0 or 1. */
+/**
+ * What a caller may bind: a {@link Value} or a boolean, which becomes 0 or 1.
+ *
+ * @example const value: BindValue = true;
+ */
 export type BindValue = Value | boolean;
 
-/** Parameters of one statement: in order, or by name for `:id`, `@id` and `$id`. */
+/**
+ * Parameters of one statement: in order, or by name for `:id`, `@id` and `$id`. Keys that no parameter has are ignored, but
+ * those of the options of a call are refused.
+ *
+ * @example const params: Params = { id: 1 };
+ */
 export type Params = readonly BindValue[] | Readonly<Record<string, BindValue>>;
 
 const NONE: readonly Value[] = [];

@@ -3,7 +3,11 @@ import type { PoolOptions } from './options.ts';
 import { createPool, type SqlitePool } from './pool.ts';
 import type { LeaseMode } from './request-lease.ts';
 
-/** What the plugins take besides the options of a pool. */
+/**
+ * What the plugins take besides the options of a pool.
+ *
+ * @example const options: RequestOptions = { lease: 'statement', name: 'audit' };
+ */
 export interface RequestOptions<Name extends string = string> {
   /**
    * `request` (the default): a request keeps one connection from its first statement until its response begins.
@@ -12,11 +16,18 @@ export interface RequestOptions<Name extends string = string> {
   readonly lease?: LeaseMode | undefined;
   /** The name of a request's handle, for a second database. Default `db`. */
   readonly name?: Name | undefined;
-  /** How long, in milliseconds, a handler may keep its connection after its client has left; GET and HEAD may not. Default 30 000. */
+  /**
+   * How long, in milliseconds, a handler may go on after its client has left; that of a GET, HEAD or OPTIONS may not.
+   * Default 30 000.
+   */
   readonly graceMs?: number | undefined;
 }
 
-/** A pool that exists already; it is closed with the application only with `closePool`. */
+/**
+ * A pool that exists already; it is closed with the application only with `closePool`.
+ *
+ * @example const options: ExistingPool = { pool: createPool({ filename: 'app.db' }), closePool: true };
+ */
 export interface ExistingPool {
   readonly pool: SqlitePool;
   /** Default false. */
@@ -25,11 +36,19 @@ export interface ExistingPool {
 
 type Without<Options> = { readonly [Name in keyof Options]?: undefined };
 
-/** The options of every plugin: those of a pool, or an existing one. */
+/**
+ * The options of every plugin: those of a pool, or an existing one.
+ *
+ * @example const options: PluginOptions = { filename: 'app.db', lease: 'statement' };
+ */
 export type PluginOptions<Name extends string = string> = RequestOptions<Name> &
   ((PoolOptions & Without<ExistingPool>) | (ExistingPool & Without<PoolOptions>));
 
-/** A plugin's options, checked and complete. */
+/**
+ * A plugin's options, checked and complete.
+ *
+ * @example const { pool, closesPool, mode, name, graceMs }: PluginSettings = pluginSettings(options);
+ */
 export interface PluginSettings {
   readonly pool: SqlitePool;
   /** Whether the plugin closes the pool. */
@@ -44,7 +63,13 @@ type Given = Partial<Record<keyof RequestOptions | keyof ExistingPool, unknown>>
 
 const OWN_OPTIONS: ReadonlySet<string> = new Set(['lease', 'name', 'graceMs', 'pool', 'closePool']);
 
-/** Checks a plugin's options, and makes its pool unless it was given one. The object itself stays as it is. */
+/**
+ * Checks a plugin's options, and makes its pool unless it was given one. The object itself stays as it is.
+ *
+ * Throws `InvalidArgumentError` for an option that is unknown or cannot work.
+ *
+ * @example const { pool, closesPool, mode, name, graceMs } = pluginSettings({ filename: 'app.db' });
+ */
 export function pluginSettings(options: PluginOptions): PluginSettings {
   const given: unknown = options;
   if (typeof given !== 'object' || given === null) {

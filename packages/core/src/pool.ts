@@ -100,14 +100,21 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     });
   }
 
-  /** Whether {@link SqlitePool.close} was called. */
+  /**
+   * Whether {@link SqlitePool.close} was called.
+   *
+   * @example if (!pool.closed) await pool.run('DELETE FROM sessions');
+   */
   get closed(): boolean {
     return this.#closed.signal.aborted;
   }
 
   /**
-   * Opens a first connection, and as many as `minIdle` asks for: call it at startup, so that a database that cannot be
-   * opened fails the boot and not the first request. Rejects with `OpenError` or `DriverMissingError`.
+   * Resolves when a first connection is open, and then begins to open what `minIdle` asks for: call it at startup, so that
+   * a database that cannot be opened fails the boot and not the first request.
+   *
+   * Rejects with `OpenError`, `DriverMissingError` or `DriverConflictError`; with `OperationTimeoutError` or
+   * `AcquireTimeoutError` if that takes too long; with `PoolOverloadedError` or `PoolClosedError`.
    *
    * @example
    * const pool = createPool({ filename: 'app.db' });
@@ -123,8 +130,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   /**
    * Leases a connection until you release it.
    *
-   * Rejects with `AcquireTimeoutError`, `PoolOverloadedError`, `PoolClosedError`, an `OpenError`, or the reason of
-   * `signal`.
+   * Rejects with `InvalidArgumentError`, `AcquireTimeoutError`, `PoolOverloadedError`, `PoolClosedError`, what
+   * {@link SqlitePool.open} rejects with if a connection cannot be opened, or the reason of `signal`.
    *
    * @example
    * await using connection = await pool.acquire({ timeoutMs: 1000 });
@@ -184,7 +191,11 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     if (this.#settings.driver.inMemory !== true) this.#engine.evict();
   }
 
-  /** A snapshot of what the pool has and what it has done. */
+  /**
+   * A snapshot of what the pool has and what it has done.
+   *
+   * @example const { leased, waiting, wait } = pool.stats();
+   */
   stats(): PoolStats {
     const engine = this.#engine;
     const { opening, idle, validating, leased, closing, quarantined } = engine.counts;

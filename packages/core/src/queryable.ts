@@ -3,15 +3,26 @@ import { InvalidArgumentError } from './errors.ts';
 import { bind, type Params } from './parameters.ts';
 import { parse, type Statement } from './sql.ts';
 
-/** How long a call may take, and who may cancel it. */
+/**
+ * How long a call may take, and who may cancel it.
+ *
+ * @example await db.all(sql, [], { timeoutMs: 200, signal: AbortSignal.timeout(500) });
+ */
 export interface QueryOptions {
   /** Cancels the call: the wait, or the running statement, which SQLite interrupts. */
   readonly signal?: AbortSignal | undefined;
-  /** Milliseconds for the statement once it runs, `Infinity` for no end. Default: the pool's `statementTimeoutMs`. */
+  /**
+   * Milliseconds from when the call has its connection, its wait for the turn to write included; `Infinity` for no end.
+   * Default: the pool's `statementTimeoutMs`.
+   */
   readonly timeoutMs?: number | undefined;
 }
 
-/** Options of `execute`. */
+/**
+ * Options of `execute`.
+ *
+ * @example const { rows } = await db.execute(sql, [], { rowMode: 'array' });
+ */
 export interface ExecuteOptions extends QueryOptions {
   /** `array` gives rows as arrays, so that two columns of one name both survive. Default: `object`. */
   readonly rowMode?: 'object' | 'array' | undefined;
@@ -20,10 +31,16 @@ export interface ExecuteOptions extends QueryOptions {
 /**
  * How a transaction begins (https://www.sqlite.org/lang_transaction.html). `immediate`, the default, takes the write
  * lock at once. `deferred` only reads until its first write, which can fail with `SQLITE_BUSY_SNAPSHOT`.
+ *
+ * @example await db.transaction(report, { mode: 'deferred' });
  */
 export type TransactionMode = 'immediate' | 'deferred' | 'exclusive';
 
-/** Options of `transaction`; the time is for the whole of it. */
+/**
+ * Options of `transaction`; the time is for the whole of it. `mode` and `retries` are refused on a nested one.
+ *
+ * @example await db.transaction(transfer, { mode: 'deferred', retries: 3, timeoutMs: 5000 });
+ */
 export interface TransactionOptions extends QueryOptions {
   /** Default: `immediate`. A nested transaction is a savepoint and has no mode. */
   readonly mode?: TransactionMode | undefined;
@@ -34,11 +51,18 @@ export interface TransactionOptions extends QueryOptions {
   readonly retries?: number | undefined;
 }
 
-/** What a statement that changes rows did. */
+/**
+ * What a statement that changes rows did.
+ *
+ * @example const { changes, lastInsertRowid }: RunResult = await db.run('INSERT INTO users (name) VALUES (?)', ['Ada']);
+ */
 export interface RunResult {
   /** How many rows it inserted, changed or deleted. */
   readonly changes: number;
-  /** The rowid of the newest inserted row on this connection. */
+  /**
+   * The rowid of the newest inserted row on this connection: of an older one after an UPSERT that updated, or an INSERT
+   * into a `WITHOUT ROWID` table.
+   */
   readonly lastInsertRowid: number | bigint;
 }
 
@@ -46,7 +70,11 @@ export interface RunResult {
  * The query methods, the same on the pool, a lease, a transaction and a request's `db`.
  *
  * Every one rejects with `InvalidArgumentError` before SQLite is asked, `SqliteError` or `BusyError` for what SQLite
- * refused, `StatementTimeoutError` at its `timeoutMs`, or the reason of its `signal`.
+ * refused, `StatementTimeoutError` at its `timeoutMs`, or the reason of its `signal`. On the pool and a request's `db` they
+ * also reject as `acquire` does; on a handle that has ended with `LeaseEndedError`, on one with a transaction inside it with
+ * `TransactionActiveError`.
+ *
+ * @example const count = (db: Queryable) => db.get<{ n: number }>('SELECT count(*) AS n FROM users');
  */
 export interface Queryable {
   /**
@@ -76,17 +104,22 @@ export interface Queryable {
   run(sql: string, params?: Params, options?: QueryOptions): Promise<RunResult>;
   /**
    * Steps through rows one at a time, no faster than they are taken. Its connection stays pinned until the loop ends.
+   * A write on that same connection is refused with `BusyError` if somebody else has written since. Throws
+   * `InvalidArgumentError` at once for a statement that writes; the loop rejects with the rest, and `UnsupportedError`.
    * @example for await (const user of db.iterate<User>('SELECT * FROM users')) await send(user);
    */
   iterate<R = Row>(sql: string, params?: Params, options?: QueryOptions): AsyncIterableIterator<R>;
   /**
    * Runs several statements, without parameters. If one fails, a transaction the script has opened is rolled back.
+   * Rejects with `UnsupportedError` if the connection has no such ability.
    * @example await db.script('CREATE TABLE a (x); CREATE TABLE b (y);');
    */
   script(sql: string, options?: QueryOptions): Promise<void>;
   /**
    * Runs `fn` in a transaction: commits when it resolves, rolls back and rejects with the same value when it rejects.
-   * Only calls on the `tx` it is given are part of it. Inside a transaction it is a savepoint.
+   * Only calls on the `tx` it is given are part of it. Inside a transaction it is a savepoint. Rejects with
+   * `TransactionLostError` if SQLite has rolled it back by itself, `TransactionActiveError` beside another one on the same
+   * connection, and `OperationTimeoutError` if the COMMIT took too long, of which the outcome is then unknown.
    * @example
    * await db.transaction(async (tx) => {
    *   await tx.run('UPDATE accounts SET cents = cents - ? WHERE id = ?', [100, 1]);

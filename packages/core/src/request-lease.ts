@@ -14,19 +14,33 @@ import {
 import { parseScript } from './sql.ts';
 import { checkTransaction } from './transaction.ts';
 
-/** Whether a request keeps one connection from its first statement on, or leases one for each statement. */
+/**
+ * Whether a request keeps one connection from its first statement on, or leases one for each statement.
+ *
+ * @example await app.register(sqlitePool, { filename: 'app.db', lease: 'statement' });
+ */
 export type LeaseMode = 'request' | 'statement';
 
-/** What a request's `db` is: the query methods, and one connection for several of them. */
+/**
+ * What a request's `db` is: the query methods, and one connection for several of them. They reject with `LeaseEndedError`
+ * after the client has left.
+ *
+ * @example app.get('/users', (request) => request.db.all('SELECT * FROM users'));
+ */
 export interface RequestDb extends Queryable {
   /**
-   * Runs `fn` with one connection for all its statements.
+   * Runs `fn` with one connection for all its statements. Rejects as `acquire` of the pool does, or with what `fn`
+   * rejects with.
    * @example await request.db.connection(async (connection) => { … });
    */
   connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T>;
 }
 
-/** What is used of a Node.js response (HTTP/1 or HTTP/2). Its `close` is the only event that comes whatever happens. */
+/**
+ * What is used of a Node.js response (HTTP/1 or HTTP/2). Its `close` is the only event that comes whatever happens.
+ *
+ * @example const response: ResponseEvents = serverResponse; // the one of a node:http request listener
+ */
 export interface ResponseEvents {
   readonly closed?: boolean | undefined;
   readonly destroyed?: boolean | undefined;
@@ -39,7 +53,11 @@ export interface ResponseEvents {
   writeHead: (...args: never[]) => unknown;
 }
 
-/** How one request uses the pool. */
+/**
+ * How one request uses the pool.
+ *
+ * @example const options: RequestLeaseOptions = { mode: 'request', graceMs: 30_000, method: 'GET', response };
+ */
 export interface RequestLeaseOptions {
   readonly mode: LeaseMode;
   /** How long a handler whose client has left may keep its connection, in milliseconds. */
@@ -65,7 +83,15 @@ type RequestState = 'handling' | 'abandoned' | 'responded' | 'revoked';
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** A request's `db`. See {@link RequestDb}. */
+/**
+ * A request's `db`, see {@link RequestDb}, for a plugin of your own.
+ *
+ * @example
+ * http.createServer(async (request, response) => {
+ *   const db = new RequestLease(pool, { mode: 'request', graceMs: 30_000, method: request.method ?? 'GET', response });
+ *   response.end(JSON.stringify(await db.all('SELECT * FROM users')));
+ * });
+ */
 export class RequestLease extends QueryMethods implements RequestDb {
   readonly #pool: SqlitePool;
   readonly #options: RequestLeaseOptions;
@@ -89,13 +115,21 @@ export class RequestLease extends QueryMethods implements RequestDb {
     return this.#pool === pool && this.#options.mode === mode;
   }
 
-  /** The response begins, or the handler is done: from now on the request keeps no connection. */
+  /**
+   * The response begins, or the handler is done: from now on the request keeps no connection.
+   *
+   * @example lease.respond();
+   */
   respond(): void {
     if (this.#state !== 'revoked') this.#state = 'responded';
     this.#letGo();
   }
 
-  /** The client has left: interrupts what runs and refuses what comes. */
+  /**
+   * The client has left: interrupts what runs and refuses what comes, both with `reason`.
+   *
+   * @example lease.revoke(new LeaseEndedError('The socket was closed.'));
+   */
   revoke(reason: LeaseEndedError = new LeaseEndedError(CLIENT_LEFT)): void {
     if (this.#state === 'revoked') return;
     this.#state = 'revoked';

@@ -1,4 +1,8 @@
-/** How long acquires waited, in milliseconds. Percentiles are upper bounds: the edge of a power-of-two bucket. */
+/**
+ * How long acquires waited, in milliseconds. Percentiles are upper bounds: the edge of a power-of-two bucket.
+ *
+ * @example const { p95Ms }: WaitStats = pool.stats().wait;
+ */
 export interface WaitStats {
   readonly count: number;
   readonly totalMs: number;
@@ -8,10 +12,20 @@ export interface WaitStats {
   readonly p99Ms: number;
 }
 
-/** Why a connection was retired. */
+/**
+ * Why a connection was retired: `idle` for too long; `evicted` by `evict()`; `invalid` by its health check or its driver;
+ * `dirty` because of what its user left or a reset that failed; `discarded` by its user or a `close()` that gave it up;
+ * `replaced` with its file; `closed` with the pool.
+ *
+ * @example const reason: EvictionReason = 'dirty';
+ */
 export type EvictionReason = 'idle' | 'evicted' | 'invalid' | 'dirty' | 'discarded' | 'replaced' | 'closed';
 
-/** A snapshot of a pool. */
+/**
+ * A snapshot of a pool.
+ *
+ * @example const { size, idle, waiting }: PoolStats = pool.stats();
+ */
 export interface PoolStats {
   /** Connections that take a place in the pool: idle, leased, opening, being checked or closing. */
   readonly size: number;

@@ -6,7 +6,7 @@ import { Gate } from './gate.ts';
  *
  * SQLite lets one connection write at a time, and makes the others sleep in the native thread that runs their call.
  * As many sleepers as libuv has threads (4) leave none for the COMMIT that would wake them: the process stands still
- * until the busy timeouts expire. A queue in JavaScript costs a microtask instead.
+ * until the busy timeouts expire. A queue in JavaScript takes no thread.
  */
 interface SharedGate {
   readonly gate: Gate;

@@ -1,11 +1,17 @@
 import { InvalidArgumentError } from '../errors.ts';
 
-/** PRAGMAs by name; `null` leaves one of the defaults as SQLite has it. https://www.sqlite.org/pragma.html */
+/**
+ * PRAGMAs by name; `null` leaves one of the defaults as SQLite has it. https://www.sqlite.org/pragma.html
+ *
+ * @example const pragmas: Pragmas = { cache_size: -4096, synchronous: 'FULL', mmap_size: null };
+ */
 export type Pragmas = Readonly<Record<string, string | number | boolean | null>>;
 
 /**
  * The recommended set, each with its reason. Every connection has a cache of its own, so that memory is bounded by
  * `poolSize` × `cache_size`: 160 MiB for ten connections.
+ *
+ * @example const pool = createPool({ filename: 'app.db', pragmas: { ...RECOMMENDED_PRAGMAS, synchronous: 'FULL' } });
  */
 export const RECOMMENDED_PRAGMAS: Pragmas = {
   /** First, so that the next ones wait for a lock instead of failing. Only other processes can make it count. */

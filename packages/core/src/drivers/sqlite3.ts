@@ -7,7 +7,11 @@ import { diagnoseOpenError } from './open-error.ts';
 import { pragmaScript, type Pragmas } from './pragmas.ts';
 import { Sqlite3Connection, type Sqlite3Database } from './sqlite3-connection.ts';
 
-/** Options of the sqlite3 driver. */
+/**
+ * Options of the sqlite3 driver.
+ *
+ * @example const options: Sqlite3Options = { filename: 'app.db', statementCacheSize: 64 };
+ */
 export interface Sqlite3Options {
   /** The database file, created if missing (its directory is not), or `:memory:`. */
   readonly filename: string;

@@ -5,7 +5,11 @@ import { join } from 'node:path';
 import type { Connection, Driver, ExecuteHint, Value } from '../driver.ts';
 import { BusyError, fromDriver, SqliteError } from '../errors.ts';
 
-/** Makes the driver under test for a database file; the file does not exist yet. */
+/**
+ * Makes the driver under test for a database file; the file does not exist yet.
+ *
+ * @example const openDriver: OpenDriver = (filename) => sqlite3({ filename });
+ */
 export type OpenDriver = (filename: string) => Driver | Promise<Driver>;
 
 /** What the pool tells a driver of a statement. */

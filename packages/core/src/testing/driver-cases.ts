@@ -18,7 +18,11 @@ import {
   type OpenDriver,
 } from './driver-bench.ts';
 
-/** One thing the pool relies on a driver for. */
+/**
+ * One thing the pool relies on a driver for.
+ *
+ * @example const [first]: readonly DriverCase[] = driverCases;
+ */
 export interface DriverCase {
   /** What the driver must do, as a sentence. */
   readonly title: string;

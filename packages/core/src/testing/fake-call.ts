@@ -1,4 +1,8 @@
-/** What a fake driver can be told to do at a call. `next` and `return` are those of a cursor. */
+/**
+ * What a fake driver can be told to do at a call. `next` and `return` are those of a cursor.
+ *
+ * @example const method: FakeMethod = 'execute';
+ */
 export type FakeMethod =
   | 'open'
   | 'databaseId'
@@ -19,6 +23,8 @@ export type FakeMethod =
  * and no `interrupt` does. `interruptible`: not before an `interrupt`, which makes it reject with `SQLITE_INTERRUPT`.
  * `twice`: it succeeds, then fails, then succeeds again. An object says what it resolves to, rejects with, or throws
  * instead of returning a promise. `interrupt` returns nothing, so all it can do is `succeed` and `throw`.
+ *
+ * @example const outcome: FakeOutcome = { reject: new Error('disk') };
  */
 export type FakeOutcome =
   | 'succeed'
@@ -29,12 +35,20 @@ export type FakeOutcome =
   | { readonly reject: unknown }
   | { readonly throw: unknown };
 
-/** The outcomes by method and by number of the call, from 1; or a function that decides at each call. */
+/**
+ * The outcomes by method and by number of the call, from 1; or a function that decides at each call.
+ *
+ * @example const script: FakeScript = { open: { 2: 'hang' }, execute: { 1: { reject: new Error('disk') } } };
+ */
 export type FakeScript =
   | Readonly<Partial<Record<FakeMethod, Readonly<Record<number, FakeOutcome>>>>>
   | ((call: FakeCall) => FakeOutcome | undefined);
 
-/** One call the pool has made. */
+/**
+ * One call the pool has made.
+ *
+ * @example driver.call('execute').reject(new Error('disk')); // a call that was told to hang
+ */
 export interface FakeCall {
   readonly method: FakeMethod;
   /** The how manieth call of this method it is, over all connections; from 1. */

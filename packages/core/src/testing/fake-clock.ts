@@ -1,7 +1,11 @@
 import { setImmediate } from 'node:timers';
 import type { Clock } from '../deadline.ts';
 
-/** A clock that stands still until it is told to go on. See {@link fakeClock}. */
+/**
+ * A clock that stands still until it is told to go on. See {@link fakeClock}.
+ *
+ * @example const clock: FakeClock = fakeClock();
+ */
 export interface FakeClock extends Clock {
   /**
    * Moves the time on by `ms`: runs each timer that comes due, in order, at its own moment, and lets every promise

@@ -1,7 +1,11 @@
 import type { Connection, ExecuteHint, Result, Row, Value } from '../driver.ts';
 import type { CallStart, FakeDatabase, FakeMethod, Running, Writer } from './fake-call.ts';
 
-/** What a connection can do without. */
+/**
+ * What a connection can do without.
+ *
+ * @example const ability: FakeAbility = 'interrupt';
+ */
 export type FakeAbility = 'script' | 'iterate' | 'interrupt' | 'inTransaction';
 
 /** An error as a driver makes it, with SQLite's result code. */

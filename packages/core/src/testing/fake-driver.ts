@@ -8,7 +8,11 @@ import {
 } from './fake-call.ts';
 import { FakeConnection, type FakeAbility } from './fake-connection.ts';
 
-/** What a fake driver can do without. */
+/**
+ * What a fake driver can do without, and the database it names.
+ *
+ * @example const driver = fakeDriver({}, { without: ['iterate'], databaseId: 'shared' });
+ */
 export interface FakeDriverOptions {
   /** Abilities its connections lack. */
   readonly without?: readonly FakeAbility[];
@@ -16,7 +20,11 @@ export interface FakeDriverOptions {
   readonly databaseId?: string;
 }
 
-/** A driver without a database. See {@link fakeDriver}. */
+/**
+ * A driver without a database. See {@link fakeDriver}.
+ *
+ * @example const driver: FakeDriver = fakeDriver();
+ */
 export interface FakeDriver extends Driver {
   /** Every call so far, in order. */
   readonly calls: readonly FakeCall[];
@@ -43,9 +51,11 @@ let databases = 0;
  * rows, and any other statement with none.
  *
  * @example
+ * const clock = fakeClock();
  * const driver = fakeDriver({ open: { 2: { reject: new Error('disk') } }, execute: { 1: 'hang' } });
- * const pool = createPool({ driver });
+ * const pool = createPool({ driver, clock });
  * const answer = pool.get('SELECT 1');
+ * await clock.settle();
  * driver.call('execute').resolve({ rows: [{ n: 1 }], columns: ['n'], changes: 0, lastInsertRowid: 0 });
  * assert.deepEqual(driver.violations, []);
  */
