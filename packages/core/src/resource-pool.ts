@@ -207,8 +207,8 @@ export class ResourcePool<R> {
   #isCrowded(): boolean {
     const { maxWaiting, poolSize } = this.#settings;
     if (this.#waiters.size < maxWaiting) return false;
-    const { opening, validating } = this.#entries.counts;
-    const reachable = opening + validating + this.#idle.length + Math.max(0, poolSize - this.size);
+    const { opening, validating, closing } = this.#entries.counts;
+    const reachable = opening + validating + closing + this.#idle.length + Math.max(0, poolSize - this.size);
     return this.#waiters.size - reachable >= maxWaiting;
   }
 

@@ -28,7 +28,7 @@ export interface TransactionHost {
   /** Throws if what it runs on is not the caller's any more. */
   check(): void;
   /** Aborts when the lease or the outer transaction ends. */
-  readonly ended: AbortSignal | undefined;
+  readonly ended: AbortSignal;
 }
 
 const BEGIN = { immediate: 'BEGIN IMMEDIATE', deferred: 'BEGIN', exclusive: 'BEGIN EXCLUSIVE' } as const;
@@ -95,8 +95,10 @@ async function transactOnce<T>(
     return value;
   } catch (error) {
     tx.end();
-    // If the lease has ended meanwhile, the connection was rolled back with it, and may be in other hands.
-    const undone = isOurs && has(session.scope, tx) ? tx.undo() : undefined;
+    // If the lease has ended meanwhile, the connection was rolled back with it, and may be in other hands. What an outer
+    // transaction has rolled back has taken this one's savepoint with it.
+    const isGone = !has(session.scope, tx) || host.ended.aborted;
+    const undone = isOurs && !isGone ? tx.undo() : undefined;
     // Past its deadline nobody waits for a rollback: it has its turn before whatever comes next on this connection.
     if (!isCut(error, limit)) await undone;
     throw error;

@@ -90,6 +90,33 @@ describe('closing the pool', () => {
     expect(driver.violations).toEqual([]);
   });
 
+  it('F48 F60 rejects a write that waits for its turn at a file that another pool writes, and it is never done', async () => {
+    const databaseId = 'shared by two pools';
+    const { pool, driver, clock } = fakePool({}, { ...LIMITS, poolSize: 3 }, { databaseId });
+    const other = fakePool({}, {}, { databaseId });
+    const writer = await other.pool.acquire();
+    await writer.run('BEGIN IMMEDIATE');
+    const waits = [
+      follow(pool.run('INSERT INTO t VALUES (1)')),
+      follow(pool.transaction((tx) => tx.run('INSERT INTO t VALUES (2)'))),
+    ];
+    await clock.settle();
+    expect(pool.stats()).toMatchObject({ writerHeld: true, writersWaiting: 2 });
+    const closed = follow(pool.close());
+    await clock.advance(LIMITS.closeTimeoutMs);
+    expect(closed.now.state).toBe('resolved');
+    expect(waits.map((wait) => errorOf(wait) instanceof PoolClosedError)).toEqual([true, true]);
+    await writer.run('COMMIT');
+    await clock.settle();
+    expect(driver.calls.filter(({ sql }) => /^(?:BEGIN|INSERT)/.test(sql))).toEqual([]);
+    expect(driver.openConnections).toBe(0);
+    expect(driver.violations).toEqual([]);
+    // The turn is nobody's.
+    await expect(writer.run('INSERT INTO t VALUES (3)')).resolves.toBeDefined();
+    await writer.release();
+    await other.pool.close();
+  });
+
   it('F49 twice is one and the same promise, and every use after it is refused at once', async () => {
     const { pool, driver } = fakePool();
     await pool.get('SELECT 1');

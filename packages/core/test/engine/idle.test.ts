@@ -91,6 +91,27 @@ describe('connections that are idle', () => {
     expect(pool.stats().evictions).toMatchObject({ replaced: 2, evicted: 0, invalid: 0 });
   });
 
+  it('F56 outlive a check of their file that hangs or fails, and not one that finds no file', async () => {
+    const { pool, driver, clock } = fakePool(
+      {
+        databaseId: {
+          3: 'hang',
+          4: { reject: Object.assign(new Error('too many open files'), { code: 'EMFILE' }) },
+          5: { throw: new Error('driver') },
+          6: { reject: Object.assign(new Error('no such file'), { code: 'ENOENT' }) },
+        },
+      },
+      { poolSize: 2, operationTimeoutMs: 5000 },
+    );
+    await Promise.all([pool.get('SELECT 1'), pool.get('SELECT 2')]);
+    await clock.advance(1000 + 5000 + 2000);
+    expect(driver.count('databaseId')).toBe(5);
+    expect(pool.stats()).toMatchObject({ idle: 2, evictions: { replaced: 0 } });
+    await clock.advance(1000);
+    expect(pool.stats()).toMatchObject({ idle: 0, evictions: { replaced: 2 } });
+    expect(driver.openConnections).toBe(0);
+  });
+
   it('F55 do not care what time of day it is: the clock of the pool never jumps', async () => {
     vi.useFakeTimers({ toFake: ['Date'], now: 0 });
     const before = systemClock.now();

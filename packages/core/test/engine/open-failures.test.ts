@@ -1,8 +1,16 @@
 import { describe, expect, it } from 'vitest';
-import { AcquireTimeoutError, OpenError, OperationTimeoutError, PoolClosedError } from '../../src/index.ts';
+import {
+  AcquireTimeoutError,
+  createPool,
+  OpenError,
+  OperationTimeoutError,
+  PoolClosedError,
+  type Connection,
+} from '../../src/index.ts';
 import { byHand, checkCapacity, errorOf, fakePool, follow } from './support.ts';
 
 const DISK = new Error('disk');
+const NEVER = (): Promise<never> => Promise.reject(DISK);
 
 describe('an open that fails', () => {
   it('F01 fails the acquire that waited for it, with its cause, and the next one is served', async () => {
@@ -188,5 +196,34 @@ describe('an open that fails', () => {
     const refused = follow(pool.acquire({ timeoutMs: 50 }));
     await clock.advance(50);
     expect(errorOf(refused)).toBeInstanceOf(AcquireTimeoutError);
+  });
+
+  it.for([
+    { what: 'nothing', opened: undefined, missing: 'execute()' },
+    { what: 'null', opened: null, missing: 'execute()' },
+    {
+      what: 'something that cannot be closed',
+      opened: { execute: NEVER, rollback: NEVER },
+      missing: 'close()',
+    },
+  ])('by resolving to $what says what is missing, and loses no place', async ({ opened, missing }) => {
+    const good: Connection = {
+      execute: () => Promise.resolve({ rows: [], columns: [], changes: 0, lastInsertRowid: 0 }),
+      rollback: () => Promise.resolve(),
+      close: () => Promise.resolve(),
+    };
+    let opens = 0;
+    // What JavaScript would let pass.
+    const connectionFactory = () => ((opens += 1) > 4 ? good : (opened as unknown as Connection));
+    const pool = createPool({ connectionFactory, poolSize: 2 });
+    for (let tries = 0; tries < 4; tries += 1)
+      await expect(pool.get('SELECT 1')).rejects.toMatchObject({
+        code: 'OPEN_FAILED',
+        message: expect.stringContaining(missing) as unknown,
+      });
+    expect(pool.stats()).toMatchObject({ size: 0, leased: 0, openFailures: 4 });
+    const leases = await Promise.all([pool.acquire(), pool.acquire()]);
+    await Promise.all(leases.map((lease) => lease.release()));
+    await pool.close();
   });
 });
