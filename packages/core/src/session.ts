@@ -347,10 +347,7 @@ export class Session {
 
   /** Before a statement: is the transaction still there, and is it this process's turn to write? */
   async #prepare(statement: Call['statement'], limit: Limit | undefined): Promise<void> {
-    if (this.#cursorsAreInterrupted) {
-      this.#cursorsAreInterrupted = false;
-      await this.#cursors.closeInTurn('all');
-    }
+    await this.#endInterruptedCursors();
     await this.#findOut();
     this.#transaction.check();
     if (statement.dirties) this.#dirty = true;
@@ -361,7 +358,16 @@ export class Session {
 
   /** Asks SQLite where the transaction stands, if only SQLite knows. */
   async #findOut(): Promise<void> {
-    if (this.#transaction.isDoubtful) this.#transaction.found(await this.#probe());
+    if (!this.#transaction.isDoubtful) return;
+    await this.#endInterruptedCursors();
+    this.#transaction.found(await this.#probe());
+  }
+
+  /** Before anything is run beside them: SQLite would interrupt that too. */
+  async #endInterruptedCursors(): Promise<void> {
+    if (!this.#cursorsAreInterrupted) return;
+    this.#cursorsAreInterrupted = false;
+    await this.#cursors.closeInTurn('all');
   }
 
   /** What is lost was rolled back already. */
@@ -391,6 +397,7 @@ export class Session {
 
   async #rollbackNow(): Promise<void> {
     if (this.#transaction.isOpen && !this.#transaction.isLost) {
+      await this.#endInterruptedCursors();
       await this.#calls.call(() => this.connection.rollback(), operationLimit(this.#context, 'rollback'));
     }
     this.#transaction.ended();
