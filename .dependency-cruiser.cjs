@@ -14,7 +14,7 @@ const layers = [
   { files: ['lease.ts'] },
   { files: ['transaction.ts'] },
   { files: ['session.ts'] },
-  { files: ['cursors.ts', 'write-turn.ts'] },
+  { files: ['cursors.ts', 'probe.ts', 'write-turn.ts'] },
   { files: ['call-queue.ts', 'resource-pool.ts', 'transaction-state.ts', 'write-gate.ts'] },
   { files: ['entries.ts', 'gate.ts', 'limits.ts'] },
   { files: ['wait-queue.ts'] },

@@ -14,6 +14,7 @@ export class Cursors {
   readonly #calls: CallQueue;
   readonly #closeLimit: () => Limit;
   readonly #open = new Map<Cursor, Origin>();
+  #interrupted = false;
 
   constructor(calls: CallQueue, closeLimit: () => Limit) {
     this.#calls = calls;
@@ -55,6 +56,23 @@ export class Cursors {
     for (const [cursor, origin] of this.#open) {
       if (which === 'all' || origin === 'transaction') await this.#end(cursor);
     }
+  }
+
+  /** SQLite forgets an interrupt when nothing is active: an open cursor would hand it on to every later statement. */
+  noteInterrupt(): void {
+    this.#interrupted ||= this.#open.size > 0;
+  }
+
+  /** Whether they must end before anything else is run. */
+  get areInterrupted(): boolean {
+    return this.#interrupted;
+  }
+
+  /** Ends them if they were interrupted, in a turn that its caller has. */
+  async endInterrupted(): Promise<void> {
+    if (!this.#interrupted) return;
+    this.#interrupted = false;
+    await this.closeInTurn('all');
   }
 
   async #end(cursor: Cursor): Promise<void> {

@@ -123,6 +123,11 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return session.connection.raw ?? session.connection;
   }
 
+  /** Whether nothing of this lease would be missed if the next statement had another connection. @internal */
+  get isClean(): boolean {
+    return this.#hold.isInForce && this.#hold.session.isClean;
+  }
+
   /** Whether a transaction may be open on this connection. @internal */
   get inTransaction(): boolean {
     return this.#hold.isInForce && this.#hold.session.inTransaction;

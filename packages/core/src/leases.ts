@@ -9,6 +9,43 @@ export interface LeasesSettings {
   readonly maxLeaseMs: number;
 }
 
+/** Who keeps a connection that can be had back at any time. */
+export interface Spare {
+  giveBack(): void;
+}
+
+/**
+ * Those who keep a connection without using it at the moment, the longest first: a request between two statements, for
+ * example, whose handler waits for the rest of its body. Whoever waits for a connection gets theirs.
+ */
+export class Spares {
+  readonly #keepers = new Set<Spare>();
+  readonly #doesAnyoneWait: () => boolean;
+
+  constructor(doesAnyoneWait: () => boolean) {
+    this.#doesAnyoneWait = doesAnyoneWait;
+  }
+
+  /** A connection is not used at the moment. */
+  add(keeper: Spare): void {
+    if (this.#doesAnyoneWait()) keeper.giveBack();
+    else this.#keepers.add(keeper);
+  }
+
+  /** It is used again, or was given back. */
+  delete(keeper: Spare): void {
+    this.#keepers.delete(keeper);
+  }
+
+  /** Has one given back, if there is one. */
+  reclaim(): void {
+    const [longest] = this.#keepers;
+    if (longest === undefined) return;
+    this.#keepers.delete(longest);
+    longest.giveBack();
+  }
+}
+
 /**
  * The leases in force: how old they may get, and what becomes of those that nobody releases. Detection that is off
  * costs nothing but the one finalizer.

@@ -6,7 +6,7 @@ import type { Entry } from './entries.ts';
 import { Gate } from './gate.ts';
 import type { AcquireOptions, Lease, LeaseEnding } from './lease.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { Leases, lent } from './leases.ts';
+import { Leases, lent, Spares } from './leases.ts';
 import { checkOptions, type PoolOptions, type Settings } from './options.ts';
 import {
   checkLimits,
@@ -44,6 +44,8 @@ const GIVEN_BACK = Promise.resolve();
  * const user = await pool.get('SELECT * FROM users WHERE id = ?', [1]);
  */
 export class SqlitePool extends QueryMethods implements AsyncDisposable {
+  /** For those who keep a connection between two uses. @internal */
+  readonly spares: Spares = new Spares(() => this.#engine.waiting > 0);
   readonly #settings: Settings;
   readonly #engine: ResourcePool<Session>;
   readonly #context: SessionContext;
@@ -316,7 +318,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     if (free !== undefined) return free;
     if (this.closed) throw new PoolClosedError();
     this.#housekeeping.start();
-    const { clock } = this.#settings;
+    const { clock, poolSize } = this.#settings;
+    if (this.#engine.size >= poolSize) this.spares.reclaim();
     const since = clock.now();
     const entry = await this.#engine.acquire(this.#acquireLimit(options, undefined));
     this.#wait.add(clock.now() - since);

@@ -2,6 +2,7 @@ import type { Result, Row } from './driver.ts';
 import { bounded, limitOf, noTimeout, systemClock } from './deadline.ts';
 import { InvalidArgumentError, LeaseEndedError } from './errors.ts';
 import type { Lease } from './lease.ts';
+import type { Spare } from './leases.ts';
 import type { SqlitePool } from './pool.ts';
 import {
   checkLimits,
@@ -92,7 +93,7 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
  *   response.end(JSON.stringify(await db.all('SELECT * FROM users')));
  * });
  */
-export class RequestLease extends QueryMethods implements RequestDb {
+export class RequestLease extends QueryMethods implements RequestDb, Spare {
   readonly #pool: SqlitePool;
   readonly #options: RequestLeaseOptions;
   #state: RequestState = 'handling';
@@ -125,6 +126,14 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#letGo();
   }
 
+  /** Gives back a connection that nothing runs on, because someone waits for one. @internal */
+  giveBack(): void {
+    const lease = this.#lease;
+    if (this.#using > 0 || lease === undefined || lease instanceof Promise) return;
+    this.#lease = undefined;
+    void lease.release();
+  }
+
   /**
    * The client has left: interrupts what runs and refuses what comes, both with `reason`.
    *
@@ -133,6 +142,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   revoke(reason: LeaseEndedError = new LeaseEndedError(CLIENT_LEFT)): void {
     if (this.#state === 'revoked') return;
     this.#state = 'revoked';
+    this.#pool.spares.delete(this);
     this.#revokedBecause = reason;
     this.#controller?.abort(reason);
     // A cursor may wait for a consumer that never takes another step, so the signal alone would not end it. A lease on
@@ -235,6 +245,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
       this.#follow();
     }
     if (this.#revokedBecause !== undefined) throw this.#revokedBecause;
+    this.#pool.spares.delete(this);
     const begins = this.#state === 'handling' || this.#state === 'abandoned';
     return this.#lease !== undefined || (begins && this.#options.mode === 'request');
   }
@@ -269,8 +280,13 @@ export class RequestLease extends QueryMethods implements RequestDb {
   #letGo(): void {
     if (this.#using > 0 || this.#lease === undefined) return;
     const keeps = this.#options.mode === 'request';
-    if (keeps && this.#state === 'handling') return;
     const lease = this.#lease;
+    if (keeps && this.#state === 'handling') {
+      // Kept for the next statement, unless someone needs it before that: a handler may wait for its client meanwhile.
+      if (!(lease instanceof Promise) && lease.isClean) this.#pool.spares.add(this);
+      return;
+    }
+    this.#pool.spares.delete(this);
     if (lease instanceof Promise) {
       // Every caller has given up waiting for it.
       lease.then(

@@ -12,6 +12,7 @@ import {
 import type { Gate } from './gate.ts';
 import { beginLimit, operationLimit, statementLimit, writeTurnLimit, type TimeSettings } from './limits.ts';
 import type { Call, QueryOptions } from './queryable.ts';
+import { probe } from './probe.ts';
 import { parse, parseScript } from './sql.ts';
 import { TransactionState } from './transaction-state.ts';
 import { WriteTurn } from './write-turn.ts';
@@ -45,8 +46,6 @@ export class Session {
   readonly #transaction = new TransactionState();
   readonly #ended = new AbortController();
   #dirty = false;
-  /** SQLite forgets an interrupt when nothing is active: an open cursor would hand it on to every later statement. */
-  #cursorsAreInterrupted = false;
 
   constructor(connection: Connection, writeGate: Gate, context: SessionContext) {
     this.connection = connection;
@@ -55,7 +54,7 @@ export class Session {
     this.#calls = new CallQueue(
       context.clock,
       () => {
-        if (this.#cursors.size > 0) this.#cursorsAreInterrupted = true;
+        this.#cursors.noteInterrupt();
         try {
           connection.interrupt?.();
         } catch {
@@ -77,6 +76,13 @@ export class Session {
   /** Whether a transaction may be open. */
   get inTransaction(): boolean {
     return this.#transaction.isOpen;
+  }
+
+  /** Whether its user has left nothing behind: nothing runs, nothing is open, nothing was changed. */
+  get isClean(): boolean {
+    const idle =
+      !this.#calls.busy && this.#cursors.size === 0 && this.scope === undefined && !this.inTransaction;
+    return idle && !this.broken && !this.ended.aborted && (!this.#dirty || this.#context.keepDirty);
   }
 
   /** Whether the driver says that its handle cannot be trusted any more. */
@@ -237,10 +243,8 @@ export class Session {
    * rejects if the connection must not be used again.
    */
   reset(): Promise<void> | undefined {
-    const clean =
-      !this.#calls.busy && this.#cursors.size === 0 && this.scope === undefined && !this.inTransaction;
+    if (this.isClean) return undefined;
     const dirty = this.broken || this.ended.aborted || (this.#dirty && !this.#context.keepDirty);
-    if (clean && !dirty) return undefined;
     this.scope = undefined;
     return this.#calls.inTurn(operationLimit(this.#context, 'reset'), async () => {
       // Putting TEMP, ATTACH and PRAGMA state back costs more than a new connection, and can be wrong.
@@ -339,7 +343,7 @@ export class Session {
     return (
       !readonly ||
       dirties ||
-      this.#cursorsAreInterrupted ||
+      this.#cursors.areInterrupted ||
       this.#transaction.isDoubtful ||
       this.#transaction.isLost
     );
@@ -347,7 +351,7 @@ export class Session {
 
   /** Before a statement: is the transaction still there, and is it this process's turn to write? */
   async #prepare(statement: Call['statement'], limit: Limit | undefined): Promise<void> {
-    await this.#endInterruptedCursors();
+    await this.#cursors.endInterrupted();
     await this.#findOut();
     this.#transaction.check();
     if (statement.dirties) this.#dirty = true;
@@ -359,15 +363,14 @@ export class Session {
   /** Asks SQLite where the transaction stands, if only SQLite knows. */
   async #findOut(): Promise<void> {
     if (!this.#transaction.isDoubtful) return;
-    await this.#endInterruptedCursors();
-    this.#transaction.found(await this.#probe());
-  }
-
-  /** Before anything is run beside them: SQLite would interrupt that too. */
-  async #endInterruptedCursors(): Promise<void> {
-    if (!this.#cursorsAreInterrupted) return;
-    this.#cursorsAreInterrupted = false;
-    await this.#cursors.closeInTurn('all');
+    await this.#cursors.endInterrupted();
+    try {
+      const limit = operationLimit(this.#context, 'check');
+      this.#transaction.found(await probe(this.connection, this.#calls, limit));
+    } catch (error) {
+      this.end(new TransactionLostError(asThrown(error)));
+      throw error;
+    }
   }
 
   /** What is lost was rolled back already. */
@@ -376,28 +379,9 @@ export class Session {
     return { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
   }
 
-  /** Whether a transaction is open. A driver that cannot tell is asked to begin one: it refuses inside another. */
-  async #probe(): Promise<boolean> {
-    const { connection } = this;
-    const limit = operationLimit(this.#context, 'check');
-    if (connection.inTransaction !== undefined) {
-      return await this.#calls.call(async () => (await connection.inTransaction?.()) === true, limit);
-    }
-    try {
-      await this.#calls.call(() => connection.execute('BEGIN'), limit);
-    } catch (error) {
-      if (!(error instanceof Cut)) return true;
-      // That BEGIN may succeed later, and would then be taken for the user's: the connection can answer no more.
-      this.end(new TransactionLostError(error.reason));
-      throw error;
-    }
-    await this.#calls.call(() => connection.rollback(), limit);
-    return false;
-  }
-
   async #rollbackNow(): Promise<void> {
     if (this.#transaction.isOpen && !this.#transaction.isLost) {
-      await this.#endInterruptedCursors();
+      await this.#cursors.endInterrupted();
       await this.#calls.call(() => this.connection.rollback(), operationLimit(this.#context, 'rollback'));
     }
     this.#transaction.ended();

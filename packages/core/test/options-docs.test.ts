@@ -4,10 +4,16 @@ import { RECOMMENDED_PRAGMAS } from '../src/index.ts';
 
 const ROOT = new URL('../../../', import.meta.url);
 
-/** The pages that core's README leads to, and itself, by path. */
+/** Every page of the project, by path. */
 async function pages(): Promise<Map<string, string>> {
-  const names = (await readdir(new URL('docs/', ROOT))).filter((name) => name.endsWith('.md'));
-  const paths = ['packages/core/README.md', ...names.map((name) => `docs/${name}`)];
+  const docs = (await readdir(new URL('docs/', ROOT))).filter((name) => name.endsWith('.md'));
+  const packages = await readdir(new URL('packages/', ROOT));
+  const paths = [
+    'README.md',
+    'examples/README.md',
+    ...packages.map((name) => `packages/${name}/README.md`),
+    ...docs.map((name) => `docs/${name}`),
+  ];
   const texts = paths.map(async (path) => [path, await readFile(new URL(path, ROOT), 'utf8')] as const);
   return new Map(await Promise.all(texts));
 }
@@ -51,4 +57,27 @@ test('the table of PRAGMAs in docs/drivers.md is the recommended set', async () 
     value === true ? 'ON' : String(value),
   ]);
   expect(rows).toEqual(recommended);
+});
+
+test('no page has a placeholder left in it', async () => {
+  const left: string[] = [];
+  for (const [path, text] of await pages()) {
+    for (const [placeholder] of text.matchAll(/@[A-Z]+@/g)) left.push(`${path}: ${placeholder}`);
+  }
+  expect(left).toEqual([]);
+});
+
+test('the table of layers in docs/architecture.md is the list that the layers are checked with', async () => {
+  const text = (await pages()).get('docs/architecture.md') ?? '';
+  const start = text.indexOf('| layer |');
+  const table = text.slice(start, text.indexOf('\n\n', start));
+  const rows = Array.from(table.matchAll(/^\| (`[^|]*`) \|/gm), ([, names = '']) =>
+    Array.from(names.matchAll(/`([^`]+)`/g), ([, name]) => name),
+  );
+  const config = await readFile(new URL('.dependency-cruiser.cjs', ROOT), 'utf8');
+  const layers = Array.from(config.matchAll(/\{ files: \[([^\]]*)\]/g), ([, files = '']) =>
+    Array.from(files.matchAll(/'([^']+?)(?:\.ts)?'/g), ([, name]) => name),
+  );
+  expect(layers.length).toBeGreaterThan(10);
+  expect(rows).toEqual(layers);
 });

@@ -176,6 +176,25 @@ test('F61 a value is read once, so that what was checked is what is bound', () =
   expect(reads).toBe(1);
 });
 
+test('F61 an array is what its indexes say, whatever a subclass of it says', () => {
+  class Lies extends Array<unknown> {
+    override *entries(): ArrayIterator<[number, unknown]> {
+      yield [0, 'another'];
+    }
+    override *[Symbol.iterator](): ArrayIterator<unknown> {
+      yield 'another';
+    }
+    override map(): never[] {
+      return [];
+    }
+  }
+  const params = new Lies();
+  params.push(5, undefined);
+  expect(refusal('SELECT ?, ?', params).message).toContain('Parameter 2 is undefined');
+  params[1] = 6;
+  expect(bound('SELECT ?, ?', params)).toEqual([5, 6]);
+});
+
 test('a message never has a value in it', () => {
   for (const value of [
     'secret\uD800',

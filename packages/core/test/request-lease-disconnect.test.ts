@@ -131,13 +131,12 @@ describe('a request lease whose client leaves', () => {
   });
 
   it('F62 gives back a connection that arrives in the moment of the disconnect', async () => {
-    const { db, another, pool, response } = make({}, { poolSize: 1 });
-    const holder = another();
-    await holder.get('SELECT 1');
+    const { db, pool, response } = make({}, { poolSize: 1 });
+    const holder = await pool.acquire();
     const waits = db.connection((connection) => connection.get('SELECT 2'));
     await vi.waitFor(() => expect(pool.stats().waiting).toBe(1));
     // Lent, but not told yet.
-    holder.respond();
+    void holder.release();
     response.close();
     await expect(waits).rejects.toMatchObject(LEASE_ENDED);
     await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 }));

@@ -265,4 +265,30 @@ describe('a request lease on SQLite itself', () => {
     }
     expect(getEventListeners(signal, 'abort')).toHaveLength(0);
   });
+
+  it('gives its connection to whoever waits while it does not use it, and takes one again', async () => {
+    const { db, another, pool } = make({}, { poolSize: 1, acquisitionTimeoutMs: 200 });
+    await db.get('SELECT 1');
+    expect(pool.stats().leased).toBe(1);
+    await another().get('SELECT 2');
+    await pool.get('SELECT 3');
+    await db.get('SELECT 4');
+    expect(pool.stats()).toMatchObject({ opens: 1, acquireTimeouts: 0 });
+  });
+
+  it('gives it back as soon as it does not use it, when someone waits already', async () => {
+    const { db, pool } = make({}, { poolSize: 1, acquisitionTimeoutMs: 200 });
+    await Promise.all([db.get('SELECT 1'), pool.get('SELECT 2'), db.get('SELECT 3')]);
+    expect(pool.stats().acquireTimeouts).toBe(0);
+  });
+
+  it.each([
+    ['a transaction that was begun by hand', 'BEGIN'],
+    ['a temporary table', 'CREATE TEMP TABLE t (x)'],
+  ])('keeps its connection as long as there is %s on it', async (_what, sql) => {
+    const { db, pool } = make({}, { poolSize: 1, acquisitionTimeoutMs: 20 });
+    await db.run(sql);
+    await expect(pool.get('SELECT 2')).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+    expect(pool.stats().leased).toBe(1);
+  });
 });

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import sqliteModule from 'sqlite3';
 import { expect, test, vi } from 'vitest';
-import { sqlite3, type Connection } from '../../src/index.ts';
+import { sqlite3, type Connection, type Value } from '../../src/index.ts';
 import { StatementCache } from '../../src/drivers/statement-cache.ts';
 import { failure, fileWithTable, poolOf, poolWithTable, temporaryFile } from './helpers.ts';
 
@@ -170,6 +170,35 @@ test('the statement cache is bounded by the length of its texts too', () => {
     expect(kept).toBeLessThanOrEqual(1_048_576);
   }
   expect(kept).toBeGreaterThan(900_000);
+});
+
+test('a statement that was given more than 64 KiB is not kept, because it would keep them too', async () => {
+  const connection = await connectionTo(await temporaryFile());
+  const prepared = vi.spyOn(sqliteModule.Database.prototype, 'prepare');
+  const half = 'x'.repeat(32_768);
+  const timesPrepared = async (params: Value[], sql: string): Promise<number> => {
+    prepared.mockClear();
+    for (let round = 0; round < 3; round += 1) {
+      const { rows } = await connection.execute(sql, params);
+      expect(rows[0]).toEqual({ n: 65_536 });
+    }
+    return prepared.mock.calls.filter(([text]) => text === sql).length;
+  };
+  const LENGTH = 'SELECT length(?) + length(?) AS n';
+  expect(await timesPrepared([half, half], LENGTH)).toBe(1);
+  expect(await timesPrepared([half, new Uint8Array(32_768)], `${LENGTH} -- bytes`)).toBe(1);
+  const more = 'SELECT length(?) + length(?) - 1 AS n';
+  expect(await timesPrepared([half, `${half}x`], more)).toBe(3);
+  expect(await timesPrepared([new Uint8Array(32_769), half], `${more} -- bytes`)).toBe(3);
+  await connection.execute('CREATE TABLE t (v)');
+  prepared.mockClear();
+  for (const run of [1, 2]) {
+    const hint = { rowMode: 'object', readonly: false, returnsRows: false, effect: 'insert' } as const;
+    const done = await connection.execute('INSERT INTO t VALUES (?)', [new Uint8Array(65_537)], hint);
+    expect(done).toMatchObject({ changes: 1, lastInsertRowid: run });
+  }
+  expect(prepared).toHaveBeenCalledTimes(2);
+  await connection.close();
 });
 
 test('a rollback without a transaction is none, and one that fails for another reason rejects', async () => {

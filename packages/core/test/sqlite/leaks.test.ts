@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test, vi } from 'vitest';
 import type { SqlitePool } from '../../src/index.ts';
-import { ENDLESS, failure, poolWithTable, valuesOf } from './helpers.ts';
+import { ENDLESS, failure, moment, poolWithTable, valuesOf } from './helpers.ts';
 
 interface Warning {
   readonly message: string;
@@ -108,6 +108,44 @@ test('a lease older than maxLeaseMs inside transaction() is revoked too, and the
   await pool.run('INSERT INTO t (v) VALUES (2)');
   expect(await valuesOf(pool)).toEqual([2]);
 });
+
+test('a pool.transaction() older than maxLeaseMs is revoked, rolled back, and the turn to write is free', async () => {
+  const pool = await poolWithTable({ maxLeaseMs: 50 });
+  const hanging = pool.transaction(async (tx) => {
+    await tx.run('INSERT INTO t (v) VALUES (1)');
+    await new Promise(() => undefined);
+  });
+  expect(await failure(hanging)).toMatchObject({ code: 'LEASE_ENDED' });
+  await pool.transaction((tx) => tx.run('INSERT INTO t (v) VALUES (2)'));
+  expect(await valuesOf(pool)).toEqual([2]);
+  expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false });
+});
+
+test.for(['transaction', 'connection'] as const)(
+  'F19 F28 a pool.%s() older than leakWarningMs is reported with its place, which a timed-out acquire has too',
+  async (method) => {
+    const seen = warnings();
+    const pool = await poolWithTable({ leakWarningMs: 20, poolSize: 1 });
+    const end = moment();
+    const callerOfThePool = async (): Promise<void> => {
+      await pool[method](() => end.reached);
+    };
+    const held = callerOfThePool();
+    const error = await failure(pool.acquire({ timeoutMs: 100 }));
+    expect(error).toMatchObject({
+      code: 'ACQUIRE_TIMEOUT',
+      holders: [expect.stringContaining('callerOfThePool') as unknown],
+    });
+    await vi.waitFor(() => {
+      expect(seen).toHaveLength(1);
+    });
+    expect(seen[0]?.message).toContain('callerOfThePool');
+    expect(pool.stats().leaks).toBe(1);
+    end.reach();
+    await held;
+    expect(pool.stats().leased).toBe(0);
+  },
+);
 
 /** In a function of its own, so that nothing on the stack of the test keeps the lease. */
 async function dropLease(pool: SqlitePool): Promise<void> {

@@ -185,6 +185,28 @@ test('a connection that cannot be set up while others lock the file waits for th
   expect(await pool.get('PRAGMA journal_mode')).toEqual({ journal_mode: 'wal' });
 });
 
+test('a connection that cannot be set up because others lock the file for good says so soon after its busy timeout', async () => {
+  const filename = await temporaryFile();
+  const other = poolOf({ filename, pragmas: { journal_mode: 'DELETE' } });
+  const lock = await other.acquire();
+  await lock.run('BEGIN EXCLUSIVE');
+  const tries = vi.spyOn(sqliteModule.Database.prototype, 'exec');
+  const pool = poolOf({ filename, pragmas: { busy_timeout: 600 } });
+  expect(await failure(pool.open())).toMatchObject({ code: 'OPEN_FAILED', cause: { errno: 5 } });
+  expect(tries.mock.calls.length).toBeLessThanOrEqual(3);
+  await lock.release();
+  await pool.open();
+});
+
+test('several pools that open one new file at the same moment all succeed', async () => {
+  for (let round = 0; round < 10; round += 1) {
+    const filename = await temporaryFile();
+    const pools = Array.from({ length: 6 }, () => poolOf({ filename }));
+    const opened = await Promise.allSettled(pools.map((pool) => pool.open()));
+    expect(opened.filter(({ status }) => status === 'rejected')).toEqual([]);
+  }
+});
+
 test('a file name is taken as it is, whatever it would mean in a URI', async () => {
   const directory = await temporaryDirectory();
   const name = 'ä b%20c?mode=ro#d.db';
