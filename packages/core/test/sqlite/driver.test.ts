@@ -173,8 +173,8 @@ test('the statement cache is bounded by the length of its texts too', () => {
 });
 
 test('a statement that was given more than 64 KiB is not kept, because it would keep them too', async () => {
-  const connection = await connectionTo(await temporaryFile());
   const prepared = vi.spyOn(sqliteModule.Database.prototype, 'prepare');
+  const connection = await connectionTo(await temporaryFile());
   const half = 'x'.repeat(32_768);
   const timesPrepared = async (params: Value[], sql: string): Promise<number> => {
     prepared.mockClear();

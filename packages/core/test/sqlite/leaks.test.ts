@@ -126,11 +126,15 @@ test.for(['transaction', 'connection'] as const)(
   async (method) => {
     const seen = warnings();
     const pool = await poolWithTable({ leakWarningMs: 20, poolSize: 1 });
-    const end = moment();
+    const [begun, end] = [moment(), moment()];
     const callerOfThePool = async (): Promise<void> => {
-      await pool[method](() => end.reached);
+      await pool[method](() => {
+        begun.reach();
+        return end.reached;
+      });
     };
     const held = callerOfThePool();
+    await begun.reached;
     const error = await failure(pool.acquire({ timeoutMs: 100 }));
     expect(error).toMatchObject({
       code: 'ACQUIRE_TIMEOUT',
