@@ -10,7 +10,8 @@ import type { LeaseMode } from './request-lease.ts';
  */
 export interface RequestOptions<Name extends string = string> {
   /**
-   * `request` (the default): a request keeps one connection from its first statement until its response begins.
+   * `request` (the default): a request keeps one connection from its first statement until its response begins, unless
+   * others need it between two statements.
    * `statement`: it leases one for each statement, transaction or cursor.
    */
   readonly lease?: LeaseMode | undefined;

@@ -16,7 +16,8 @@ import { parseScript } from './sql.ts';
 import { checkTransaction } from './transaction.ts';
 
 /**
- * Whether a request keeps one connection from its first statement on, or leases one for each statement.
+ * Whether a request keeps one connection from its first statement on, unless others need it in between, or leases one for
+ * each statement.
  *
  * @example await app.register(sqlitePool, { filename: 'app.db', lease: 'statement' });
  */
