@@ -76,9 +76,10 @@ export function errorCases(framework: Framework): void {
         { poolSize: 1, maxWaiting: 0 },
         {
           'GET /holds': async ({ db }) => {
-            await db.get('SELECT 1');
-            entered.resolve();
-            await leave.promise;
+            await db.connection(async () => {
+              entered.resolve();
+              await leave.promise;
+            });
             return {};
           },
           'GET /refused': async ({ db }) => (await db.get('SELECT 1')) ?? {},
@@ -99,9 +100,10 @@ export function errorCases(framework: Framework): void {
         { poolSize: 1, acquisitionTimeoutMs: 400 },
         {
           'GET /holds': async ({ db }) => {
-            await db.get('SELECT 1');
-            entered.resolve();
-            await leave.promise;
+            await db.connection(async () => {
+              entered.resolve();
+              await leave.promise;
+            });
             return {};
           },
           'GET /waits': async ({ db }) => (await db.get('SELECT 1')) ?? {},

@@ -26,6 +26,30 @@ export function slowClientCases(framework: Framework): void {
       expect(pool.stats()).toMatchObject({ leased: 0, waiting: 0 });
     });
 
+    it('do not hold the pool while their handler waits for the rest of what they send', async () => {
+      const [entered, rest] = [deferred(), deferred()];
+      const { fetch, pool } = await start(
+        framework,
+        { poolSize: 1, acquisitionTimeoutMs: 2000 },
+        {
+          // A session is looked up, then the body is read.
+          'POST /': async ({ db }) => {
+            await db.get('SELECT 1');
+            entered.resolve();
+            await rest.promise;
+            return (await db.get('SELECT 2 AS n')) ?? {};
+          },
+          'GET /honest': async ({ db }) => (await db.get('SELECT 1 AS n')) ?? {},
+        },
+      );
+      const slow = fetch('POST', '/');
+      await entered.promise;
+      expect(await fetch('GET', '/honest')).toMatchObject({ status: 200, body: '{"n":1}' });
+      rest.resolve();
+      expect(await slow).toMatchObject({ status: 200, body: '{"n":2}' });
+      expect(pool.stats()).toMatchObject({ acquireTimeouts: 0, opens: 1 });
+    });
+
     it('do not deadlock when responses wait behind one that waits for their connections', async () => {
       const [first, second] = [deferred(), deferred()];
       const { send } = await start(

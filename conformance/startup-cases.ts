@@ -67,7 +67,7 @@ export function startupCases(framework: Framework): void {
       const request = outcome(fetch('POST', '/'));
       await begun.promise;
       await close();
-      expect(await ended.promise).toMatchObject({ code: 'LEASE_ENDED' });
+      expect(await ended.promise).toMatchObject({ code: 'POOL_CLOSED' });
       expect(pool.stats()).toMatchObject({ size: 0, leased: 0 });
       await request;
     });
