@@ -10,6 +10,7 @@ const layers = [
   { files: ['plugin-options.ts'] },
   { files: ['request-lease.ts'] },
   { files: ['pool.ts'] },
+  { files: ['lending.ts'] },
   { files: ['leases.ts', 'database.ts', 'housekeeping.ts'] },
   { files: ['lease.ts'] },
   { files: ['transaction.ts'] },

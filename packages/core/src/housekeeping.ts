@@ -28,7 +28,7 @@ export class Housekeeping {
 
   /** Begins, if it has not begun. */
   start(): void {
-    this.#cancel ??= this.#schedule();
+    if (!this.#stopped.signal.aborted) this.#cancel ??= this.#schedule();
   }
 
   /** Ends for good. */

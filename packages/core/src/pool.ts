@@ -1,12 +1,12 @@
 import { Database } from './database.ts';
-import { bounded, limitOf, type Limit } from './deadline.ts';
+import { bounded, limitOf } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
-import { AcquireTimeoutError, InvalidArgumentError, PoolClosedError, type AcquirePhase } from './errors.ts';
-import type { Entry } from './entries.ts';
+import { InvalidArgumentError, PoolClosedError } from './errors.ts';
 import { Gate } from './gate.ts';
-import type { AcquireOptions, Lease, LeaseEnding } from './lease.ts';
+import type { AcquireOptions, Lease } from './lease.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { Leases, lent, Spares } from './leases.ts';
+import { Leases, lent, type Spares } from './leases.ts';
+import { Lending } from './lending.ts';
 import { checkOptions, type PoolOptions, type Settings } from './options.ts';
 import {
   checkLimits,
@@ -19,7 +19,7 @@ import {
 import { ResourcePool } from './resource-pool.ts';
 import type { Session, SessionContext } from './session.ts';
 import { parseScript } from './sql.ts';
-import { WaitHistogram, type PoolStats } from './stats.ts';
+import type { PoolStats } from './stats.ts';
 import { checkTransaction } from './transaction.ts';
 
 /** The writers of one pool that hold a connection at a time: one that writes, and one that is ready to. */
@@ -27,8 +27,6 @@ const WRITERS_WITH_CONNECTION = 2;
 
 /** How long a call that was interrupted may take to return before `close()` gives its connection up. */
 const INTERRUPT_GRACE_MS = 50;
-
-const GIVEN_BACK = Promise.resolve();
 
 /**
  * A pool of connections to one SQLite database.
@@ -44,8 +42,6 @@ const GIVEN_BACK = Promise.resolve();
  * const user = await pool.get('SELECT * FROM users WHERE id = ?', [1]);
  */
 export class SqlitePool extends QueryMethods implements AsyncDisposable {
-  /** For those who keep a connection between two uses. @internal */
-  readonly spares: Spares = new Spares(() => this.#engine.waiting > 0);
   readonly #settings: Settings;
   readonly #engine: ResourcePool<Session>;
   readonly #context: SessionContext;
@@ -56,8 +52,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   readonly #writers: Gate;
   readonly #leases: Leases;
   readonly #database: Database;
-  readonly #wait = new WaitHistogram();
-  #acquireTimeouts = 0;
+  readonly #lending: Lending;
   readonly #housekeeping: Housekeeping;
   /** Aborts when the pool is told to close. */
   readonly #closed = new AbortController();
@@ -74,14 +69,17 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     this.#context = {
       ...settings,
       keepDirty: settings.driver.inMemory === true,
-      writeTimeoutError: () => this.#acquireTimeout(settings.acquisitionTimeoutMs, 'write'),
+      writeTimeoutError: () => this.#lending.timeoutError(settings.acquisitionTimeoutMs, 'write'),
     };
     this.#writers = new Gate(
       Math.max(1, Math.min(WRITERS_WITH_CONNECTION, settings.poolSize - 1)),
       settings.maxWaiting,
     );
     this.#engine = new ResourcePool(settings, {
-      open: () => this.#database.open(this.#context),
+      open: () => {
+        this.#housekeeping.start();
+        return this.#database.open(this.#context);
+      },
       validate: async (session) => {
         await this.#database.check();
         await session.validate();
@@ -91,6 +89,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
         session.abandon();
       },
     });
+    this.#lending = new Lending(settings, this.#engine, this.#leases);
     this.#housekeeping = new Housekeeping(settings, {
       sweep: () => {
         this.#engine.sweep();
@@ -123,7 +122,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * await pool.open();
    */
   async open(): Promise<this> {
-    const entry = await this.#acquireEntry({});
+    const entry = await this.#lending.take({});
     this.#engine.release(entry);
     this.#engine.sweep();
     return this;
@@ -141,8 +140,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    */
   async acquire(options: AcquireOptions = {}): Promise<Lease> {
     checkLimits(options);
-    const entry = await this.#acquireEntry(options);
-    return this.#leases.lend(entry.resource, (ending) => this.#giveBack(entry, ending));
+    const entry = await this.#lending.take(options);
+    return this.#leases.lend(entry.resource, (ending) => this.#lending.giveBack(entry, ending));
   }
 
   /**
@@ -201,7 +200,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   stats(): PoolStats {
     const engine = this.#engine;
     const { opening, idle, validating, leased, closing, quarantined } = engine.counts;
-    const wait = this.#wait.snapshot();
+    const wait = this.#lending.waits;
     return {
       size: engine.size,
       idle,
@@ -214,7 +213,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       writerHeld: this.#database.writeGate.held > 0,
       writersWaiting: this.#writers.waiting + this.#database.writeGate.waiting,
       acquires: wait.count,
-      acquireTimeouts: this.#acquireTimeouts,
+      acquireTimeouts: this.#lending.timeouts,
       opens: engine.opens,
       openFailures: engine.openFailures,
       evictions: { ...engine.evictions },
@@ -239,13 +238,18 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     return this.close();
   }
 
+  /** For those who keep a connection between two uses. @internal */
+  get spares(): Spares {
+    return this.#lending.spares;
+  }
+
   /**
    * A turn among those who want to write, for a lease that is about to be taken for a write; the function returned
    * ends it. @internal
    */
   async writerTurn(signal?: AbortSignal): Promise<() => void> {
     if (this.closed) throw new PoolClosedError();
-    if (!this.#writers.tryEnter()) await this.#writers.enter(this.#acquireLimit({ signal }, 'write'));
+    if (!this.#writers.tryEnter()) await this.#writers.enter(this.#lending.limit({ signal }, 'write'));
     return () => {
       this.#writers.leave();
     };
@@ -259,11 +263,11 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       );
     }
     if (!readonly) return await this.#borrow(true, call.signal, (session) => session.perform(call));
-    const entry = this.#tryAcquireEntry() ?? (await this.#acquireEntry({ signal: call.signal }));
+    const entry = this.#lending.tryTake() ?? (await this.#lending.take({ signal: call.signal }));
     try {
       return await entry.resource.perform(call);
     } finally {
-      void this.#giveBack(entry);
+      void this.#lending.giveBack(entry);
     }
   }
 
@@ -289,81 +293,15 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   ): Promise<T> {
     const leaveWriters = writes ? await this.writerTurn(signal) : undefined;
     try {
-      const entry = this.#tryAcquireEntry() ?? (await this.#acquireEntry({ signal }));
+      const entry = this.#lending.tryTake() ?? (await this.#lending.take({ signal }));
       try {
         return await use(entry.resource);
       } finally {
-        void this.#giveBack(entry);
+        void this.#lending.giveBack(entry);
       }
     } finally {
       leaveWriters?.();
     }
-  }
-
-  /** A good connection, if one is idle. */
-  #tryAcquireEntry(): Entry<Session> | undefined {
-    const entry = this.#engine.tryAcquire();
-    if (entry === undefined) return undefined;
-    if (entry.resource.broken) {
-      this.#engine.destroy(entry, 'invalid');
-      return this.#tryAcquireEntry();
-    }
-    this.#wait.add(0);
-    return entry;
-  }
-
-  async #acquireEntry(options: AcquireOptions): Promise<Entry<Session>> {
-    if (options.signal?.aborted === true) throw options.signal.reason;
-    const free = this.#tryAcquireEntry();
-    if (free !== undefined) return free;
-    if (this.closed) throw new PoolClosedError();
-    this.#housekeeping.start();
-    const { clock, poolSize } = this.#settings;
-    if (this.#engine.size >= poolSize) this.spares.reclaim();
-    const since = clock.now();
-    const entry = await this.#engine.acquire(this.#acquireLimit(options, undefined));
-    this.#wait.add(clock.now() - since);
-    return entry;
-  }
-
-  #acquireLimit(
-    { signal, timeoutMs = this.#settings.acquisitionTimeoutMs }: AcquireOptions,
-    phase: AcquirePhase | undefined,
-  ): Limit {
-    const error = (ahead: number): Error =>
-      this.#acquireTimeout(timeoutMs, phase ?? this.#engine.phase(ahead));
-    return limitOf(this.#settings.clock, timeoutMs, error, signal);
-  }
-
-  #acquireTimeout(timeoutMs: number, phase: AcquirePhase): AcquireTimeoutError {
-    this.#acquireTimeouts += 1;
-    const { opening, idle, leased } = this.#engine.counts;
-    const counts = {
-      poolSize: this.#settings.poolSize,
-      leased,
-      idle,
-      opening,
-      waiting: this.#engine.waiting,
-    };
-    return new AcquireTimeoutError(timeoutMs, phase, counts, this.#leases.stacks, this.#engine.lastOpenError);
-  }
-
-  /** Takes a connection back; resolves when it is idle again or on its way out, and never rejects. */
-  #giveBack(entry: Entry<Session>, ending: LeaseEnding = 'released'): Promise<void> {
-    const reset = ending === 'discarded' ? undefined : entry.resource.reset();
-    if (ending === 'discarded') this.#engine.destroy(entry, 'discarded');
-    else if (reset === undefined) this.#engine.release(entry);
-    else {
-      return reset.then(
-        () => {
-          this.#engine.release(entry);
-        },
-        () => {
-          this.#engine.destroy(entry, 'dirty');
-        },
-      );
-    }
-    return GIVEN_BACK;
   }
 
   async #close(): Promise<void> {

@@ -1,0 +1,106 @@
+import { limitOf, type Clock, type Limit } from './deadline.ts';
+import type { Entry } from './entries.ts';
+import { AcquireTimeoutError, type AcquirePhase } from './errors.ts';
+import type { AcquireOptions, LeaseEnding } from './lease.ts';
+import { Spares, type Leases } from './leases.ts';
+import type { ResourcePool } from './resource-pool.ts';
+import type { Session } from './session.ts';
+import { WaitHistogram, type WaitStats } from './stats.ts';
+
+/** What lending needs to know of the pool. */
+export interface LendingSettings {
+  readonly clock: Clock;
+  readonly poolSize: number;
+  readonly acquisitionTimeoutMs: number;
+}
+
+const GIVEN_BACK = Promise.resolve();
+
+/** How connections leave the engine and come back: at once, after a wait, reset, or not at all. */
+export class Lending {
+  /** For those who keep a connection between two uses. */
+  readonly spares: Spares;
+  readonly #settings: LendingSettings;
+  readonly #engine: ResourcePool<Session>;
+  readonly #leases: Leases;
+  readonly #waits = new WaitHistogram();
+  #timeouts = 0;
+
+  constructor(settings: LendingSettings, engine: ResourcePool<Session>, leases: Leases) {
+    this.#settings = settings;
+    this.#engine = engine;
+    this.#leases = leases;
+    this.spares = new Spares(() => engine.waiting > 0);
+  }
+
+  /** How long acquires have waited. */
+  get waits(): WaitStats {
+    return this.#waits.snapshot();
+  }
+
+  /** How many have run out of time. */
+  get timeouts(): number {
+    return this.#timeouts;
+  }
+
+  /** A good connection, if one is idle. */
+  tryTake(): Entry<Session> | undefined {
+    const entry = this.#engine.tryAcquire();
+    if (entry === undefined) return undefined;
+    if (entry.resource.broken) {
+      this.#engine.destroy(entry, 'invalid');
+      return this.tryTake();
+    }
+    this.#waits.add(0);
+    return entry;
+  }
+
+  /** A connection, as soon as there is one. */
+  async take(options: AcquireOptions): Promise<Entry<Session>> {
+    if (options.signal?.aborted === true) throw options.signal.reason;
+    const free = this.tryTake();
+    if (free !== undefined) return free;
+    const { clock, poolSize } = this.#settings;
+    if (this.#engine.size >= poolSize) this.spares.reclaim();
+    const since = clock.now();
+    const entry = await this.#engine.acquire(this.limit(options));
+    this.#waits.add(clock.now() - since);
+    return entry;
+  }
+
+  /** Takes a connection back; resolves when it is idle again or on its way out, and never rejects. */
+  giveBack(entry: Entry<Session>, ending: LeaseEnding = 'released'): Promise<void> {
+    const reset = ending === 'discarded' ? undefined : entry.resource.reset();
+    if (ending === 'discarded') this.#engine.destroy(entry, 'discarded');
+    else if (reset === undefined) this.#engine.release(entry);
+    else {
+      return reset.then(
+        () => {
+          this.#engine.release(entry);
+        },
+        () => {
+          this.#engine.destroy(entry, 'dirty');
+        },
+      );
+    }
+    return GIVEN_BACK;
+  }
+
+  /** The limit of a wait; `phase` says what for, if that is not a connection. */
+  limit(
+    { signal, timeoutMs = this.#settings.acquisitionTimeoutMs }: AcquireOptions,
+    phase?: AcquirePhase,
+  ): Limit {
+    const error = (ahead: number): Error => this.timeoutError(timeoutMs, phase ?? this.#engine.phase(ahead));
+    return limitOf(this.#settings.clock, timeoutMs, error, signal);
+  }
+
+  /** The error of a wait that ran out of time, which says how full the pool is. */
+  timeoutError(timeoutMs: number, phase: AcquirePhase): AcquireTimeoutError {
+    this.#timeouts += 1;
+    const { opening, idle, leased } = this.#engine.counts;
+    const { poolSize } = this.#settings;
+    const counts = { poolSize, leased, idle, opening, waiting: this.#engine.waiting };
+    return new AcquireTimeoutError(timeoutMs, phase, counts, this.#leases.stacks, this.#engine.lastOpenError);
+  }
+}
