@@ -69,6 +69,23 @@ describe('a transaction that ends while one inside it runs', () => {
   });
 });
 
+it('F27 a transaction of the pool that is older than maxLeaseMs is revoked, rolled back, and its turn to write is free', async () => {
+  const { pool, driver, clock } = fakePool({}, { poolSize: 1, maxLeaseMs: 1000 });
+  const hanging = follow(
+    pool.transaction(async (tx) => {
+      await tx.run(INSERT);
+      await new Promise(() => undefined);
+    }),
+  );
+  await clock.advance(999);
+  expect(hanging.now.state).toBe('pending');
+  await clock.advance(1);
+  expect(errorOf(hanging)).toMatchObject({ code: 'LEASE_ENDED' });
+  expect([driver.openTransactions, driver.violations]).toEqual([0, []]);
+  expect(pool.stats()).toMatchObject({ leased: 0, idle: 1, writerHeld: false });
+  await expect(pool.transaction((tx) => tx.run(INSERT))).resolves.toBeDefined();
+});
+
 describe('a transaction with retries', () => {
   it('F37 has one time limit for all of them', async () => {
     const { pool, driver, clock } = fakePool(({ sql }) => (sql === INSERT ? SNAPSHOT : undefined));

@@ -109,18 +109,6 @@ test('a lease older than maxLeaseMs inside transaction() is revoked too, and the
   expect(await valuesOf(pool)).toEqual([2]);
 });
 
-test('a pool.transaction() older than maxLeaseMs is revoked, rolled back, and the turn to write is free', async () => {
-  const pool = await poolWithTable({ maxLeaseMs: 50 });
-  const hanging = pool.transaction(async (tx) => {
-    await tx.run('INSERT INTO t (v) VALUES (1)');
-    await new Promise(() => undefined);
-  });
-  expect(await failure(hanging)).toMatchObject({ code: 'LEASE_ENDED' });
-  await pool.transaction((tx) => tx.run('INSERT INTO t (v) VALUES (2)'));
-  expect(await valuesOf(pool)).toEqual([2]);
-  expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false });
-});
-
 test.for(['transaction', 'connection'] as const)(
   'F19 F28 a pool.%s() older than leakWarningMs is reported with its place, which a timed-out acquire has too',
   async (method) => {
