@@ -26,7 +26,7 @@ const layers = [
   { files: ['queryable.ts'] },
   { files: ['parameters.ts'] },
   { files: ['sql.ts', 'stats.ts', 'deadline.ts'] },
-  { files: ['driver.ts'] },
+  { files: ['driver.ts', 'driver-errors.ts'] },
   { files: ['errors.ts'] },
 ];
 

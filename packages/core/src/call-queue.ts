@@ -1,5 +1,5 @@
 import { alreadyCut, limitOf, noTimeout, systemClock, watch, type Clock, type Limit } from './deadline.ts';
-import { fromDriver } from './errors.ts';
+import { fromDriver } from './driver-errors.ts';
 import { Gate } from './gate.ts';
 
 /** How often the interrupt of a call that was cut is repeated. */

@@ -1,14 +1,9 @@
 import { asThrown, CallQueue, Cut } from './call-queue.ts';
+import { brokenContract } from './driver-errors.ts';
 import { Cursors, type Cursor } from './cursors.ts';
 import type { Limit } from './deadline.ts';
 import type { Connection, ExecuteHint, Result, Row, Value } from './driver.ts';
-import {
-  brokenContract,
-  LeaseEndedError,
-  SqliteError,
-  TransactionLostError,
-  UnsupportedError,
-} from './errors.ts';
+import { LeaseEndedError, SqliteError, TransactionLostError, UnsupportedError } from './errors.ts';
 import type { Gate } from './gate.ts';
 import { beginLimit, operationLimit, statementLimit, writeTurnLimit, type TimeSettings } from './limits.ts';
 import type { Call, QueryOptions } from './queryable.ts';

@@ -3,10 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sqliteModule from 'sqlite3';
 import { expect, onTestFinished, test } from 'vitest';
+import { fromDriver } from '../src/driver-errors.ts';
 import * as errors from '../src/errors.ts';
 import { createPool, sqlite3, type PoolOptions, type SqlitePool } from '../src/index.ts';
 
-const { fromDriver, RetryableError, SqliteError, SqlitePoolError } = errors;
+const { RetryableError, SqliteError, SqlitePoolError } = errors;
 
 /** In every path, name and value of these tests: no error may show it. */
 const SECRET = 'hush';

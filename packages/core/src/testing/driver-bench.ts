@@ -3,7 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Connection, Driver, ExecuteHint, Value } from '../driver.ts';
-import { BusyError, fromDriver, SqliteError } from '../errors.ts';
+import { fromDriver } from '../driver-errors.ts';
+import { BusyError, SqliteError } from '../errors.ts';
 
 /**
  * Makes the driver under test for a database file; the file does not exist yet.

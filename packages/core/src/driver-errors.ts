@@ -1,0 +1,83 @@
+import { BusyError, SqliteError, SqlitePoolError } from './errors.ts';
+
+/** Result codes by number: name and meaning. https://www.sqlite.org/rescode.html */
+const RESULT_CODES: ReadonlyMap<number, readonly [name: string, meaning: string]> = new Map([
+  [1, ['SQLITE_ERROR', 'SQLite could not run the statement']],
+  [2, ['SQLITE_INTERNAL', 'an internal error in SQLite']],
+  [3, ['SQLITE_PERM', 'access was denied']],
+  [4, ['SQLITE_ABORT', 'the operation was aborted']],
+  [5, ['SQLITE_BUSY', 'the database is locked by another connection']],
+  [6, ['SQLITE_LOCKED', 'a table is locked by the same connection']],
+  [7, ['SQLITE_NOMEM', 'SQLite ran out of memory']],
+  [8, ['SQLITE_READONLY', 'the database is read-only']],
+  [9, ['SQLITE_INTERRUPT', 'the statement was interrupted']],
+  [10, ['SQLITE_IOERR', 'a disk I/O error']],
+  [11, ['SQLITE_CORRUPT', 'the database file is corrupt']],
+  [13, ['SQLITE_FULL', 'the disk or the database is full']],
+  [14, ['SQLITE_CANTOPEN', 'the database file cannot be opened']],
+  [17, ['SQLITE_SCHEMA', 'the schema changed while the statement ran']],
+  [18, ['SQLITE_TOOBIG', 'a string or blob is too big']],
+  [19, ['SQLITE_CONSTRAINT', 'a constraint failed']],
+  [20, ['SQLITE_MISMATCH', 'a value has the wrong type']],
+  [21, ['SQLITE_MISUSE', 'the driver was used wrongly']],
+  [23, ['SQLITE_AUTH', 'the statement is not authorized']],
+  [25, ['SQLITE_RANGE', 'a parameter is out of range']],
+  [26, ['SQLITE_NOTADB', 'the file is not a database']],
+  [261, ['SQLITE_BUSY_RECOVERY', 'another process is recovering the database']],
+  [262, ['SQLITE_LOCKED_SHAREDCACHE', 'a table is locked in the shared cache']],
+  [
+    517,
+    [
+      'SQLITE_BUSY_SNAPSHOT',
+      'this connection read before another one wrote, in a deferred transaction or with a cursor open: begin again',
+    ],
+  ],
+  [773, ['SQLITE_BUSY_TIMEOUT', 'the database stayed locked by another connection']],
+  [275, ['SQLITE_CONSTRAINT_CHECK', 'a CHECK constraint failed']],
+  [531, ['SQLITE_CONSTRAINT_COMMITHOOK', 'a commit hook refused']],
+  [787, ['SQLITE_CONSTRAINT_FOREIGNKEY', 'a foreign key constraint failed']],
+  [1043, ['SQLITE_CONSTRAINT_FUNCTION', 'an extension function refused']],
+  [1299, ['SQLITE_CONSTRAINT_NOTNULL', 'a NOT NULL constraint failed']],
+  [1555, ['SQLITE_CONSTRAINT_PRIMARYKEY', 'a PRIMARY KEY constraint failed']],
+  [1811, ['SQLITE_CONSTRAINT_TRIGGER', 'a trigger raised an error']],
+  [2067, ['SQLITE_CONSTRAINT_UNIQUE', 'a UNIQUE constraint failed']],
+  [2579, ['SQLITE_CONSTRAINT_ROWID', 'the rowid is not unique']],
+  [3091, ['SQLITE_CONSTRAINT_DATATYPE', 'a value has the wrong type for a STRICT table']],
+]);
+
+const BUSY = 5;
+/** Of the shared cache: by another connection. Plain SQLITE_LOCKED is by the same one, and waiting does not help. */
+const LOCKED_SHAREDCACHE = 262;
+
+/** The numeric result code a driver's error carries, whichever field that driver puts it in; -1 if it has none. */
+function resultCodeOf(error: unknown): number {
+  if (typeof error !== 'object' || error === null) return -1;
+  const { errno, errcode, code } = error as { errno?: unknown; errcode?: unknown; code?: unknown };
+  // Errors of the operating system have negative numbers, in a field of the same name.
+  for (const number of [errno, errcode, code]) {
+    if (typeof number === 'number' && Number.isInteger(number) && number > 0) return number;
+  }
+  for (const [number, [name]] of RESULT_CODES) if (name === code) return number;
+  return -1;
+}
+
+/**
+ * Turns what a driver threw into an error that is safe to show: the name and meaning of the result code in the
+ * message, and the driver's own error, with its names of tables and files, in `cause`. The pool's own errors pass
+ * through.
+ */
+export function fromDriver(error: unknown): SqlitePoolError {
+  if (error instanceof SqlitePoolError) return error;
+  const errno = resultCodeOf(error);
+  const [name, meaning] = RESULT_CODES.get(errno) ??
+    RESULT_CODES.get(errno & 0xff) ?? ['UNKNOWN', 'the driver reported an error without a result code'];
+  const primary = errno & 0xff;
+  if (primary === BUSY || errno === LOCKED_SHAREDCACHE) return new BusyError(name, errno, meaning, error);
+  return new SqliteError(name, errno, meaning, error);
+}
+
+/** What a driver resolved to is no result. */
+export function brokenContract(): SqliteError {
+  const meaning = 'the connection did not resolve to a result with rows; see docs/drivers.md';
+  return new SqliteError('UNKNOWN', -1, meaning, undefined);
+}
