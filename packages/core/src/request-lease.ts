@@ -129,8 +129,8 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
 
   /** Gives back a connection that nothing runs on, because someone waits for one. @internal */
   giveBack(): void {
-    const lease = this.#lease;
-    if (this.#using > 0 || lease === undefined || lease instanceof Promise) return;
+    // Only what is there, and not used, is spare.
+    const lease = this.#lease as Lease;
     this.#lease = undefined;
     void lease.release();
   }
