@@ -130,14 +130,14 @@ export class Session {
       for (const statement of statements) await this.#prepare(statement, limit);
       // With one of these in it, a script can leave a transaction open wherever it stops.
       const controls = statements.some(({ control }) => control !== 'none');
-      if (controls) this.#transaction.doubt();
       try {
         await this.#calls.call(() => run(sql), limit);
       } catch (error) {
-        this.#transaction.failed('none', error instanceof Cut, error);
+        this.#transaction.failed(controls ? 'script' : 'none', error instanceof Cut, error);
         if (outside && !this.#calls.running) await this.#rollbackNow();
         throw error;
       }
+      if (controls) this.#transaction.scripted();
       await this.#findOut();
     });
   }

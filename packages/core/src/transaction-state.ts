@@ -52,18 +52,22 @@ export class TransactionState {
     else if (control === 'release' && this.#state === 'savepoint') this.#state = 'released';
   }
 
-  /** A statement has failed. `cut`: its caller was told so, and nobody knows how the native call ends, or ended. */
-  failed(control: TransactionControl, cut: boolean, error: unknown): void {
-    // Outside a transaction a failure leaves none open, unless it is that of a BEGIN that may succeed all the same.
-    const opens = (control === 'begin' || control === 'savepoint') && cut;
-    if (this.#state === 'lost' || this.#state === 'released' || (this.#state === 'autocommit' && !opens))
-      return;
-    this.#state = this.#state === 'autocommit' ? 'released' : 'unknown';
+  /**
+   * A statement has failed, or a `script` with transaction control in it. `cut`: its caller was told so, and nobody knows
+   * how the native call ends, or ended.
+   */
+  failed(control: TransactionControl | 'script', cut: boolean, error: unknown): void {
+    if (this.#state === 'lost') return;
+    if (this.#state !== 'autocommit') this.#state = 'unknown';
+    // Outside a transaction a failure leaves none open, unless it is that of a BEGIN that may succeed all the same, or of
+    // a script that had come further than its own.
+    else if (control === 'script' || (cut && (control === 'begin' || control === 'savepoint')))
+      this.#state = 'released';
     this.#lostBecause = error;
   }
 
-  /** A script begins that has transaction control in it. */
-  doubt(): void {
+  /** A script with transaction control in it has succeeded: whatever is open now, nothing was lost. */
+  scripted(): void {
     this.#state = 'released';
   }
 

@@ -158,3 +158,16 @@ test.for(['a time limit', 'a statement beside it', 'nobody who awaits it'])(
     expect(pool.stats()).toMatchObject({ writerHeld: false, leased: 0, opens: 2 });
   },
 );
+
+test('F22 a script that ends its transaction by an error is followed by nothing', async () => {
+  const pool = await poolWithTable({ poolSize: 1 });
+  await pool.script('CREATE TABLE unique_values (v UNIQUE); INSERT INTO unique_values VALUES (1)');
+  const transaction = pool.transaction(async (tx) => {
+    await tx.run(INSERT, ['before']);
+    const script = 'SAVEPOINT mine; INSERT OR ROLLBACK INTO unique_values VALUES (1); RELEASE mine';
+    expect(await failure(tx.script(script))).toMatchObject({ code: 'SQLITE_ERROR' });
+    expect(await failure(tx.run(INSERT, ['alone']))).toMatchObject({ code: 'TRANSACTION_LOST' });
+  });
+  expect(await failure(transaction)).toMatchObject({ code: 'TRANSACTION_LOST' });
+  expect(await valuesOf(pool)).toEqual([]);
+});
