@@ -25,6 +25,11 @@ export default defineConfig(
       ],
       // `import { type A }` alone would load the module for nothing.
       '@typescript-eslint/no-import-type-side-effects': 'error',
+      // What a driver, a callback or a signal gives as its reason is passed on as it is.
+      '@typescript-eslint/prefer-promise-reject-errors': [
+        'error',
+        { allowThrowingAny: true, allowThrowingUnknown: true },
+      ],
       '@typescript-eslint/switch-exhaustiveness-check': [
         'error',
         { considerDefaultExhaustiveForUnions: true, requireDefaultForNonUnion: true },

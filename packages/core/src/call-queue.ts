@@ -125,7 +125,6 @@ export class CallQueue {
         },
         (error: unknown) => {
           over();
-          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- becomes one of ours in asThrown()
           reject(error);
         },
       );
@@ -192,7 +191,6 @@ function called<T>(start: () => Promise<T>): Promise<T> {
     const call: unknown = start();
     return call instanceof Promise ? (call as Promise<T>) : Promise.resolve(call as T);
   } catch (error) {
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed through as it is
     return Promise.reject(error);
   }
 }

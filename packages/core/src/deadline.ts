@@ -97,7 +97,6 @@ export function bounded<T>(work: Promise<T>, limit: Limit, onCut?: (reason: unkn
   if (limit.deadline === Infinity && limit.signals.length === 0) return work;
   return new Promise<T>((resolve, reject) => {
     const cut = (reason: unknown): void => {
-      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is rethrown as it is
       reject(reason);
       onCut?.(reason);
     };
@@ -110,7 +109,6 @@ export function bounded<T>(work: Promise<T>, limit: Limit, onCut?: (reason: unkn
       },
       (error: unknown) => {
         stop?.();
-        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed through as it is
         reject(error);
       },
     );

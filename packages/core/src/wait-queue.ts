@@ -35,7 +35,6 @@ export class WaitQueue<T> {
   /** Resolves when served; rejects when the limit is reached, or at once when too many wait already. */
   wait(limit: Limit): Promise<T> {
     const cut = alreadyCut(limit);
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- a signal's reason is rethrown as it is
     if (cut !== undefined) return Promise.reject(cut.reason);
     if (this.#waiters.size >= this.#maxWaiting) {
       return Promise.reject(new PoolOverloadedError(this.#maxWaiting));
@@ -43,7 +42,6 @@ export class WaitQueue<T> {
     return new Promise<T>((resolve, reject) => {
       const leave = (signal: AbortSignal): void => {
         this.#remove(waiter);
-        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as above
         reject(signal.reason);
       };
       const onAbort = function (this: AbortSignal): void {

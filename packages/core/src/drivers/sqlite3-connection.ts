@@ -176,7 +176,6 @@ export class Sqlite3Connection implements Connection {
         const failed = (error: unknown): void => {
           // A statement that met SQLITE_BUSY stays active and keeps every later COMMIT from succeeding.
           statement.finalize();
-          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- passed through as it is
           fail(error);
         };
         try {
