@@ -1,0 +1,101 @@
+import { describe, expect, it } from 'vitest';
+import { CallQueue } from '../src/call-queue.ts';
+import { Cursors, type Cursor } from '../src/cursors.ts';
+import { limitOf } from '../src/deadline.ts';
+import { fakeClock } from '../src/testing/fake-clock.ts';
+
+interface FakeCursor extends Cursor {
+  steps: number;
+  ends: number;
+}
+
+function fakeCursor(): FakeCursor {
+  const cursor: FakeCursor = {
+    steps: 0,
+    ends: 0,
+    next: () => Promise.resolve({ done: false, value: { n: (cursor.steps += 1) } }),
+    return: () => Promise.resolve({ done: true, value: (cursor.ends += 1) }),
+  };
+  return cursor;
+}
+
+function make(): { calls: CallQueue; cursors: Cursors } {
+  const clock = fakeClock();
+  const nothing = (): void => undefined;
+  const calls = new CallQueue(clock, nothing, nothing);
+  const cursors = new Cursors(calls, () => limitOf(clock, 1000, () => new Error('late')));
+  return { calls, cursors };
+}
+
+describe('the open cursors of a connection', () => {
+  it('take their steps in turns, and are forgotten when they are closed', async () => {
+    const { cursors, calls } = make();
+    const cursor = fakeCursor();
+    cursors.add(cursor, false);
+    expect(cursors.size).toBe(1);
+    expect(await cursors.step(cursor, undefined)).toEqual({ done: false, value: { n: 1 } });
+    calls.tryEnter();
+    const closed = cursors.close(cursor);
+    expect([cursors.size, cursor.ends]).toEqual([1, 0]);
+    calls.leave();
+    await closed;
+    expect([cursors.size, cursor.ends]).toEqual([0, 1]);
+  });
+
+  it('refuse a step after they were closed, instead of ending their loop', async () => {
+    const { cursors } = make();
+    const cursor = fakeCursor();
+    cursors.add(cursor, false);
+    await cursors.close(cursor);
+    await expect(cursors.step(cursor, undefined)).rejects.toMatchObject({ code: 'LEASE_ENDED' });
+    expect(cursor.steps).toBe(0);
+  });
+
+  it('are closed once, and what is not open needs no turn', async () => {
+    const { cursors, calls } = make();
+    const cursor = fakeCursor();
+    cursors.add(cursor, false);
+    await Promise.all([cursors.close(cursor), cursors.close(cursor)]);
+    expect(cursor.ends).toBe(1);
+    calls.tryEnter();
+    await cursors.close(cursor);
+    expect(cursor.ends).toBe(1);
+  });
+
+  it('end with their transaction, or with their lease', async () => {
+    const { cursors } = make();
+    const [ofLease, ofTransaction] = [fakeCursor(), fakeCursor()];
+    cursors.add(ofLease, false);
+    cursors.add(ofTransaction, true);
+    await cursors.closeInTurn('of transactions');
+    expect([ofLease.ends, ofTransaction.ends]).toEqual([0, 1]);
+    await cursors.closeInTurn('all');
+    expect([ofLease.ends, ofTransaction.ends, cursors.size]).toEqual([1, 1, 0]);
+  });
+
+  it('need not have a return()', async () => {
+    const { cursors } = make();
+    const cursor: Cursor = { next: () => Promise.resolve({ done: true, value: undefined }) };
+    cursors.add(cursor, true);
+    await cursors.closeInTurn('all');
+    expect(cursors.size).toBe(0);
+  });
+
+  it('all end after an interrupt, which they would hand on to every later statement', async () => {
+    const { cursors } = make();
+    cursors.noteInterrupt();
+    expect(cursors.areInterrupted).toBe(false);
+    const open = [fakeCursor(), fakeCursor()];
+    for (const [at, cursor] of open.entries()) cursors.add(cursor, at === 0);
+    await cursors.endInterrupted();
+    expect(cursors.size).toBe(2);
+    cursors.noteInterrupt();
+    expect(cursors.areInterrupted).toBe(true);
+    await cursors.endInterrupted();
+    expect([cursors.areInterrupted, cursors.size]).toEqual([false, 0]);
+    const later = fakeCursor();
+    cursors.add(later, false);
+    await cursors.endInterrupted();
+    expect(later.ends).toBe(0);
+  });
+});
