@@ -26,9 +26,9 @@ export class Housekeeping {
     this.#chores = chores;
   }
 
-  /** Begins, if it has not begun. */
+  /** Begins, if it has not begun; not after {@link Housekeeping.stop}. */
   start(): void {
-    if (!this.#stopped.signal.aborted) this.#cancel ??= this.#schedule();
+    this.#cancel ??= this.#schedule();
   }
 
   /** Ends for good. */
