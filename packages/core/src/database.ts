@@ -72,7 +72,7 @@ async function closeQuietly(connection: Connection): Promise<void> {
   try {
     await connection.close();
   } catch {
-    // The connection is lost either way.
+    // The connection is lost either way, and may not even have a close().
   }
 }
 
@@ -85,6 +85,7 @@ async function openConnection(driver: Driver): Promise<Connection> {
   }
   for (const method of ['execute', 'rollback', 'close'] as const) {
     if (typeof (connection as Partial<Connection> | undefined)?.[method] === 'function') continue;
+    await closeQuietly(connection);
     throw new OpenError(
       'unknown',
       `The driver opened something that has no ${method}(): see docs/drivers.md for what it needs.`,

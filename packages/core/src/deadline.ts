@@ -26,7 +26,7 @@ export interface Clock {
 }
 
 /** The longest delay a Node.js timer takes: about 24.8 days. A longer one would fire at once. */
-const LONGEST_DELAY_MS = 2 ** 31 - 1;
+export const LONGEST_DELAY_MS: number = 2 ** 31 - 1;
 
 /** The clock of the machine. */
 export const systemClock: Clock = {

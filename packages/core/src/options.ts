@@ -1,4 +1,4 @@
-import { systemClock, type Clock } from './deadline.ts';
+import { LONGEST_DELAY_MS, systemClock, type Clock } from './deadline.ts';
 import type { Connection, Driver } from './driver.ts';
 import { sqlite3 } from './drivers/sqlite3.ts';
 import type { Pragmas } from './drivers/pragmas.ts';
@@ -73,9 +73,6 @@ export interface Settings {
   readonly onConnect: ((connection: Connection) => void | Promise<void>) | undefined;
   readonly clock: Clock;
 }
-
-/** The longest delay a Node.js timer takes: about 24.8 days. Those bounded by it would end sooner than they say. */
-const LONGEST_DELAY_MS = 2 ** 31 - 1;
 
 /** The numeric options: default, bounds, and whether only whole numbers make sense. */
 const NUMBERS = {

@@ -18,7 +18,7 @@ import {
 } from './queryable.ts';
 import { ResourcePool } from './resource-pool.ts';
 import type { Session, SessionContext } from './session.ts';
-import { parseScript } from './sql.ts';
+import { scriptWrites } from './sql.ts';
 import type { PoolStats } from './stats.ts';
 import { checkTransaction } from './transaction.ts';
 
@@ -164,7 +164,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
 
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
     checkLimits(options);
-    const writes = parseScript(sql).some(({ readonly }) => !readonly);
+    const writes = scriptWrites(sql);
     await this.#borrow(writes, options.signal, (session) => session.script(sql, options));
   }
 

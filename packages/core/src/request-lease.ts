@@ -12,7 +12,7 @@ import {
   type QueryOptions,
   type TransactionOptions,
 } from './queryable.ts';
-import { parseScript } from './sql.ts';
+import { scriptWrites } from './sql.ts';
 import { checkTransaction } from './transaction.ts';
 
 /**
@@ -163,7 +163,7 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
 
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
     checkLimits(options);
-    const writes = parseScript(sql).some(({ readonly }) => !readonly);
+    const writes = scriptWrites(sql);
     await this.#use(writes, options, (db, limits) => db.script(sql, limits));
   }
 

@@ -61,6 +61,11 @@ export function parseScript(sql: string): Statement[] {
   );
 }
 
+/** Whether a script needs the turn to write. */
+export function scriptWrites(sql: string): boolean {
+  return parseScript(sql).some(({ readonly }) => !readonly);
+}
+
 function remember(sql: string, statement: Statement): void {
   known.set(sql, statement);
   knownText += sql.length;

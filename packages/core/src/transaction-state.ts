@@ -5,9 +5,10 @@ import type { TransactionControl } from './sql.ts';
  * Where a connection stands, changed here and nowhere else.
  *
  * `autocommit`: no transaction. `begun`: one is open. `savepoint`: one is open that a SAVEPOINT opened, so that a
- * RELEASE may end it. `released`: after such a RELEASE, or a script that may have begun or ended one. `unknown`: something failed, and SQLite may have rolled back by
- * itself (https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction). `lost`: it has, and
- * statements that follow would commit one by one.
+ * RELEASE may end it. `released`: after such a RELEASE, or a script that may have begun or ended one. `unknown`:
+ * something failed, and SQLite may have rolled back by itself
+ * (https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction). `lost`: it has, and statements
+ * that follow would commit one by one.
  *
  * In `released` and `unknown` only SQLite knows: someone must ask it, and say {@link TransactionState.found}.
  */

@@ -169,6 +169,7 @@ test.concurrent.for(described)(
     const { sql: text, dirties, returnsRows, readonly, effect } = parse(sql);
     await withFresh(async (database) => {
       const state = await stateOf(database);
+      // The driver's rows have no type of their own: TOTALS says what they are.
       const [totals] = (await database.all(TOTALS)).rows as unknown as Totals;
       const { rows } = await database.all(text);
       const [totalsAfter] = (await database.all(TOTALS)).rows as unknown as Totals;

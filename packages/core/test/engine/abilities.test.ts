@@ -48,14 +48,18 @@ describe('a connection that can only do what it must', () => {
     },
   );
 
-  it.for(['execute', 'rollback', 'close'] as const)('and lacks %s() does not become one', async (method) => {
-    const all = { execute: nothing, rollback: nothing, close: nothing };
+  it.for(['execute', 'rollback', 'close'] as const)('and lacks %s() is closed, not lent', async (method) => {
+    let closes = 0;
+    const close = () => Promise.resolve(void (closes += 1));
+    const all = { execute: nothing, rollback: nothing, close };
+    // What a caller without types may give.
     const lacks = { ...all, [method]: undefined } as unknown as Connection;
     const pool = createPool({ connectionFactory: () => Promise.resolve(lacks) });
     await expect(pool.open()).rejects.toMatchObject({
       code: 'OPEN_FAILED',
       message: expect.stringContaining(`${method}()`) as unknown,
     });
+    expect(closes).toBe(method === 'close' ? 0 : 1);
     await pool.close();
   });
 });
