@@ -4,7 +4,14 @@ import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
 export default defineConfig(
-  globalIgnores(['**/dist/', '**/coverage/', '**/reports/', '**/.turbo/', '.stryker-tmp/']),
+  globalIgnores([
+    '**/dist/',
+    '**/coverage/',
+    '**/reports/',
+    '**/.turbo/',
+    '.stryker-tmp/',
+    'benchmarks/.cache/',
+  ]),
   { linterOptions: { reportUnusedDisableDirectives: 'error', reportUnusedInlineConfigs: 'error' } },
   eslint.configs.recommended,
   tseslint.configs.strictTypeChecked,

@@ -19,6 +19,7 @@ export default defineConfig({
         extends: './examples/vitest.config.ts',
         test: { name: 'examples', root: './examples', sequence: first },
       },
+      { test: { ...common('benchmarks'), root: './benchmarks', sequence: last, testTimeout: 60_000 } },
       // Starts a process per test, so it runs alone, after all others.
       { test: { ...common('smoke'), root: './smoke', sequence: last, testTimeout: 60_000 } },
     ],

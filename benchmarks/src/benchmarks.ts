@@ -1,0 +1,16 @@
+import type { Benchmark } from './benchmark.ts';
+
+/** In the order in which `pnpm bench` runs them. */
+const benchmarks = {
+  writes: () => import('./suites/writes.ts'),
+} satisfies Record<string, () => Promise<{ benchmark: unknown }>>;
+
+export const names: readonly string[] = Object.keys(benchmarks);
+
+/** Loaded one by one, so that a run has in memory only what it measures. */
+export async function load(name: string): Promise<Benchmark<unknown>> {
+  const found = Object.entries(benchmarks).find(([known]) => known === name);
+  if (!found) throw new Error(`There is no benchmark ${name}. There are: ${names.join(', ')}.`);
+  // A task goes through JSON and comes back to the benchmark that made it.
+  return (await found[1]()).benchmark;
+}

@@ -1,0 +1,105 @@
+import { readFile } from 'node:fs/promises';
+import { createHistogram, monitorEventLoopDelay, type RecordableHistogram } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** How long calls took, and how many there were. */
+export interface Throughput {
+  readonly count: number;
+  readonly perSecond: number;
+  readonly meanMs: number;
+  readonly p50Ms: number;
+  readonly p90Ms: number;
+  readonly p99Ms: number;
+  readonly maxMs: number;
+}
+
+/** Calls `work` again and again, `workers` at a time, until the time is over and all have come back. */
+export async function hammer(
+  { workers, seconds }: { workers: number; seconds: number },
+  work: (worker: number) => Promise<unknown>,
+): Promise<Throughput> {
+  const latencies = new Latencies();
+  const start = performance.now();
+  const end = start + seconds * 1000;
+  await Promise.all(
+    Array.from({ length: workers }, async (_, worker) => {
+      for (let now = performance.now(); now < end;) {
+        await work(worker);
+        const then = now;
+        now = performance.now();
+        latencies.add(now - then);
+      }
+    }),
+  );
+  return latencies.over(performance.now() - start);
+}
+
+/** Latencies in a histogram with three significant digits. */
+export class Latencies {
+  readonly #histogram: RecordableHistogram = createHistogram();
+
+  add(ms: number): void {
+    this.#histogram.record(Math.max(1, Math.round(ms * 1e6)));
+  }
+
+  over(elapsedMs: number): Throughput {
+    const { count, mean, max } = this.#histogram;
+    const at = (percentile: number) => (count === 0 ? 0 : this.#histogram.percentile(percentile) / 1e6);
+    return {
+      count,
+      perSecond: (count / elapsedMs) * 1000,
+      meanMs: count === 0 ? 0 : mean / 1e6,
+      p50Ms: at(50),
+      p90Ms: at(90),
+      p99Ms: at(99),
+      maxMs: count === 0 ? 0 : max / 1e6,
+    };
+  }
+}
+
+const PROBE_EVERY_MS = 5;
+
+/** How long an `fs.readFile` of one small file takes, every 5 ms until stopped: what the rest of a program feels. */
+export function probeFile(path: string): { stop(): Throughput } {
+  const latencies = new Latencies();
+  const pending = new Set<number>();
+  const started = performance.now();
+  const timer = setInterval(() => {
+    // Not moved by other reads, unlike a read that waits for the one before it.
+    const start = performance.now();
+    pending.add(start);
+    void readFile(path).then(() => {
+      if (pending.delete(start)) latencies.add(performance.now() - start);
+    });
+  }, PROBE_EVERY_MS);
+  return {
+    stop() {
+      clearInterval(timer);
+      const now = performance.now();
+      // What has not come back took at least so long.
+      for (const start of pending) latencies.add(now - start);
+      pending.clear();
+      return latencies.over(now - started);
+    },
+  };
+}
+
+/** The probe of a process that does nothing else. */
+export async function probeIdle(path: string, seconds: number): Promise<Throughput> {
+  const probe = probeFile(path);
+  await sleep(seconds * 1000);
+  return probe.stop();
+}
+
+/** How late timers were: what a blocked event loop costs everybody. */
+export function probeEventLoop(): { stop(): { loopP50Ms: number; loopP99Ms: number; loopMaxMs: number } } {
+  const histogram = monitorEventLoopDelay({ resolution: 1 });
+  histogram.enable();
+  return {
+    stop() {
+      histogram.disable();
+      const at = (percentile: number) => histogram.percentile(percentile) / 1e6;
+      return { loopP50Ms: at(50), loopP99Ms: at(99), loopMaxMs: histogram.max / 1e6 };
+    },
+  };
+}

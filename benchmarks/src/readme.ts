@@ -1,0 +1,53 @@
+import { readFile, writeFile } from 'node:fs/promises';
+
+import type { Table } from './benchmark.ts';
+import type { Results } from './results.ts';
+
+/** Puts results between the markers of their benchmark; what stands outside is written by hand. */
+export async function updateReadme(path: string, results: readonly Results[]): Promise<void> {
+  let text = await readFile(path, 'utf8');
+  for (const each of results) text = withResults(text, each);
+  await writeFile(path, text);
+}
+
+/** `<!-- results: writes -->` … `<!-- /results -->` */
+export function withResults(text: string, results: Results): string {
+  const start = `<!-- results: ${results.benchmark} -->`;
+  const from = text.indexOf(start);
+  const to = text.indexOf('<!-- /results -->', from);
+  if (from < 0 || to < 0)
+    throw new Error(`README.md has no markers for the results of ${results.benchmark}.`);
+  return `${text.slice(0, from + start.length)}\n\n${markdownOf(results)}\n\n${text.slice(to)}`;
+}
+
+function markdownOf({ machine, scale, targets, tables, charts }: Results): string {
+  const { cpu, cores, memoryGiB, system, filesystem, node, sqlite, date } = machine;
+  return [
+    `Scale ${scale.name}; median over the rounds (${scale.rounds}), ${scale.seconds} s each. ${date}, ${cores} × ${cpu}, ` +
+      `${memoryGiB} GiB, ${system}, ${filesystem}, Node.js ${node}, SQLite ${sqlite}.`,
+    ...(targets.length > 0
+      ? [
+          markdownTable(
+            ['target', 'verdict'],
+            targets.map(({ text, verdict }) => [text, verdict]),
+          ),
+        ]
+      : []),
+    ...tables.flatMap(({ title, head, rows, note }) => [
+      `**${title}**`,
+      markdownTable(head, rows),
+      ...(note === undefined ? [] : [note]),
+    ]),
+    ...charts.map(
+      ({ name, title }) =>
+        `<picture><source media="(prefers-color-scheme: dark)" srcset="charts/${name}-dark.svg">` +
+        `<img alt="${title}" src="charts/${name}-light.svg"></picture>`,
+    ),
+  ].join('\n\n');
+}
+
+function markdownTable(head: Table['head'], rows: Table['rows']): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
