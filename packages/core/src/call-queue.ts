@@ -20,6 +20,11 @@ export class CallQueue {
   #running: Promise<unknown> | undefined;
   /** Cancels the call under way. */
   #cut: ((reason: unknown) => void) | undefined;
+  #kind: CallKind = 'statement';
+  /** Why the turn under way is cancelled: it makes no further statement. */
+  #turnCut: { readonly reason: unknown } | undefined;
+  /** Aborts at the next {@link CallQueue.cut}. Made when something has to wait. */
+  #era: AbortController | undefined;
   #stopInterrupting: (() => void) | undefined;
   /** Why nobody gets a turn any more. */
   #shut: { readonly reason: unknown } | undefined;
@@ -39,6 +44,11 @@ export class CallQueue {
     return this.#turns.held > 0;
   }
 
+  /** Whether nobody gets a turn any more. */
+  get isShut(): boolean {
+    return this.#shut !== undefined;
+  }
+
   /** Whether a native call is under way, perhaps one that its caller was told is cancelled. */
   get running(): boolean {
     return this.#running !== undefined;
@@ -50,11 +60,13 @@ export class CallQueue {
   }
 
   /** Waits for the turn, under a limit or for as long as it takes. */
-  async enter(limit: Limit | undefined): Promise<void> {
-    const cut = this.#shut ?? (limit && alreadyCut(limit));
+  async enter(limit: Limit = UNLIMITED, kind: CallKind = 'statement'): Promise<void> {
+    const cut = this.#shut ?? alreadyCut(limit);
     if (cut !== undefined) throw cut.reason;
     if (this.#turns.tryEnter()) return;
-    await this.#turns.enter(limit ?? UNLIMITED);
+    await this.#turns.enter(
+      kind === 'operation' ? limit : { ...limit, signals: [...limit.signals, this.#thisEra()] },
+    );
     // Shut in the tick in which the turn came.
     if (this.#shut === undefined) return;
     this.#turns.leave();
@@ -69,13 +81,23 @@ export class CallQueue {
       });
       return;
     }
+    this.#turnCut = undefined;
     this.#onTurnOver();
     this.#turns.leave();
   }
 
-  /** Takes a turn for `work`. */
-  async inTurn<T>(limit: Limit | undefined, work: () => Promise<T>): Promise<T> {
-    await this.enter(limit);
+  /** Takes a turn for a user's `work`. */
+  inTurn<T>(limit: Limit | undefined, work: () => Promise<T>): Promise<T> {
+    return this.#take('statement', limit, work);
+  }
+
+  /** Takes a turn for the pool's own `work`, a COMMIT or a rollback, for which a {@link CallQueue.cut} is not meant. */
+  operate<T>(limit: Limit, work: () => Promise<T>): Promise<T> {
+    return this.#take('operation', limit, work);
+  }
+
+  async #take<T>(kind: CallKind, limit: Limit | undefined, work: () => Promise<T>): Promise<T> {
+    await this.enter(limit, kind);
     try {
       return await work();
     } catch (error) {
@@ -85,27 +107,32 @@ export class CallQueue {
     }
   }
 
-  /** Makes one native call, in a turn. When it is cut, the caller is told at once, and the call is interrupted. */
-  call<T>(start: () => Promise<T>, limit: Limit | undefined): Promise<T> {
-    return this.#running === undefined ? this.#begin(start, limit) : this.#callNext(start, limit);
+  /**
+   * Makes one native call, in a turn. When it is cut, the caller is told at once, and the call is interrupted.
+   *
+   * @param kind - An `operation` is the pool's own, a COMMIT or a rollback, which {@link CallQueue.cut} does not cancel.
+   */
+  call<T>(start: () => Promise<T>, limit: Limit | undefined, kind: CallKind = 'statement'): Promise<T> {
+    return this.#running === undefined ? this.#begin(start, limit, kind) : this.#callNext(start, limit, kind);
   }
 
   /**
    * After a call that was cut in the same turn, which must have returned. The wait for it has no limit: only a close
    * goes on after a cut, and that is bounded as a whole.
    */
-  async #callNext<T>(start: () => Promise<T>, limit: Limit | undefined): Promise<T> {
+  async #callNext<T>(start: () => Promise<T>, limit: Limit | undefined, kind: CallKind): Promise<T> {
     await this.#running;
-    return await this.#begin(start, limit);
+    return await this.#begin(start, limit, kind);
   }
 
-  #begin<T>(start: () => Promise<T>, limit: Limit | undefined): Promise<T> {
+  #begin<T>(start: () => Promise<T>, limit: Limit | undefined, kind: CallKind): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const cut = limit && alreadyCut(limit);
+      const cut = (kind === 'statement' ? this.#turnCut : undefined) ?? (limit && alreadyCut(limit));
       if (cut !== undefined) {
         reject(new Cut(cut.reason));
         return;
       }
+      this.#kind = kind;
       const stopWatching = limit && watch(limit, (reason) => this.#cut?.(reason));
       const over = (): void => {
         stopWatching?.();
@@ -152,6 +179,31 @@ export class CallQueue {
     );
   }
 
+  /** Aborts when the turn under way is cancelled: for what it waits for besides native calls. */
+  get turnCancelled(): AbortSignal {
+    const cut = this.#shut ?? this.#turnCut;
+    return cut === undefined ? this.#thisEra() : AbortSignal.abort(cut.reason);
+  }
+
+  /**
+   * Cancels the statement under way, what else its turn was to run, and every statement that waits; those that come later
+   * are somebody else's. So a call needs no signal for the end of the handle that it was made on.
+   */
+  cut(reason: unknown): void {
+    this.#endEra(reason);
+    if (this.busy) this.#turnCut = { reason };
+    if (this.#kind === 'statement') this.#cut?.(reason);
+  }
+
+  #thisEra(): AbortSignal {
+    return (this.#era ??= new AbortController()).signal;
+  }
+
+  #endEra(reason: unknown): void {
+    this.#era?.abort(reason);
+    this.#era = undefined;
+  }
+
   /** Cancels the call under way, if there is one, and refuses every other, those that wait too. */
   shut(reason: unknown): void {
     // Only once: whoever waits after that waits for the end.
@@ -159,6 +211,7 @@ export class CallQueue {
       this.#shut = { reason };
       this.#turns.failAll(reason);
     }
+    this.#endEra(reason);
     this.#cut?.(reason);
   }
 
@@ -167,6 +220,9 @@ export class CallQueue {
     await this.#turns.enter(UNLIMITED);
   }
 }
+
+/** Whose a native call is: a user's, or the pool's own. */
+export type CallKind = 'statement' | 'operation';
 
 const UNLIMITED: Limit = limitOf(systemClock, Infinity, noTimeout);
 

@@ -45,7 +45,7 @@ export class Cursors {
   /** Closes a cursor, in a turn of its own. */
   async close(cursor: Cursor): Promise<void> {
     if (!this.#open.has(cursor)) return;
-    await this.#calls.inTurn(this.#closeLimit(), () => this.#end(cursor));
+    await this.#calls.operate(this.#closeLimit(), () => this.#end(cursor));
   }
 
   /**
@@ -77,6 +77,6 @@ export class Cursors {
 
   async #end(cursor: Cursor): Promise<void> {
     if (!this.#open.delete(cursor)) return;
-    await this.#calls.call(async () => await cursor.return?.(), this.#closeLimit());
+    await this.#calls.call(async () => await cursor.return?.(), this.#closeLimit(), 'operation');
   }
 }

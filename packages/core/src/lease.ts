@@ -36,7 +36,9 @@ export class Hold {
   readonly clock: Clock;
   /** Where the acquire was made, when `leakWarningMs` is on. */
   readonly stack: string | undefined;
-  readonly #controller = new AbortController();
+  /** The handle, as long as the lease is young: see {@link Leases.sweep}. */
+  young: Lease | undefined;
+  #controller: AbortController | undefined;
   readonly #giveBack: (ending: LeaseEnding) => Promise<void>;
   #ending: LeaseEnding | undefined;
   #settled: Promise<void> = Promise.resolve();
@@ -53,9 +55,9 @@ export class Hold {
     this.#giveBack = giveBack;
   }
 
-  /** Aborts when the lease is revoked. */
+  /** Aborts when the lease is revoked. Made when it is asked for, because most leases need none. */
   get revoked(): AbortSignal {
-    return this.#controller.signal;
+    return (this.#controller ??= new AbortController()).signal;
   }
 
   /** Whether the lease has not ended. */
@@ -70,10 +72,15 @@ export class Hold {
   end(ending: LeaseEnding, reason?: Error): Promise<void> {
     if (this.#ending === undefined) {
       this.#ending = ending;
-      if (ending !== 'released') this.#controller.abort(reason ?? endedError(ending));
+      if (ending !== 'released') this.#cut(reason ?? endedError(ending));
       this.#settled = this.#giveBack(ending);
     }
     return this.#settled;
+  }
+
+  #cut(reason: Error): void {
+    this.#controller?.abort(reason);
+    this.session.cut(reason);
   }
 
   /** Throws if the lease has ended. */
@@ -176,12 +183,12 @@ export class Lease extends QueryMethods implements AsyncDisposable {
 
   protected override perform(call: Call): Promise<Result> {
     this.#check();
-    return this.#hold.session.perform(call, this.#hold.revoked);
+    return this.#hold.session.perform(call);
   }
 
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
     this.#check();
-    const rows = this.#hold.session.iterate(call, this.#hold.revoked);
+    const rows = this.#hold.session.iterate(call);
     for await (const row of rows) {
       yield row;
       this.#hold.check();
@@ -191,7 +198,7 @@ export class Lease extends QueryMethods implements AsyncDisposable {
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
     this.#check();
     checkLimits(options);
-    await this.#hold.session.script(sql, options, this.#hold.revoked);
+    await this.#hold.session.script(sql, options);
   }
 
   override async transaction<T>(

@@ -48,7 +48,7 @@ export class Spares {
 
 /**
  * The leases in force: how old they may get, and what becomes of those that nobody releases. Detection that is off
- * costs nothing but the one finalizer.
+ * costs nothing.
  */
 export class Leases {
   readonly #settings: LeasesSettings;
@@ -81,20 +81,34 @@ export class Leases {
     const hold = new Hold(session, clock, leakWarningMs > 0 ? stackOfCaller() : undefined, (ending) => {
       for (const cancel of timers) cancel();
       this.#holds.delete(hold);
-      this.#collected.unregister(hold);
+      if (hold.young === undefined) this.#collected.unregister(hold);
+      hold.young = undefined;
       return giveBack(ending);
     });
     this.#holds.add(hold);
-    const later = (callback: () => void, afterMs: number): void => {
-      if (afterMs > 0 && afterMs !== Infinity) timers.push(clock.schedule(callback, afterMs, true));
-    };
-    later(() => {
-      this.#report(hold, `is older than ${String(leakWarningMs)} ms`);
-    }, leakWarningMs);
-    later(() => void hold.end('revoked'), maxLeaseMs);
+    if (leakWarningMs > 0) {
+      const warn = (): void => {
+        this.#report(hold, `is older than ${String(leakWarningMs)} ms`);
+      };
+      timers.push(clock.schedule(warn, leakWarningMs, true));
+    }
+    if (maxLeaseMs > 0) timers.push(clock.schedule(() => void hold.end('revoked'), maxLeaseMs, true));
     const lease = new Lease(hold);
-    this.#collected.register(lease, hold, hold);
+    hold.young = lease;
     return lease;
+  }
+
+  /**
+   * Lets go of the handles of leases that have become old, so that those that were dropped can be collected. A finalizer for
+   * each lease would cost more than all the rest of an acquire, and most are over before anybody could miss them.
+   */
+  sweep(): void {
+    for (const hold of this.#holds) {
+      const { young } = hold;
+      if (young === undefined) continue;
+      hold.young = undefined;
+      this.#collected.register(young, hold, hold);
+    }
   }
 
   /** Ends every lease in force. */

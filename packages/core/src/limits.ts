@@ -26,11 +26,10 @@ export function statementLimit(
   { clock, statementTimeoutMs }: TimeSettings,
   timeoutMs: number | undefined,
   signal: AbortSignal | undefined,
-  ended: AbortSignal | undefined,
 ): Limit | undefined {
   const time = timeoutMs ?? statementTimeoutMs;
-  if (time === Infinity && signal === undefined && ended === undefined) return undefined;
-  return limitOf(clock, time, () => new StatementTimeoutError('statement', time), signal, ended);
+  if (time === Infinity && signal === undefined) return undefined;
+  return limitOf(clock, time, () => new StatementTimeoutError('statement', time), signal);
 }
 
 /** For the statement that begins a transaction: one like another, inside the limit of the whole. */

@@ -93,6 +93,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     this.#housekeeping = new Housekeeping(settings, {
       sweep: () => {
         this.#engine.sweep();
+        this.#leases.sweep();
       },
       checkFile: () => this.#database.check(),
       onFileGone: () => {

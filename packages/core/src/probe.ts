@@ -11,14 +11,14 @@ import type { Connection } from './driver.ts';
  */
 export async function probe(connection: Connection, calls: CallQueue, limit: Limit): Promise<boolean> {
   if (connection.inTransaction !== undefined) {
-    return await calls.call(async () => (await connection.inTransaction?.()) === true, limit);
+    return await calls.call(async () => (await connection.inTransaction?.()) === true, limit, 'operation');
   }
   try {
-    await calls.call(() => connection.execute('BEGIN'), limit);
+    await calls.call(() => connection.execute('BEGIN'), limit, 'operation');
   } catch (error) {
     if (error instanceof Cut) throw error;
     return true;
   }
-  await calls.call(() => connection.rollback(), limit);
+  await calls.call(() => connection.rollback(), limit, 'operation');
   return false;
 }

@@ -39,7 +39,6 @@ export class Session {
   readonly #calls: CallQueue;
   readonly #cursors: Cursors;
   readonly #transaction = new TransactionState();
-  readonly #ended = new AbortController();
   #dirty = false;
 
   constructor(connection: Connection, writeGate: Gate, context: SessionContext) {
@@ -63,11 +62,6 @@ export class Session {
     this.#cursors = new Cursors(this.#calls, () => operationLimit(this.#context, 'close of a cursor'));
   }
 
-  /** Aborts when the connection is taken from whoever uses it. */
-  get ended(): AbortSignal {
-    return this.#ended.signal;
-  }
-
   /** Whether a transaction may be open. */
   get inTransaction(): boolean {
     return this.#transaction.isOpen;
@@ -77,7 +71,7 @@ export class Session {
   get isClean(): boolean {
     const idle =
       !this.#calls.busy && this.#cursors.size === 0 && this.scope === undefined && !this.inTransaction;
-    return idle && !this.broken && !this.ended.aborted && (!this.#dirty || this.#context.keepDirty);
+    return idle && !this.broken && !this.#calls.isShut && (!this.#dirty || this.#context.keepDirty);
   }
 
   /** Whether the driver says that its handle cannot be trusted any more. */
@@ -90,17 +84,14 @@ export class Session {
     this.#dirty = true;
   }
 
-  /** Runs one statement. `ended` aborts when the handle it was called on ends. */
-  perform(
-    { statement, values, rowMode = 'object', signal, timeoutMs }: Call,
-    ended?: AbortSignal,
-  ): Promise<Result> {
+  /** Runs one statement. */
+  perform({ statement, values, rowMode = 'object', signal, timeoutMs }: Call): Promise<Result> {
     const { readonly, returnsRows, effect } = statement;
     return this.#run(
       statement,
       values,
       { rowMode, readonly, returnsRows, effect },
-      statementLimit(this.#context, timeoutMs, signal, ended),
+      statementLimit(this.#context, timeoutMs, signal),
     );
   }
 
@@ -111,7 +102,7 @@ export class Session {
   begin(sql: string, whole: Limit): Promise<boolean> {
     const statement = parse(sql);
     const limit = beginLimit(this.#context, whole);
-    return this.#calls.inTurn(limit, async () => {
+    return this.#calls.operate(limit, async () => {
       if (statement.control === 'begin' && this.inTransaction) return false;
       await this.#execute(statement, [], CONTROL, limit);
       return true;
@@ -119,9 +110,9 @@ export class Session {
   }
 
   /** Runs several statements. If one fails, a transaction the script itself has opened is rolled back. */
-  script(sql: string, { signal, timeoutMs }: QueryOptions, ended?: AbortSignal): Promise<void> {
+  script(sql: string, { signal, timeoutMs }: QueryOptions): Promise<void> {
     const statements = parseScript(sql);
-    const limit = statementLimit(this.#context, timeoutMs, signal, ended);
+    const limit = statementLimit(this.#context, timeoutMs, signal);
     return this.#calls.inTurn(limit, async () => {
       const run = this.connection.script?.bind(this.connection);
       if (run === undefined)
@@ -143,11 +134,8 @@ export class Session {
   }
 
   /** Steps through rows. The time limit is for each step: the time SQLite takes, not the time the consumer takes. */
-  async *iterate(
-    { statement, values, signal, timeoutMs }: Call,
-    ended?: AbortSignal,
-  ): AsyncGenerator<Row, void, undefined> {
-    const opening = statementLimit(this.#context, timeoutMs, signal, ended);
+  async *iterate({ statement, values, signal, timeoutMs }: Call): AsyncGenerator<Row, void, undefined> {
+    const opening = statementLimit(this.#context, timeoutMs, signal);
     const rows = await this.#calls.inTurn(opening, async () => {
       if (this.#needsPreparation(statement)) await this.#prepare(statement, opening);
       const cursor = this.connection.iterate?.(statement.sql, values);
@@ -158,7 +146,7 @@ export class Session {
     });
     try {
       for (;;) {
-        const step = await this.#step(rows, statementLimit(this.#context, timeoutMs, signal, ended));
+        const step = await this.#step(rows, statementLimit(this.#context, timeoutMs, signal));
         if (step.done === true) return;
         yield step.value;
       }
@@ -184,15 +172,18 @@ export class Session {
    * one that was cancelled half-way could have been done, and then what rejected would not be rolled back.
    */
   commit(limit: Limit): Promise<void> {
-    return this.#calls.inTurn(limit, async () => {
+    return this.#calls.operate(limit, async () => {
       await this.#cursors.closeInTurn('of transactions');
       await this.#execute(parse('COMMIT'), [], CONTROL, operationLimit(this.#context, 'COMMIT'));
     });
   }
 
   /** Ends a savepoint, and keeps what was done since. */
-  async release(savepoint: string): Promise<void> {
-    await this.#run(parse(`RELEASE ${savepoint}`), [], CONTROL, operationLimit(this.#context, 'RELEASE'));
+  release(savepoint: string): Promise<void> {
+    const limit = operationLimit(this.#context, 'RELEASE');
+    return this.#calls.operate(limit, async () => {
+      await this.#execute(parse(`RELEASE ${savepoint}`), [], CONTROL, limit);
+    });
   }
 
   /** Rolls back whatever is open; resolves if nothing is. */
@@ -221,7 +212,7 @@ export class Session {
       // A transaction that SQLite has rolled back takes its savepoints with it.
       if (!(error instanceof TransactionLostError)) this.end(new TransactionLostError(asThrown(error)));
     };
-    const undone = this.#calls.inTurn(operationLimit(this.#context, 'rollback'), async () => {
+    const undone = this.#calls.operate(operationLimit(this.#context, 'rollback'), async () => {
       try {
         await work();
       } catch (error) {
@@ -239,9 +230,9 @@ export class Session {
    */
   reset(): Promise<void> | undefined {
     if (this.isClean) return undefined;
-    const dirty = this.broken || this.ended.aborted || (this.#dirty && !this.#context.keepDirty);
+    const dirty = this.broken || this.#calls.isShut || (this.#dirty && !this.#context.keepDirty);
     this.scope = undefined;
-    return this.#calls.inTurn(operationLimit(this.#context, 'reset'), async () => {
+    return this.#calls.operate(operationLimit(this.#context, 'reset'), async () => {
       // Putting TEMP, ATTACH and PRAGMA state back costs more than a new connection, and can be wrong.
       if (dirty) throw new SqliteError('SQLITE_MISUSE', 21, 'the connection cannot be used again', undefined);
       await this.#cursors.closeInTurn('all');
@@ -262,16 +253,20 @@ export class Session {
     try {
       await this.#cursors.closeInTurn('all').catch(() => undefined);
       if (optimize && !this.#dirty && !this.inTransaction) await this.#optimize();
-      await this.#calls.call(() => this.connection.close(), undefined);
+      await this.#calls.call(() => this.connection.close(), undefined, 'operation');
     } finally {
       this.#writeTurn.leave();
     }
   }
 
+  /** Cancels what runs and what waits: the handle that all of it was called on has ended. */
+  cut(reason: unknown): void {
+    this.#calls.cut(reason);
+  }
+
   /** Cancels what runs, and refuses what comes. */
   end(reason: unknown): void {
     this.#calls.shut(reason);
-    this.#ended.abort(reason);
   }
 
   /** The native call does not return and the pool gives the connection up: no writer may wait for it. */
@@ -311,7 +306,8 @@ export class Session {
     }
     if (this.#needsPreparation(statement)) await this.#prepare(statement, limit);
     try {
-      const result = await this.#calls.call(() => this.connection.execute(sql, values, hint), limit);
+      const kind = hint === CONTROL ? 'operation' : 'statement';
+      const result = await this.#calls.call(() => this.connection.execute(sql, values, hint), limit, kind);
       if (!Array.isArray((result as Result | undefined)?.rows)) throw brokenContract();
       if (control !== 'none') {
         this.#transaction.succeeded(control);
@@ -351,7 +347,7 @@ export class Session {
     this.#transaction.check();
     if (statement.dirties) this.#dirty = true;
     if (!statement.readonly && !this.#writeTurn.tryTake()) {
-      await this.#writeTurn.take(writeTurnLimit(this.#context, limit, this.ended));
+      await this.#writeTurn.take(writeTurnLimit(this.#context, limit, this.#calls.turnCancelled));
     }
   }
 
@@ -377,7 +373,11 @@ export class Session {
   async #rollbackNow(): Promise<void> {
     if (this.#transaction.isOpen && !this.#transaction.isLost) {
       await this.#cursors.endInterrupted();
-      await this.#calls.call(() => this.connection.rollback(), operationLimit(this.#context, 'rollback'));
+      await this.#calls.call(
+        () => this.connection.rollback(),
+        operationLimit(this.#context, 'rollback'),
+        'operation',
+      );
     }
     this.#transaction.ended();
   }

@@ -85,20 +85,23 @@ async function transactOnce<T>(
   const { savepoint } = tx;
   // From here on only `tx` may use the connection; calls made before go first, because a connection serves in order.
   session.scope = tx;
-  let isOurs = true;
+  let stage: 'beginning' | 'begun' | 'not ours' = 'beginning';
   try {
-    isOurs = await session.begin(savepoint === undefined ? begin : `SAVEPOINT ${savepoint}`, limit);
+    const isOurs = await session.begin(savepoint === undefined ? begin : `SAVEPOINT ${savepoint}`, limit);
+    stage = isOurs ? 'begun' : 'not ours';
     if (!isOurs) throw new TransactionActiveError();
     const value = await bounded((async () => await fn(tx))(), limit);
     tx.seal();
     await (savepoint === undefined ? session.commit(limit) : session.release(savepoint));
     return value;
   } catch (error) {
-    tx.end();
     // If the lease has ended meanwhile, the connection was rolled back with it, and may be in other hands. What an outer
     // transaction has rolled back has taken this one's savepoint with it.
     const isGone = !has(session.scope, tx) || host.ended.aborted;
-    const undone = isOurs && !isGone ? tx.undo() : undefined;
+    tx.end();
+    // What runs and waits now was called on `tx`.
+    if (stage === 'begun' && !isGone) session.cut(new LeaseEndedError(ENDED));
+    const undone = stage !== 'not ours' && !isGone ? tx.undo() : undefined;
     // Past its deadline nobody waits for a rollback: it has its turn before whatever comes next on this connection.
     if (!isCut(error, limit)) await undone;
     throw error;
@@ -126,7 +129,8 @@ class Transaction extends QueryMethods implements Scope {
   /** The name of the savepoint that this transaction is, inside another one. */
   readonly savepoint: string | undefined;
   readonly #host: TransactionHost;
-  readonly #ended = new AbortController();
+  /** Ends what is inside this one. Made when something is. */
+  #ended: AbortController | undefined;
   /** `sealed`: calls made so far still run, before the COMMIT; new ones are refused. */
   #state: 'open' | 'sealed' | 'ended' = 'open';
 
@@ -149,27 +153,27 @@ class Transaction extends QueryMethods implements Scope {
     return this.savepoint === undefined ? session.rollback() : session.rollbackTo(this.savepoint);
   }
 
-  /** Ends the handle: calls that wait or run reject. */
+  /** Ends the handle, and those inside it. */
   end(): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    this.#ended.abort(new LeaseEndedError(ENDED));
+    this.#ended?.abort(new LeaseEndedError(ENDED));
   }
 
   protected override perform(call: Call): Promise<Result> {
     this.#check(call.statement.control);
-    return this.#host.session.perform(call, this.#ended.signal);
+    return this.#host.session.perform(call);
   }
 
   protected override step(call: Call): AsyncIterableIterator<Row> {
     this.#check('none');
-    return this.#host.session.iterate(call, this.#ended.signal);
+    return this.#host.session.iterate(call);
   }
 
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
     checkLimits(options);
     for (const { control } of parseScript(sql)) this.#check(control);
-    await this.#host.session.script(sql, options, this.#ended.signal);
+    await this.#host.session.script(sql, options);
   }
 
   override async transaction<T>(
@@ -183,6 +187,7 @@ class Transaction extends QueryMethods implements Scope {
         'mode and retries are for the outermost transaction: a nested one is a savepoint in it.',
       );
     }
+    this.#ended ??= new AbortController();
     return await transact({ ...this.#host, outer: this, ended: this.#ended.signal }, fn, options);
   }
 

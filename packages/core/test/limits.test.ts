@@ -41,26 +41,17 @@ describe('the limit', () => {
   });
 
   it('of a statement is nothing, where nothing limits it', () => {
-    expect(statementLimit(settings(), undefined, undefined, undefined)).toBeUndefined();
-    expect(
-      statementLimit(settings({ statementTimeoutMs: 5 }), Infinity, undefined, undefined),
-    ).toBeUndefined();
+    expect(statementLimit(settings(), undefined, undefined)).toBeUndefined();
+    expect(statementLimit(settings({ statementTimeoutMs: 5 }), Infinity, undefined)).toBeUndefined();
   });
 
-  it('of a statement is what the call says, or else the pool, with the signals there are', () => {
+  it('of a statement is what the call says, or else the pool, with its signal', () => {
     const own = settings({ statementTimeoutMs: 50 });
-    const [one, other] = [signal(), signal()];
-    expect(statementLimit(own, 20, one, other)).toMatchObject({
-      deadline: own.clock.now() + 20,
-      signals: [one, other],
-    });
-    expect(statementLimit(own, undefined, undefined, undefined)?.deadline).toBe(own.clock.now() + 50);
-    expect(statementLimit(settings(), undefined, one, undefined)).toMatchObject({
-      deadline: Infinity,
-      signals: [one],
-    });
-    expect(statementLimit(settings(), undefined, undefined, other)?.signals).toEqual([other]);
-    expect(statementLimit(own, 20, one, other)?.timeoutError(0)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+    const one = signal();
+    expect(statementLimit(own, 20, one)).toMatchObject({ deadline: own.clock.now() + 20, signals: [one] });
+    expect(statementLimit(own, undefined, undefined)?.deadline).toBe(own.clock.now() + 50);
+    expect(statementLimit(settings(), undefined, one)).toMatchObject({ deadline: Infinity, signals: [one] });
+    expect(statementLimit(own, 20, one)?.timeoutError(0)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
   });
 
   it('of a BEGIN is that of a statement, inside that of its transaction', () => {
