@@ -9,6 +9,7 @@ const layers = [
   { files: ['index.ts'] },
   { files: ['plugin-options.ts'] },
   { files: ['request-lease.ts'] },
+  { files: ['response-events.ts'] },
   { files: ['pool.ts'] },
   { files: ['lending.ts'] },
   { files: ['leases.ts', 'database.ts', 'housekeeping.ts'] },

@@ -1,12 +1,7 @@
 export { createPool, SqlitePool } from './pool.ts';
 export { type PoolOptions, type PoolSource } from './options.ts';
-export {
-  RequestLease,
-  type LeaseMode,
-  type RequestDb,
-  type RequestLeaseOptions,
-  type ResponseEvents,
-} from './request-lease.ts';
+export { RequestLease, type LeaseMode, type RequestDb, type RequestLeaseOptions } from './request-lease.ts';
+export { type ResponseEvents } from './response-events.ts';
 export {
   pluginSettings,
   type ExistingPool,

@@ -1,6 +1,7 @@
 import { Database } from './database.ts';
 import { bounded, limitOf } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
+import type { Entry } from './entries.ts';
 import { InvalidArgumentError, PoolClosedError } from './errors.ts';
 import { Gate } from './gate.ts';
 import type { AcquireOptions, Lease } from './lease.ts';
@@ -11,6 +12,7 @@ import { checkOptions, type PoolOptions, type Settings } from './options.ts';
 import {
   checkLimits,
   QueryMethods,
+  stepOn,
   type Call,
   type Queryable,
   type QueryOptions,
@@ -141,8 +143,13 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    */
   async acquire(options: AcquireOptions = {}): Promise<Lease> {
     checkLimits(options);
-    const entry = await this.#lending.take(options);
-    return this.#leases.lend(entry.resource, (ending) => this.#lending.giveBack(entry, ending));
+    return this.#lend(await this.#lending.take(options));
+  }
+
+  /** A lease at once, if a connection is idle and good. @internal */
+  tryLend(): Lease | undefined {
+    const entry = this.#lending.tryTake();
+    return entry && this.#lend(entry);
   }
 
   /**
@@ -272,15 +279,10 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     }
   }
 
-  protected override async *step({
-    statement,
-    values,
-    signal,
-    timeoutMs,
-  }: Call): AsyncGenerator<Row, void, undefined> {
-    const lease = await this.acquire({ signal });
+  protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
+    const lease = await this.acquire({ signal: call.signal });
     try {
-      yield* lease.iterate(statement.sql, values, { signal, timeoutMs });
+      yield* stepOn(lease, call);
     } finally {
       await lease.release();
     }
@@ -303,6 +305,10 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     } finally {
       leaveWriters?.();
     }
+  }
+
+  #lend(entry: Entry<Session>): Lease {
+    return this.#leases.lend(entry.resource, (ending) => this.#lending.giveBack(entry, ending));
   }
 
   async #close(): Promise<void> {

@@ -135,11 +135,21 @@ export interface Call extends ExecuteOptions {
   readonly values: readonly Value[];
 }
 
+/** Runs a call that another handle has checked already. */
+export let performOn: (db: QueryMethods, call: Call) => Promise<Result>;
+/** Steps through the rows of a call that another handle has checked already. */
+export let stepOn: (db: QueryMethods, call: Call) => AsyncIterableIterator<Row>;
+
 /**
  * The query methods over what their owner can do with a checked call. Owners differ only in where the connection
  * comes from: a lease of their own per statement, or the one they stand for.
  */
 export abstract class QueryMethods implements Queryable {
+  static {
+    performOn = (db, call) => db.perform(call);
+    stepOn = (db, call) => db.step(call);
+  }
+
   /** Runs one checked statement. */
   protected abstract perform(call: Call): Promise<Result>;
   /** Steps through the rows of one checked statement. */

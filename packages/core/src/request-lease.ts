@@ -6,12 +6,15 @@ import type { Spare } from './leases.ts';
 import type { SqlitePool } from './pool.ts';
 import {
   checkLimits,
+  performOn,
   QueryMethods,
+  stepOn,
   type Call,
   type Queryable,
   type QueryOptions,
   type TransactionOptions,
 } from './queryable.ts';
+import { follow, type ResponseEvents } from './response-events.ts';
 import { scriptWrites } from './sql.ts';
 import { checkTransaction } from './transaction.ts';
 
@@ -36,23 +39,6 @@ export interface RequestDb extends Queryable {
    * @example await request.db.connection(async (connection) => { … });
    */
   connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T>;
-}
-
-/**
- * What is used of a Node.js response (HTTP/1 or HTTP/2). Its `close` is the only event that comes whatever happens.
- *
- * @example const response: ResponseEvents = serverResponse; // the one of a node:http request listener
- */
-export interface ResponseEvents {
-  readonly closed?: boolean | undefined;
-  readonly destroyed?: boolean | undefined;
-  /** The stream of an HTTP/2 response, which has no `closed` of its own. */
-  readonly stream?: { readonly closed: boolean } | undefined;
-  readonly headersSent: boolean;
-  readonly writableEnded: boolean;
-  once(event: 'close', listener: () => void): unknown;
-  /** Node.js calls it for every response, by itself before the first byte if the application does not. */
-  writeHead: (...args: never[]) => unknown;
 }
 
 /**
@@ -100,11 +86,14 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
   #state: RequestState = 'handling';
   /** The request's connection: a promise while it is being acquired. */
   #lease: Lease | Promise<Lease> | undefined;
-  /** Calls under way on it, or waiting for it. */
+  /** Calls that were begun before the response, or on the request's connection, and are not done. */
   #using = 0;
-  /** Aborts when the request is revoked. Made at the first use, because most requests of a server may never use it. */
+  /** Whether the response is followed: from the first use on, because most requests of a server may never use it. */
+  #follows = false;
+  /** Aborts when the request is revoked. Made when something waits that only it can end. */
   #controller: AbortController | undefined;
   #revokedBecause: LeaseEndedError | undefined;
+  #cancelGrace: (() => void) | undefined;
 
   constructor(pool: SqlitePool, options: RequestLeaseOptions) {
     super();
@@ -144,6 +133,7 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
     if (this.#state === 'revoked') return;
     this.#state = 'revoked';
     this.#pool.spares.delete(this);
+    this.#cancelGrace?.();
     this.#revokedBecause = reason;
     this.#controller?.abort(reason);
     // A cursor may wait for a consumer that never takes another step, so the signal alone would not end it. A lease on
@@ -153,7 +143,7 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
 
   async connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T> {
     if (typeof fn !== 'function') throw new InvalidArgumentError('connection() takes a function.');
-    const lease = await this.#pin({});
+    const lease = await this.#pin(undefined);
     try {
       return await fn(lease);
     } finally {
@@ -172,48 +162,40 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
     options: TransactionOptions = {},
   ): Promise<T> {
     checkTransaction(fn, options);
-    return await this.#use(options.mode !== 'deferred', options, (db, limits) =>
-      db.transaction(fn, { ...options, ...limits }),
-    );
+    return await this.#use(options.mode !== 'deferred', options, (db, own) => db.transaction(fn, own));
   }
 
-  protected override perform({ statement, values, ...options }: Call): Promise<Result> {
-    return this.#use(!statement.readonly, options, (db, limits) =>
-      db.execute(statement.sql, values, { ...options, ...limits }),
-    );
+  protected override perform(call: Call): Promise<Result> {
+    return this.#use(!call.statement.readonly, call, performOn);
   }
 
-  protected override async *step({
-    statement,
-    values,
-    ...options
-  }: Call): AsyncGenerator<Row, void, undefined> {
-    const lease = await this.#pin(options);
+  protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
+    const lease = await this.#pin(call.signal);
     try {
-      yield* lease.iterate(statement.sql, values, this.#limits(options));
+      yield* stepOn(lease, call);
     } finally {
       this.#leave();
     }
   }
 
   /** Runs `use` on the request's lease, or on the pool itself when the request keeps no connection. */
-  async #use<T>(
+  async #use<Options extends QueryOptions, T>(
     writes: boolean,
-    options: QueryOptions,
-    use: (db: Queryable, limits: QueryOptions) => Promise<T>,
+    options: Options,
+    use: (db: Lease | SqlitePool, options: Options) => Promise<T>,
   ): Promise<T> {
-    const keeps = this.#check();
-    const limits = this.#limits(options);
-    if (!keeps) return await use(this.#pool, limits);
+    const where = this.#check();
+    if (where === 'pool') return await use(this.#pool, this.#revocable(options));
     this.#using += 1;
     try {
+      if (where === 'pool-counted') return await use(this.#pool, this.#revocable(options));
       // As on the pool: those who wait to write do not hold a connection that a reader needs. One call of a request
       // waits for the turn, and the others for that call's connection: if each took a turn, the second could hold the
       // connection that the next in line needs before it lets the second in.
-      const turn =
-        writes && this.#lease === undefined ? this.#pool.writerTurn(this.#controller?.signal) : undefined;
+      const turn = writes && this.#lease === undefined ? this.#pool.writerTurn(this.#signal) : undefined;
       try {
-        return await use(await this.#ownLease(options.signal, turn), limits);
+        const lease = this.#ownLease(options.signal, turn);
+        return await use(lease instanceof Promise ? await lease : lease, options);
       } finally {
         turn?.then(
           (leave) => {
@@ -228,27 +210,31 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
   }
 
   /** The request's lease, for a cursor or a callback; what else the request does meanwhile is on it too. */
-  async #pin(options: QueryOptions): Promise<Lease> {
+  async #pin(signal: AbortSignal | undefined): Promise<Lease> {
     this.#check();
     this.#using += 1;
     try {
-      return await this.#ownLease(options.signal);
+      return await this.#ownLease(signal);
     } catch (error) {
       this.#leave();
       throw error;
     }
   }
 
-  /** Whether a call is for the request's own connection; what is decided here holds to its end. Throws if it is refused. */
-  #check(): boolean {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
+  /**
+   * Where a call runs; what is decided here holds to its end. Throws if it is refused. `pool-counted`: it was begun before
+   * the response, so a response that has closed bounds it.
+   */
+  #check(): 'own' | 'pool-counted' | 'pool' {
+    if (!this.#follows) {
+      this.#follows = true;
       this.#follow();
     }
     if (this.#revokedBecause !== undefined) throw this.#revokedBecause;
     this.#pool.spares.delete(this);
-    const begins = this.#state === 'handling' || this.#state === 'abandoned';
-    return this.#lease !== undefined || (begins && this.#options.mode === 'request');
+    if (this.#lease !== undefined) return 'own';
+    if (this.#state === 'responded') return 'pool';
+    return this.#options.mode === 'request' ? 'own' : 'pool-counted';
   }
 
   #leave(): void {
@@ -256,17 +242,18 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
     this.#letGo();
   }
 
-  async #ownLease(signal: AbortSignal | undefined, turn?: Promise<unknown>): Promise<Lease> {
-    this.#lease ??= this.#acquireOwn(turn);
+  /** At once, if it is there or the pool has an idle one. */
+  #ownLease(signal: AbortSignal | undefined, turn?: Promise<unknown>): Lease | Promise<Lease> {
+    this.#lease ??= (turn === undefined ? this.#pool.tryLend() : undefined) ?? this.#acquireOwn(turn);
     if (!(this.#lease instanceof Promise)) return this.#lease;
     // The lease is for the whole request: a call that is cancelled gives up waiting for it, and leaves it to the others.
-    return await bounded(this.#lease, limitOf(systemClock, Infinity, noTimeout, signal));
+    return bounded(this.#lease, limitOf(systemClock, Infinity, noTimeout, signal));
   }
 
   async #acquireOwn(turn: Promise<unknown> | undefined): Promise<Lease> {
     try {
       await turn;
-      const lease = await this.#pool.acquire({ signal: this.#controller?.signal });
+      const lease = await this.#pool.acquire({ signal: this.#signal });
       // The client left in the moment in which the connection came.
       if (this.#revokedBecause !== undefined) void lease.revoke(this.#revokedBecause);
       return (this.#lease = lease);
@@ -279,9 +266,14 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
 
   /** Gives the request's connection back when nothing runs on it and nothing can need it any more. */
   #letGo(): void {
-    if (this.#using > 0 || this.#lease === undefined) return;
+    if (this.#using > 0) return;
+    if (this.#lease !== undefined) this.#release(this.#lease);
+    // Nothing is left that the end of the grace could be waiting for.
+    if (this.#lease === undefined && this.#state === 'responded') this.#cancelGrace?.();
+  }
+
+  #release(lease: Lease | Promise<Lease>): void {
     const keeps = this.#options.mode === 'request';
-    const lease = this.#lease;
     if (keeps && this.#state === 'handling') {
       // Kept for the next statement, unless someone needs it before that: a handler may wait for its client meanwhile.
       if (!(lease instanceof Promise) && lease.isClean) this.#pool.spares.add(this);
@@ -305,30 +297,31 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
     void lease.release();
   }
 
-  #limits({ signal, timeoutMs }: QueryOptions): QueryOptions {
-    const own = this.#controller?.signal;
+  get #signal(): AbortSignal {
+    return (this.#controller ??= new AbortController()).signal;
+  }
+
+  /** For a call on the pool. One on the request's lease needs no signal of ours: the lease is revoked with the request. */
+  #revocable<Options extends QueryOptions>(options: Options): Options {
+    const { signal } = options;
     return {
-      timeoutMs,
-      signal: signal === undefined || own === undefined ? own : AbortSignal.any([signal, own]),
+      ...options,
+      signal: signal === undefined ? this.#signal : AbortSignal.any([signal, this.#signal]),
     };
   }
 
   #follow(): void {
     const { response } = this.#options;
     if (response === undefined) return;
-    // A listener that is added after the event never hears of it.
-    if (response.closed === true || response.destroyed === true || response.stream?.closed === true) {
-      this.#closed(response);
-      return;
-    }
-    response.once('close', () => {
-      this.#closed(response);
-    });
-    if (response.headersSent) this.respond();
-    else
-      onHead(response, () => {
+    follow(
+      response,
+      () => {
         this.respond();
-      });
+      },
+      () => {
+        this.#closed(response);
+      },
+    );
   }
 
   #closed(response: ResponseEvents): void {
@@ -338,30 +331,22 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
     if (response.writableEnded) {
       this.respond();
       // Begun before the answer and still not done: a handler that hangs, whose answer was a timeout's.
-      if (this.#lease !== undefined) this.#revokeAfter(graceMs, () => this.#lease !== undefined);
+      if (this.#using > 0 || this.#lease !== undefined) this.#revokeAfter(graceMs);
     } else if (this.#state === 'responded' || SAFE_METHODS.has(method)) this.revoke();
     else {
       this.#state = 'abandoned';
       this.#letGo();
-      this.#revokeAfter(graceMs, () => true);
+      this.#revokeAfter(graceMs);
     }
   }
 
-  #revokeAfter(graceMs: number, isNeeded: () => boolean): void {
+  /** Unless nothing is left to revoke before that, which `#letGo` sees. */
+  #revokeAfter(graceMs: number): void {
     const revoke = (): void => {
-      if (isNeeded()) this.revoke();
+      this.revoke();
     };
-    systemClock.schedule(revoke, graceMs, true);
+    this.#cancelGrace = systemClock.schedule(revoke, graceMs, true);
   }
-}
-
-/** Calls `begins` before the head of the response is written: Node.js has no event for it. */
-function onHead(response: ResponseEvents, begins: () => void): void {
-  const { writeHead } = response;
-  response.writeHead = function (this: ResponseEvents, ...args: never[]): unknown {
-    begins();
-    return Reflect.apply(writeHead, this, args);
-  };
 }
 
 const CLIENT_LEFT =

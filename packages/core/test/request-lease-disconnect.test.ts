@@ -162,20 +162,41 @@ describe('a request lease whose client leaves', () => {
     expect(pool.stats()).toMatchObject({ leased: 0, acquires: 2 });
   });
 
-  it('a transaction that was begun before a whole answer, and never ends, is revoked after graceMs', async () => {
-    const { db, pool, response } = make({ method: 'POST', graceMs: 20 });
-    const hanging = db.transaction(async (tx) => {
-      await tx.run(WRITE);
-      await new Promise(() => undefined);
-    });
-    const ended = expect(hanging).rejects.toMatchObject(LEASE_ENDED);
-    await vi.waitFor(() => expect(pool.stats().writerHeld).toBe(true));
-    response.end();
-    response.close();
-    await ended;
-    await pool.run(WRITE);
-    expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false });
-  });
+  it.each(['request', 'statement'] as const)(
+    'leaves no timer behind when a POST is done before graceMs, in mode %s',
+    async (mode) => {
+      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+      onTestFinished(() => void vi.useRealTimers());
+      const { db, pool, response } = make({ method: 'POST', mode });
+      const statements = db.transaction((tx) => tx.run(WRITE));
+      const before = vi.getTimerCount();
+      response.close();
+      expect(vi.getTimerCount()).toBe(before + 1);
+      await statements;
+      expect(vi.getTimerCount()).toBeGreaterThan(0);
+      db.respond();
+      await pool.close();
+      expect(vi.getTimerCount()).toBe(0);
+    },
+  );
+
+  it.each(['request', 'statement'] as const)(
+    'a transaction that was begun before a whole answer, and never ends, is revoked after graceMs, in mode %s',
+    async (mode) => {
+      const { db, pool, response } = make({ method: 'POST', graceMs: 20, mode });
+      const hanging = db.transaction(async (tx) => {
+        await tx.run(WRITE);
+        await new Promise(() => undefined);
+      });
+      const ended = expect(hanging).rejects.toMatchObject(LEASE_ENDED);
+      await vi.waitFor(() => expect(pool.stats().writerHeld).toBe(true));
+      response.end();
+      response.close();
+      await ended;
+      await pool.run(WRITE);
+      expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false });
+    },
+  );
 
   it('a transaction that ends between a whole answer and graceMs is not revoked, nor is what comes after', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });

@@ -2,7 +2,8 @@ import { EventEmitter } from 'node:events';
 import { expect, onTestFinished } from 'vitest';
 import type { PoolOptions } from '../src/options.ts';
 import { createPool, type SqlitePool } from '../src/pool.ts';
-import { RequestLease, type RequestLeaseOptions, type ResponseEvents } from '../src/request-lease.ts';
+import { RequestLease, type RequestLeaseOptions } from '../src/request-lease.ts';
+import type { ResponseEvents } from '../src/response-events.ts';
 import { fakeDriver } from '../src/testing/fake-driver.ts';
 /** A response as Node.js makes it, moved by hand. */
 export class FakeResponse extends EventEmitter implements ResponseEvents {
