@@ -71,7 +71,7 @@ export interface Benchmark<Task> {
    * `Unavailable` where a contender cannot take part.
    */
   measure(task: Task, place: Place): Promise<Sample>;
-  /** Runs in the parent when the child is gone, and throws when the database is not as it must be. */
-  check?(task: Task, place: Place, sample: Sample): void;
+  /** Runs in the parent when the child is gone, and throws when the database is wrong; what it finds is added to the sample. */
+  check?(task: Task, place: Place, sample: Sample): Sample;
   report(figures: Figures): Report;
 }

@@ -13,30 +13,56 @@ export interface Throughput {
   readonly maxMs: number;
 }
 
-/** Calls `work` again and again, `workers` at a time, until the time is over and all have come back. */
+/**
+ * Calls `work` again and again, `workers` at a time, until the time is over and all have come back; or until
+ * `patienceSeconds` later: what has not come back then took at least so long.
+ */
 export async function hammer(
-  { workers, seconds }: { workers: number; seconds: number },
+  {
+    workers,
+    seconds,
+    patienceSeconds = Infinity,
+  }: { workers: number; seconds: number; patienceSeconds?: number },
   work: (worker: number) => Promise<unknown>,
-): Promise<Throughput> {
+): Promise<Throughput & { readonly inFlight: number }> {
   const latencies = new Latencies();
+  const pending = new Map<number, number>();
   const start = performance.now();
   const end = start + seconds * 1000;
-  await Promise.all(
+  const all = Promise.all(
     Array.from({ length: workers }, async (_, worker) => {
-      for (let now = performance.now(); now < end;) {
+      for (let now = start; now < end;) {
+        pending.set(worker, now);
         await work(worker);
         const then = now;
         now = performance.now();
         latencies.add(now - then);
       }
+      pending.delete(worker);
     }),
   );
-  return latencies.over(performance.now() - start);
+  await atMost(all, seconds + patienceSeconds);
+  const now = performance.now();
+  const count = latencies.count;
+  for (const since of pending.values()) latencies.add(now - since);
+  const elapsed = now - start;
+  return { ...latencies.over(elapsed), count, perSecond: (count / elapsed) * 1000, inFlight: pending.size };
+}
+
+async function atMost(work: Promise<unknown>, seconds: number): Promise<void> {
+  if (seconds === Infinity) return void (await work);
+  const over = new AbortController();
+  await Promise.race([work, sleep(seconds * 1000, undefined, { signal: over.signal })]);
+  over.abort();
 }
 
 /** Latencies in a histogram with three significant digits. */
 export class Latencies {
   readonly #histogram: RecordableHistogram = createHistogram();
+
+  get count(): number {
+    return this.#histogram.count;
+  }
 
   add(ms: number): void {
     this.#histogram.record(Math.max(1, Math.round(ms * 1e6)));

@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { Report, Table, Target } from './benchmark.ts';
-import type { Entry, Figures } from './figures.ts';
+import type { Entry, Figure, Figures } from './figures.ts';
 import type { Machine } from './machine.ts';
 import type { Scale } from './scale.ts';
 
@@ -50,6 +50,13 @@ export function shown(value: number): string {
   if (!Number.isFinite(value)) return '–';
   const rounded = Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3));
   return rounded.toLocaleString('en-US', { maximumFractionDigits: 4 });
+}
+
+/** The median, and its spread where there is one. */
+export function shownFigure(figure: Figure | undefined): string {
+  if (!figure) return '–';
+  const { median, min, max, rounds } = figure;
+  return rounds.length > 1 ? `${shown(median)} (${shown(min)}–${shown(max)})` : shown(median);
 }
 
 export async function writeResults(directory: string, results: Results): Promise<void> {

@@ -61,8 +61,8 @@ async function runOne(
   const place = { filename: database.filename, seconds: scale.seconds, scale };
   const answer = await inChild(job, { benchmark: benchmark.name, task: job.task, place });
   if ('failed' in answer) throw new Error(`${describe(benchmark, job)} failed. ${answer.failed}`);
-  if ('sample' in answer) benchmark.check?.(job.task, place, answer.sample);
-  return answer;
+  if (!('sample' in answer)) return answer;
+  return { sample: { ...answer.sample, ...benchmark.check?.(job.task, place, answer.sample) } };
 }
 
 async function inChild(job: Job<unknown>, order: Order): Promise<Answer> {

@@ -1,39 +1,203 @@
-import { createPool } from '@sqlite-pool/core';
+import type { Benchmark, Chart, Job, Table, Target } from '../benchmark.ts';
+import type { Entry, Figures, Labels } from '../figures.ts';
+import { shown, shownFigure } from '../results.ts';
+import { check, measure, type Synchronous, type Task, type Way } from './writers.ts';
 
-import type { Benchmark } from '../benchmark.ts';
-import { hammer } from '../measure.ts';
-import { shown } from '../results.ts';
+const NAMES: Readonly<Record<Way, string>> = {
+  pool: 'sqlite-pool',
+  ungrouped: 'sqlite-pool, groupCommit: false',
+  hand: 'sqlite3 by hand',
+};
 
-interface Task {
-  readonly writers: number;
-}
+/** More writers than libuv has threads: by hand, a stall of several busy timeouts. */
+const THREADS = 4;
 
-/** Writers on one file. */
 export const benchmark: Benchmark<Task> = {
   name: 'writes',
-  about: 'writers on one file, beside the same without the pool',
-  plan: () => [1, 16].map((writers) => ({ labels: { writers }, variant: 'sqlite-pool', task: { writers } })),
-  async measure({ writers }, { filename, seconds }) {
-    await using pool = createPool({ filename });
-    await pool.script('CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER) STRICT');
+  about: 'writers on one file, and reads that never end, beside the same without the pool',
+  plan: ({ complete }) => (complete ? everything() : theMost()),
+  measure,
+  check,
+  report(figures) {
+    const entries = figures.entries();
     return {
-      ...(await hammer({ workers: writers, seconds }, () => pool.run('INSERT INTO t (n) VALUES (1)'))),
+      tables: [
+        writesTable('Transactions: BEGIN, UPDATE, COMMIT', entries.filter(isKind('transactions'))),
+        writesTable('Single INSERTs', entries.filter(isKind('inserts'))),
+        endlessTable(entries.filter(isKind('endless'))),
+      ],
+      targets: targets(figures),
+      charts: [chart('transactions', entries), chart('inserts', entries)],
     };
   },
-  report: (figures) => ({
-    tables: [
-      {
-        title: 'Single INSERTs',
-        head: ['writers', 'variant', 'per second', 'p99 ms'],
-        rows: figures
-          .entries()
-          .map(({ labels, variant, metrics }) => [
-            String(labels['writers']),
-            variant,
-            shown(metrics['perSecond']?.median ?? NaN),
-            shown(metrics['p99Ms']?.median ?? NaN),
-          ]),
-      },
-    ],
-  }),
 };
+
+function everything(): Job<Task>[] {
+  const kinds = ['transactions', 'inserts'] as const;
+  const writes = kinds.flatMap((kind) =>
+    (['NORMAL', 'FULL'] as const).flatMap((synchronous) =>
+      [1, 4, 8, 16, 64].flatMap((workers) => writers(kind, synchronous, workers)),
+    ),
+  );
+  return [...writes, ...endless(4), ...endless(8)];
+}
+
+function theMost(): Job<Task>[] {
+  return [
+    ...writers('transactions', 'NORMAL', 1),
+    ...writers('transactions', 'NORMAL', 16),
+    ...writers('inserts', 'FULL', 64),
+    ...endless(4),
+  ];
+}
+
+function writers(kind: 'transactions' | 'inserts', synchronous: Synchronous, workers: number): Job<Task>[] {
+  // Only single statements are committed in groups.
+  const ways: Way[] = kind === 'inserts' ? ['pool', 'ungrouped', 'hand'] : ['pool', 'hand'];
+  return ways.map((way) => ({
+    labels: { kind, synchronous, writers: workers },
+    variant: NAMES[way],
+    task: { kind, way, workers, synchronous },
+    once: way === 'hand' && kind === 'transactions' && workers > THREADS,
+  }));
+}
+
+function endless(readers: number): Job<Task>[] {
+  return (['pool', 'hand'] as const).map((way) => ({
+    labels: { kind: 'endless', readers },
+    variant: NAMES[way],
+    task: { kind: 'endless', way, workers: readers },
+  }));
+}
+
+const isKind = (kind: Task['kind']) => (entry: Entry) => entry.labels['kind'] === kind;
+
+function writesTable(title: string, entries: readonly Entry[]): Table {
+  return {
+    title,
+    head: [
+      'synchronous',
+      'writers',
+      '',
+      'per second',
+      'p50 ms',
+      'p99 ms',
+      'max ms',
+      'BUSY',
+      'readFile p99 ms',
+      'idle',
+      'acknowledged',
+      'present',
+    ],
+    rows: entries.map(({ labels, variant, metrics }) => [
+      String(labels['synchronous']),
+      String(labels['writers']),
+      variant,
+      shownFigure(metrics['perSecond']),
+      ...['p50Ms', 'p99Ms', 'maxMs', 'busy', 'fileP99Ms', 'idleP99Ms', 'acknowledged', 'present'].map(
+        (name) => shown(metrics[name]?.median ?? NaN),
+      ),
+    ]),
+    note:
+      'readFile is an unrelated `fs.readFile` every 5 ms meanwhile, idle the same before. By hand, a run ends when all ' +
+      'writers have come back, or ten times the time later; what was under way then counts with the time it took so far.',
+  };
+}
+
+function endlessTable(entries: readonly Entry[]): Table {
+  return {
+    title: 'SELECTs that never end, and `fs.readFile` beside them',
+    head: ['readers', '', 'readFile p50 ms', 'p99 ms', 'max ms', 'idle p99 ms'],
+    rows: entries.map(({ labels, variant, metrics }) => [
+      String(labels['readers']),
+      variant,
+      ...['fileP50Ms', 'fileP99Ms', 'fileMaxMs', 'idleP99Ms'].map((name) => shownFigure(metrics[name])),
+    ]),
+  };
+}
+
+function targets(figures: Figures): Target[] {
+  const pools = figures.entries().filter(({ variant }) => variant !== NAMES.hand);
+  const writes = pools.filter(({ labels }) => labels['kind'] !== 'endless');
+  const missing = writes.flatMap(({ metrics }) =>
+    (metrics['acknowledged']?.rounds ?? []).map(
+      (acknowledged, round) => acknowledged - (metrics['present']?.rounds[round] ?? 0),
+    ),
+  );
+  return [
+    { text: 'SQLITE_BUSY through the pool', value: worst(writes, 'busy'), atMost: 0 },
+    { text: 'acknowledged writes that are not there', value: Math.max(...missing), atMost: 0 },
+    ...sixteenWriters(figures, writes),
+    ...grouped(figures),
+    ...writes
+      .filter(({ variant }) => variant === NAMES.pool)
+      .map(({ labels, metrics }) => ({
+        text: `readFile p99 beside ${describe(labels)}, in idle ones`,
+        value: metrics['fileRatio']?.median ?? NaN,
+        atMost: 3,
+      })),
+    ...pools.filter(isKind('endless')).map(({ labels, metrics }) => ({
+      text: `readFile p99 beside ${labels['readers']} endless SELECTs, ms`,
+      value: metrics['fileP99Ms']?.median ?? NaN,
+      atMost: 25,
+    })),
+  ];
+}
+
+const worst = (entries: readonly Entry[], metric: string) =>
+  Math.max(...entries.map(({ metrics }) => metrics[metric]?.max ?? NaN));
+
+/** More writers must not cost throughput. */
+function sixteenWriters(figures: Figures, entries: readonly Entry[]): Target[] {
+  return entries
+    .filter(({ labels, variant }) => labels['writers'] === 16 && variant === NAMES.pool)
+    .map(({ labels, variant }) => {
+      const metric = 'perSecond';
+      const one = { labels: { ...labels, writers: 1 }, variant, metric };
+      return {
+        text: `throughput of ${describe(labels)}, in that of one`,
+        value: figures.ratio({ labels, variant, metric }, one).median,
+        atLeast: 0.8,
+      };
+    });
+}
+
+function grouped(figures: Figures): Target[] {
+  const labels = { kind: 'inserts', synchronous: 'FULL', writers: 64 };
+  const metric = 'perSecond';
+  const alone = { labels, variant: NAMES.ungrouped, metric };
+  if (!figures.find(alone)) return [];
+  const { median } = figures.ratio({ labels, variant: NAMES.pool, metric }, alone);
+  return [
+    { text: `throughput of ${describe(labels)}, in that of the gate alone`, value: median, atLeast: 5 },
+  ];
+}
+
+function describe({ kind, synchronous, writers: count }: Labels): string {
+  return `${count} writers, ${kind}, ${synchronous}`;
+}
+
+function chart(kind: 'transactions' | 'inserts', entries: readonly Entry[]): Chart {
+  const values = entries.filter(isKind(kind)).map(({ labels, variant, metrics }) => ({
+    writers: labels['writers'],
+    synchronous: `synchronous = ${labels['synchronous']}`,
+    variant,
+    // A logarithm has no zero.
+    perSecond: Math.max(0.1, metrics['perSecond']?.median ?? NaN),
+  }));
+  const title = `${kind === 'inserts' ? 'Single INSERTs' : 'Transactions'} per second, by the number of writers`;
+  return {
+    name: `writes-${kind}`,
+    title,
+    spec: {
+      data: { values },
+      mark: { type: 'line', point: true },
+      encoding: {
+        x: { field: 'writers', type: 'ordinal', title: 'writers', axis: { labelAngle: 0 } },
+        y: { field: 'perSecond', type: 'quantitative', scale: { type: 'log' }, title: 'per second' },
+        color: { field: 'variant', type: 'nominal' },
+        strokeDash: { field: 'synchronous', type: 'nominal' },
+      },
+    },
+  };
+}
