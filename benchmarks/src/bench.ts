@@ -10,7 +10,7 @@ import { writeCharts } from './charts.ts';
 import { cache, seededFile } from './data.ts';
 import { describeMachine } from './machine.ts';
 import { updateReadme } from './readme.ts';
-import { resultsOf, writeResults, type Results } from './results.ts';
+import { absent, resultsOf, writeResults, type Results } from './results.ts';
 import { countRuns, runAll } from './run.ts';
 import { scales, type Scale, type ScaleName } from './scale.ts';
 
@@ -48,13 +48,15 @@ async function bench(what: readonly string[], { out = home, scale: name, ...give
   if (out === home) await updateReadme(join(home, 'README.md'), results);
 }
 
-function show({ tables, targets }: Results): void {
+function show(results: Results): void {
+  const { tables, targets } = results;
   for (const { title, head, rows, note } of tables) {
     const table = new Table({ head: [...head], style: { head: [], border: [], compact: true } });
     table.push(...rows.map((row) => [...row]));
     console.log(`\n${title}\n${table.toString()}`);
     if (note !== undefined) console.log(note);
   }
+  for (const line of absent(results)) console.log(`Not measured: ${line}`);
   if (targets.length > 0) console.log('');
   for (const { text, verdict } of targets) console.log(`${text}: ${verdict}`);
 }

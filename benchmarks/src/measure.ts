@@ -50,7 +50,10 @@ export async function hammer(
 }
 
 async function atMost(work: Promise<unknown>, seconds: number): Promise<void> {
-  if (seconds === Infinity) return void (await work);
+  if (seconds === Infinity) {
+    await work;
+    return;
+  }
   const over = new AbortController();
   await Promise.race([work, sleep(seconds * 1000, undefined, { signal: over.signal })]);
   over.abort();

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 
 import type { Table } from './benchmark.ts';
-import type { Results } from './results.ts';
+import { absent, type Results } from './results.ts';
 
 /** Puts results between the markers of their benchmark; what stands outside is written by hand. */
 export async function updateReadme(path: string, results: readonly Results[]): Promise<void> {
@@ -20,7 +20,8 @@ export function withResults(text: string, results: Results): string {
   return `${text.slice(0, from + start.length)}\n\n${markdownOf(results)}\n\n${text.slice(to)}`;
 }
 
-function markdownOf({ machine, scale, targets, tables, charts }: Results): string {
+function markdownOf(results: Results): string {
+  const { machine, scale, targets, tables, charts } = results;
   const { cpu, cores, memoryGiB, system, filesystem, node, sqlite, date } = machine;
   return [
     `Scale ${scale.name}; median over the rounds (${scale.rounds}), ${scale.seconds} s each. ${date}, ${cores} × ${cpu}, ` +
@@ -38,6 +39,7 @@ function markdownOf({ machine, scale, targets, tables, charts }: Results): strin
       markdownTable(head, rows),
       ...(note === undefined ? [] : [note]),
     ]),
+    ...absent(results).map((line) => `Not measured: ${line}.`),
     ...charts.map(
       ({ name, title }) =>
         `<picture><source media="(prefers-color-scheme: dark)" srcset="charts/${name}-dark.svg">` +

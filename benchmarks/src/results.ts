@@ -36,6 +36,14 @@ export function resultsOf(
   };
 }
 
+/** Who did not take part, and why: a line each. */
+export function absent({ figures }: Results): readonly string[] {
+  const reasons = figures.flatMap(({ variant, unavailable }) =>
+    unavailable === undefined ? [] : `${variant}: ${unavailable}`,
+  );
+  return [...new Set(reasons)];
+}
+
 /** Reached, or by how much not. */
 export function verdictOf({ value, atLeast, atMost }: Target): string {
   if (atLeast !== undefined && !(value >= atLeast))

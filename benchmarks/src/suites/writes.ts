@@ -126,16 +126,10 @@ function targets(figures: Figures): Target[] {
   );
   return [
     { text: 'SQLITE_BUSY through the pool', value: worst(writes, 'busy'), atMost: 0 },
-    { text: 'acknowledged writes that are not there', value: Math.max(...missing), atMost: 0 },
+    { text: 'acknowledged writes that are not there', value: Math.max(0, ...missing), atMost: 0 },
     ...sixteenWriters(figures, writes),
     ...grouped(figures),
-    ...writes
-      .filter(({ variant }) => variant === NAMES.pool)
-      .map(({ labels, metrics }) => ({
-        text: `readFile p99 beside ${describe(labels)}, in idle ones`,
-        value: metrics['fileRatio']?.median ?? NaN,
-        atMost: 3,
-      })),
+    besideWriters(writes),
     ...pools.filter(isKind('endless')).map(({ labels, metrics }) => ({
       text: `readFile p99 beside ${labels['readers']} endless SELECTs, ms`,
       value: metrics['fileP99Ms']?.median ?? NaN,
@@ -145,7 +139,21 @@ function targets(figures: Figures): Target[] {
 }
 
 const worst = (entries: readonly Entry[], metric: string) =>
-  Math.max(...entries.map(({ metrics }) => metrics[metric]?.max ?? NaN));
+  Math.max(...entries.flatMap(({ metrics }) => metrics[metric]?.max ?? []));
+
+/** Where it is worst; the median over the rounds, because one slow read decides the p99 of a short run. */
+function besideWriters(entries: readonly Entry[]): Target {
+  const ratios = entries
+    .filter(({ variant }) => variant === NAMES.pool)
+    .map(({ labels, metrics }) => ({ labels, ratio: metrics['fileRatio']?.median ?? NaN }))
+    .sort((a, b) => b.ratio - a.ratio);
+  const { labels = {}, ratio = NaN } = ratios[0] ?? {};
+  return {
+    text: `readFile p99 beside writers, in idle ones, at its worst (${describe(labels)})`,
+    value: ratio,
+    atMost: 3,
+  };
+}
 
 /** More writers must not cost throughput. */
 function sixteenWriters(figures: Figures, entries: readonly Entry[]): Target[] {
