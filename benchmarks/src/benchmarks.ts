@@ -3,6 +3,7 @@ import type { Benchmark } from './benchmark.ts';
 /** In the order in which `pnpm bench` runs them. */
 const benchmarks = {
   writes: () => import('./suites/writes.ts'),
+  mixed: () => import('./suites/mixed.ts'),
 } satisfies Record<string, () => Promise<{ benchmark: unknown }>>;
 
 export const names: readonly string[] = Object.keys(benchmarks);

@@ -59,6 +59,28 @@ async function atMost(work: Promise<unknown>, seconds: number): Promise<void> {
   over.abort();
 }
 
+/**
+ * Calls `work` so many times a second, whatever becomes of the calls before: requests do not wait for each other.
+ * Latencies count from when a call was due, so those count that had to wait for a blocked event loop.
+ */
+export async function arrive(
+  { perSecond, seconds }: { perSecond: number; seconds: number },
+  work: (arrival: number) => Promise<unknown>,
+): Promise<Throughput> {
+  const latencies = new Latencies();
+  const calls: Promise<void>[] = [];
+  const start = performance.now();
+  for (let tick = 0; tick < seconds * 1000; tick++) {
+    const due = start + tick;
+    const early = due - performance.now();
+    if (early > 0) await sleep(early);
+    for (let i = Math.floor((tick * perSecond) / 1000); i < Math.floor(((tick + 1) * perSecond) / 1000); i++)
+      calls.push(work(i).then(() => latencies.add(performance.now() - due)));
+  }
+  await Promise.all(calls);
+  return latencies.over(performance.now() - start);
+}
+
 /** Latencies in a histogram with three significant digits. */
 export class Latencies {
   readonly #histogram: RecordableHistogram = createHistogram();
