@@ -14,6 +14,7 @@
  */
 export type ErrorCode =
   | 'INVALID_ARGUMENT'
+  | 'NAME_TAKEN'
   | 'DRIVER_MISSING'
   | 'DRIVER_CONFLICT'
   | 'UNSUPPORTED'
@@ -87,6 +88,22 @@ export class RetryableError extends SqlitePoolError {
 export class InvalidArgumentError extends SqlitePoolError {
   constructor(message: string, cause?: unknown) {
     super('INVALID_ARGUMENT', message, cause);
+  }
+}
+
+/**
+ * A plugin's database has a name that something else has already: another database, or the framework itself.
+ *
+ * @example
+ * await app.register(sqlitePool, { filename: 'audit.db' }); // rejects with it if there is a database 'db' already
+ */
+export class NameTakenError extends SqlitePoolError {
+  /** Where the name is taken, as the application writes it: `request.audit`. */
+  readonly handle: string;
+
+  constructor(handle: string, cause?: unknown) {
+    super('NAME_TAKEN', `The name ${handle} is taken. Give this database another name, with the option name.`, cause);
+    this.handle = handle;
   }
 }
 

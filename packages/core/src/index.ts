@@ -38,6 +38,7 @@ export {
   DriverMissingError,
   InvalidArgumentError,
   LeaseEndedError,
+  NameTakenError,
   OpenError,
   OperationTimeoutError,
   PoolClosedError,

@@ -41,6 +41,7 @@ const UNIQUE = `CREATE TABLE ${SECRET} (id INTEGER PRIMARY KEY); INSERT INTO ${S
 const WAYS: Record<errors.ErrorCode, () => Promise<unknown>> = {
   INVALID_ARGUMENT: async () =>
     rejection((await poolOf()).get(`SELECT '${SECRET}', ?`, [Symbol(SECRET) as never])),
+  NAME_TAKEN: () => Promise.resolve(new errors.NameTakenError('request.audit', new Error(SECRET))),
   DRIVER_MISSING: async () => {
     const cause = new Error(`Cannot find package ${SECRET}`);
     const driver = {

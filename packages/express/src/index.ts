@@ -5,7 +5,7 @@
  * @module
  */
 import {
-  InvalidArgumentError,
+  NameTakenError,
   pluginSettings,
   RequestLease,
   type PluginOptions,
@@ -14,14 +14,35 @@ import {
 } from '@sqlite-pool/core';
 import type { RequestHandler } from 'express';
 
+/**
+ * The names of your databases: declare those besides `db` here, and `req` has them. A name that is not declared is a
+ * compile error.
+ *
+ * @example
+ * declare module '@sqlite-pool/express' {
+ *   interface Databases {
+ *     audit: true; // req.audit
+ *   }
+ * }
+ */
+export interface Databases {
+  db: true;
+}
+
+/** One of the names in {@link Databases}. */
+export type DatabaseName = Extract<keyof Databases, string>;
+
 /** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `graceMs`. */
-export type SqlitePoolOptions = PluginOptions;
+export type SqlitePoolOptions = PluginOptions<DatabaseName>;
+
+/** A request's use of each pool, by its name. */
+type Handles = Readonly<Record<DatabaseName, RequestDb>>;
 
 declare global {
   // Express declares this namespace for plugins to add to.
 
   namespace Express {
-    interface Request {
+    interface Request extends Handles {
       /** This request's use of the pool. */
       readonly db: RequestDb;
     }
@@ -58,7 +79,7 @@ export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
     } else if (before instanceof RequestLease && before.isFor(pool, mode)) {
       // Applied twice, to an application and to a sub-application: one handle, and so one connection.
       next();
-    } else next(new InvalidArgumentError(`req.${name} is taken. Give this database another name.`));
+    } else next(new NameTakenError(`req.${name}`));
   };
   const ready = pool.open().then(() => undefined);
   // Whoever awaits it hears of a failure; otherwise the first request does.
@@ -68,5 +89,7 @@ export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
   };
   return Object.assign(middleware, { pool, ready, close });
 }
+
+export { type RequestDb, type SqlitePool } from '@sqlite-pool/core';
 
 export default sqlitePool;

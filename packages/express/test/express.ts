@@ -30,7 +30,7 @@ function framework(name: string, makeApp: () => Application): Framework {
   return {
     name,
     async serve(options, routes) {
-      const db = sqlitePool(options);
+      const db = sqlitePool({ ...options, name: 'db' });
       await db.ready;
       const app = makeApp();
       app.use(db);

@@ -12,6 +12,8 @@ expectTypeOf(db.close()).toEqualTypeOf<Promise<void>>();
 expectTypeOf(sqlitePoolByDefault).toEqualTypeOf(sqlitePool);
 
 sqlitePool({ pool: db.pool, closePool: true, name: 'audit' });
+// @ts-expect-error -- nobody has declared that name
+sqlitePool({ filename: 'audit.db', name: 'audti' });
 // @ts-expect-error -- no such option
 sqlitePool({ filename: 'app.db', poolsize: 4 });
 // @ts-expect-error -- a pool that exists has its options already
@@ -26,8 +28,10 @@ app.use(db);
 app.use('/v1', db, Router().use(db));
 app.get('/users/:id', async (req, res) => {
   expectTypeOf(req.db).toEqualTypeOf<RequestDb>();
-  // As test/audit.d.ts declares it.
+  // As test/databases.d.ts declares it.
   expectTypeOf(req.audit).toEqualTypeOf<RequestDb>();
+  // @ts-expect-error -- nobody has declared that name
+  expectTypeOf(req.audti).toBeAny();
   expectTypeOf(req.params.id).toEqualTypeOf<string>();
   // @ts-expect-error -- it is the plugin's
   req.db = db.pool;

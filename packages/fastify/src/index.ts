@@ -6,6 +6,7 @@
  */
 import {
   LeaseEndedError,
+  NameTakenError,
   pluginSettings,
   RequestLease,
   type PluginOptions,
@@ -15,15 +16,39 @@ import {
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 
+/**
+ * The names of your databases: declare those besides `db` here, and `request` and `app` have them. A name that is not
+ * declared is a compile error.
+ *
+ * @example
+ * declare module '@sqlite-pool/fastify' {
+ *   interface Databases {
+ *     audit: true; // request.audit and app.auditPool
+ *   }
+ * }
+ */
+export interface Databases {
+  db: true;
+}
+
+/** One of the names in {@link Databases}. */
+export type DatabaseName = Extract<keyof Databases, string>;
+
 /** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `graceMs`. */
-export type SqlitePoolOptions = PluginOptions;
+export type SqlitePoolOptions = PluginOptions<DatabaseName>;
+
+/** A request's use of each pool, by its name. */
+type Handles = Readonly<Record<DatabaseName, RequestDb>>;
+
+/** The pools, which outlive requests: `sqlite`, and `auditPool` for the name `audit`. */
+type Pools = { [Name in DatabaseName as Name extends 'db' ? 'sqlite' : `${Name}Pool`]: SqlitePool };
 
 declare module 'fastify' {
-  interface FastifyInstance {
+  interface FastifyInstance extends Pools {
     /** The connection pool; it outlives requests. */
     sqlite: SqlitePool;
   }
-  interface FastifyRequest {
+  interface FastifyRequest extends Handles {
     /** This request's use of the pool. */
     readonly db: RequestDb;
   }
@@ -31,19 +56,20 @@ declare module 'fastify' {
 
 async function plugin(app: FastifyInstance, options: SqlitePoolOptions): Promise<void> {
   const { pool, closesPool, mode, name, graceMs } = pluginSettings(options);
-  // A second database has names of its own: `audit` gives request.audit and app.auditPool. Fastify throws
-  // FST_ERR_DEC_ALREADY_PRESENT for a name that is taken; nothing has been opened yet.
-  app.decorate(name === 'db' ? 'sqlite' : `${name}Pool`, pool);
   const lease = Symbol(name);
   type Request = FastifyRequest & { [lease]: RequestLease | null };
   app.decorateRequest(lease, null);
-  app.decorateRequest(name, {
-    getter(this: FastifyRequest) {
-      const own = (this as Request)[lease];
-      if (own === null) throw new LeaseEndedError(`request.${name} ${TOO_EARLY}`);
-      return own;
-    },
-  });
+  unlessTaken(`request.${name}`, () =>
+    app.decorateRequest(name, {
+      getter(this: FastifyRequest) {
+        const own = (this as Request)[lease];
+        if (own === null) throw new LeaseEndedError(`request.${name} ${TOO_EARLY}`);
+        return own;
+      },
+    }),
+  );
+  const poolName = name === 'db' ? 'sqlite' : `${name}Pool`;
+  unlessTaken(`app.${poolName}`, () => app.decorate(poolName, pool));
 
   app.addHook('onRequest', (request, reply, done) => {
     const { method } = request;
@@ -66,6 +92,16 @@ async function plugin(app: FastifyInstance, options: SqlitePoolOptions): Promise
   await pool.open();
 }
 
+/** Fastify refuses a name that is taken; nothing has been opened yet. */
+function unlessTaken(handle: string, decorate: () => unknown): void {
+  try {
+    decorate();
+  } catch (error) {
+    const isTaken = (error as { code?: unknown }).code === 'FST_ERR_DEC_ALREADY_PRESENT';
+    throw isTaken ? new NameTakenError(handle, error) : error;
+  }
+}
+
 const TOO_EARLY =
   "is there from this plugin's onRequest hook on: register the plugin before hooks that use it.";
 
@@ -81,5 +117,7 @@ export const sqlitePool: FastifyPluginAsync<SqlitePoolOptions> = fp(plugin, {
   name: '@sqlite-pool/fastify',
   fastify: '5.x',
 });
+
+export { type RequestDb, type SqlitePool } from '@sqlite-pool/core';
 
 export default sqlitePool;

@@ -9,7 +9,7 @@ export const framework: Framework = {
   name: 'Fastify',
   async serve(options, routes) {
     const app = fastify({ forceCloseConnections: true });
-    await app.register(sqlitePool, options);
+    await app.register(sqlitePool, { ...options, name: 'db' });
     for (const [route, handler] of Object.entries(routes)) {
       const [method = '', url = ''] = route.split(' ');
       app.route({

@@ -1,17 +1,8 @@
-import { createPool, type RequestDb, type SqlitePool } from '@sqlite-pool/core';
+import { createPool } from '@sqlite-pool/core';
 import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryFile } from '../../../conformance/framework.ts';
-import { sqlitePool } from '../src/index.ts';
-
-declare module 'fastify' {
-  interface FastifyInstance {
-    auditPool: SqlitePool;
-  }
-  interface FastifyRequest {
-    readonly audit: RequestDb;
-  }
-}
+import { sqlitePool, type DatabaseName } from '../src/index.ts';
 
 function makeApp(): FastifyInstance {
   const app = fastify();
@@ -41,21 +32,38 @@ describe('names in Fastify', () => {
     expect([app.sqlite.closed, app.auditPool.closed]).toEqual([true, true]);
   });
 
-  it('that are taken fail the boot with the code of Fastify, and open nothing', async () => {
+  it('may come in either order, the second database first', async () => {
     const app = makeApp();
+    await app.register(sqlitePool, { filename: await database('audit'), name: 'audit' });
     await app.register(sqlitePool, { filename: await database('main') });
+    app.get('/', async ({ db, audit }) => [await db.get(NAME), await audit.get(NAME)]);
+    expect((await app.inject('/')).json()).toEqual([{ name: 'main' }, { name: 'audit' }]);
+  });
+
+  it.each(['db', 'audit'] as const)('that are taken fail the boot, and open nothing: %s', async (name) => {
+    const app = makeApp();
+    await app.register(sqlitePool, { filename: await database('main'), name });
     const second = createPool({ filename: await database('second') });
     onTestFinished(() => second.close());
-    await expect(app.register(sqlitePool, { pool: second }).ready()).rejects.toMatchObject({
-      code: 'FST_ERR_DEC_ALREADY_PRESENT',
+    await expect(app.register(sqlitePool, { pool: second, name }).ready()).rejects.toMatchObject({
+      code: 'NAME_TAKEN',
+      cause: { code: 'FST_ERR_DEC_ALREADY_PRESENT' },
     });
     expect(second.stats().opens).toBe(0);
   });
 
   it('of what Fastify itself has on a request fail the boot', async () => {
     const app = makeApp();
-    void app.register(sqlitePool, { filename: await database('main'), name: 'body' });
-    await expect(app.ready()).rejects.toMatchObject({ code: 'FST_ERR_DEC_ALREADY_PRESENT' });
+    // What TypeScript refuses, because nobody has declared it.
+    const name = 'body' as DatabaseName;
+    void app.register(sqlitePool, { filename: await database('main'), name });
+    await expect(app.ready()).rejects.toMatchObject({ code: 'NAME_TAKEN', handle: 'request.body' });
+  });
+
+  it('of what the application has decorated itself with fail the boot', async () => {
+    const app = makeApp().decorate('auditPool');
+    void app.register(sqlitePool, { filename: await database('audit'), name: 'audit' });
+    await expect(app.ready()).rejects.toMatchObject({ code: 'NAME_TAKEN', handle: 'app.auditPool' });
   });
 
   it('of a child scope do not leak out of it', async () => {

@@ -12,6 +12,14 @@ await app.register(sqlitePool, { filename: 'app.db', poolsize: 4 });
 // @ts-expect-error -- a pool that exists has its options already
 await app.register(sqlitePool, { pool: app.sqlite, poolSize: 4 });
 
+await app.register(sqlitePool, { filename: 'audit.db', name: 'audit' });
+// @ts-expect-error -- nobody has declared that name
+await app.register(sqlitePool, { filename: 'audit.db', name: 'audti' });
+// As test/databases.d.ts declares it.
+expectTypeOf(app.auditPool).toEqualTypeOf<SqlitePool>();
+// @ts-expect-error -- nor is there such a pool
+expectTypeOf(app.audtiPool).toBeAny();
+
 expectTypeOf(app.sqlite).toEqualTypeOf<SqlitePool>();
 expectTypeOf<PoolOptions>().toExtend<SqlitePoolOptions>();
 
@@ -21,6 +29,9 @@ interface User {
 
 app.get('/users/:id', async (request) => {
   expectTypeOf(request.db).toEqualTypeOf<RequestDb>();
+  expectTypeOf(request.audit).toEqualTypeOf<RequestDb>();
+  // @ts-expect-error -- nor such a handle
+  expectTypeOf(request.audti).toBeAny();
   // @ts-expect-error -- it is the plugin's
   request.db = app.sqlite;
   return (await request.db.get<User>('SELECT name FROM users'))?.name;

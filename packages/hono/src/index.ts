@@ -5,7 +5,7 @@
  * @module
  */
 import {
-  InvalidArgumentError,
+  NameTakenError,
   pluginSettings,
   RequestLease,
   type PluginOptions,
@@ -18,6 +18,13 @@ import { createMiddleware } from 'hono/factory';
 
 /** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `graceMs`. */
 export type SqlitePoolOptions<Name extends string = string> = PluginOptions<Name>;
+
+/**
+ * The variables of an application that does not chain its calls, from which Hono infers nothing.
+ *
+ * @example const app = new Hono<{ Variables: SqlitePoolVariables<'db' | 'audit'> }>();
+ */
+export type SqlitePoolVariables<Name extends string = 'db'> = Record<Name, RequestDb>;
 
 /** The middleware, and what outlives a request. */
 export type SqlitePoolMiddleware<Name extends string> = MiddlewareHandler<{
@@ -53,7 +60,7 @@ export function sqlitePool<const Name extends string = 'db'>(
       return;
     }
     if (before !== undefined) {
-      throw new InvalidArgumentError(`c.get('${name}') is taken. Give this database another name.`);
+      throw new NameTakenError(`c.get('${name}')`);
     }
     const lease = new RequestLease(pool, {
       mode,
@@ -84,5 +91,7 @@ function nodeResponse(env: unknown): ResponseEvents | undefined {
   // On other runtimes the name could be anybody's.
   return typeof outgoing?.writeHead === 'function' ? (outgoing as ResponseEvents) : undefined;
 }
+
+export { type RequestDb, type SqlitePool } from '@sqlite-pool/core';
 
 export default sqlitePool;

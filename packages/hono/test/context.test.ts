@@ -172,17 +172,17 @@ describe('names in Hono', () => {
     onTestFinished(() => pool.close());
     const db = await makeDb();
     for (const second of [sqlitePool({ pool }), sqlitePool({ pool: db.pool, lease: 'statement' })]) {
-      let message = '';
+      let seen: unknown;
       const app = new Hono()
         .use(db)
         .use(second)
         .get('/', (c) => c.text('never'));
       app.onError((error, c) => {
-        ({ message } = error);
+        seen = error;
         return c.text('error', 500);
       });
       expect((await app.request('/')).status).toBe(500);
-      expect(message).toContain("c.get('db') is taken");
+      expect(seen).toMatchObject({ code: 'NAME_TAKEN', handle: "c.get('db')" });
     }
   });
 

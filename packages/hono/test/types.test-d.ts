@@ -3,7 +3,11 @@ import type { RequestDb, SqlitePool } from '@sqlite-pool/core';
 import { Hono } from 'hono';
 import { hc } from 'hono/client';
 import { expectTypeOf } from 'vitest';
-import sqlitePoolByDefault, { sqlitePool, type SqlitePoolMiddleware } from '../src/index.ts';
+import sqlitePoolByDefault, {
+  sqlitePool,
+  type SqlitePoolMiddleware,
+  type SqlitePoolVariables,
+} from '../src/index.ts';
 
 const db = sqlitePool({ filename: 'app.db', poolSize: 4, lease: 'statement', graceMs: 1000 });
 expectTypeOf(db).toEqualTypeOf<SqlitePoolMiddleware<'db'>>();
@@ -32,6 +36,8 @@ const chained = new Hono()
     expectTypeOf(c.var.db).toEqualTypeOf<RequestDb>();
     expectTypeOf(c.get('audit')).toEqualTypeOf<RequestDb>();
     expectTypeOf(c.var.audit).toEqualTypeOf<RequestDb>();
+    // @ts-expect-error -- no database has that name
+    c.get('audti');
     return c.json(await c.var.db.all<User>('SELECT name FROM users WHERE id = ?', [c.req.param('id')]));
   });
 expectTypeOf(chained.request).toBeFunction();
@@ -45,10 +51,12 @@ new Hono().get('/', audit, (c) => {
 });
 
 // Unchained: Hono infers nothing, so the application says what it has.
-const unchained = new Hono<{ Variables: { db: RequestDb } }>();
+const unchained = new Hono<{ Variables: SqlitePoolVariables<'db' | 'audit'> }>();
 unchained.use(db);
 unchained.get('/', (c) => {
   expectTypeOf(c.get('db')).toEqualTypeOf<RequestDb>();
-  expectTypeOf(c.var.db).toEqualTypeOf<RequestDb>();
+  expectTypeOf(c.var.audit).toEqualTypeOf<RequestDb>();
+  // @ts-expect-error -- no database has that name
+  c.get('audti');
   return c.text('');
 });

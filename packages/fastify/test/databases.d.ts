@@ -1,0 +1,7 @@
+import '../src/index.ts';
+
+declare module '../src/index.ts' {
+  interface Databases {
+    audit: true;
+  }
+}
