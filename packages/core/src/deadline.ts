@@ -43,6 +43,8 @@ export const systemClock: Clock = {
 /** How long something may wait, and who may cut it short. */
 export interface Limit {
   readonly clock: Clock;
+  /** The moment at which it was made. */
+  readonly since: number;
   /** The moment on the clock at which the time is up; `Infinity` for none. */
   readonly deadline: number;
   /** Any of these cuts the wait short. */
@@ -129,10 +131,20 @@ export function limitOf(
   timeoutError: (ahead: number) => Error,
   ...signals: (AbortSignal | undefined)[]
 ): Limit {
+  const since = clock.now();
   return {
     clock,
-    deadline: timeoutMs === Infinity ? Infinity : clock.now() + timeoutMs,
-    signals: signals.filter((signal) => signal !== undefined),
+    since,
+    deadline: since + timeoutMs,
+    signals: present(signals),
     timeoutError,
   };
+}
+
+const NO_SIGNALS: readonly AbortSignal[] = [];
+
+/** The signals there are: of most limits none, and they share one list. */
+function present(signals: readonly (AbortSignal | undefined)[]): readonly AbortSignal[] {
+  for (const signal of signals) if (signal !== undefined) return signals.filter((one) => one !== undefined);
+  return NO_SIGNALS;
 }

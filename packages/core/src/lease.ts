@@ -1,4 +1,5 @@
 import type { Result, Row } from './driver.ts';
+import type { Entry } from './entries.ts';
 import { LeaseEndedError, TransactionActiveError } from './errors.ts';
 import {
   checkLimits,
@@ -32,6 +33,7 @@ export type LeaseEnding = 'released' | 'discarded' | 'revoked';
  * release can be collected as garbage, and its connection taken back.
  */
 export class Hold {
+  readonly entry: Entry<Session>;
   readonly session: Session;
   readonly clock: Clock;
   /** Where the acquire was made, when `leakWarningMs` is on. */
@@ -39,20 +41,22 @@ export class Hold {
   /** The handle, as long as the lease is young: see {@link Leases.sweep}. */
   young: Lease | undefined;
   #controller: AbortController | undefined;
-  readonly #giveBack: (ending: LeaseEnding) => Promise<void>;
+  readonly #onEnd: (hold: Hold, ending: LeaseEnding) => Promise<void>;
   #ending: LeaseEnding | undefined;
-  #settled: Promise<void> = Promise.resolve();
+  #settled: Promise<void> | undefined;
 
+  /** @param onEnd - Called once; resolves when the connection is back in the pool or closed. */
   constructor(
-    session: Session,
+    entry: Entry<Session>,
     clock: Clock,
     stack: string | undefined,
-    giveBack: (ending: LeaseEnding) => Promise<void>,
+    onEnd: (hold: Hold, ending: LeaseEnding) => Promise<void>,
   ) {
-    this.session = session;
+    this.entry = entry;
+    this.session = entry.resource;
     this.clock = clock;
     this.stack = stack;
-    this.#giveBack = giveBack;
+    this.#onEnd = onEnd;
   }
 
   /** Aborts when the lease is revoked. Made when it is asked for, because most leases need none. */
@@ -70,10 +74,10 @@ export class Hold {
    * before a release still run; a revocation cancels them.
    */
   end(ending: LeaseEnding, reason?: Error): Promise<void> {
-    if (this.#ending === undefined) {
+    if (this.#settled === undefined) {
       this.#ending = ending;
       if (ending !== 'released') this.#cut(reason ?? endedError(ending));
-      this.#settled = this.#giveBack(ending);
+      this.#settled = this.#onEnd(this, ending);
     }
     return this.#settled;
   }

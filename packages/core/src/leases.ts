@@ -1,4 +1,5 @@
 import type { Clock } from './deadline.ts';
+import type { Entry } from './entries.ts';
 import { Hold, Lease, type LeaseEnding } from './lease.ts';
 import type { Session } from './session.ts';
 
@@ -52,7 +53,10 @@ export class Spares {
  */
 export class Leases {
   readonly #settings: LeasesSettings;
+  readonly #onEnd: (hold: Hold, ending: LeaseEnding) => Promise<void>;
   readonly #holds = new Set<Hold>();
+  /** What cancels the timers of a lease that is watched. */
+  readonly #timers = new Map<Hold, readonly (() => void)[]>();
   #leaks = 0;
   /** A lease that was collected as garbage cannot be released any more. Not relied on: nobody knows when it runs. */
   readonly #collected = new FinalizationRegistry<Hold>((hold) => {
@@ -60,8 +64,16 @@ export class Leases {
     void hold.end('revoked');
   });
 
-  constructor(settings: LeasesSettings) {
+  /** @param giveBack - Takes the entry of a lease back, once, when it ends. */
+  constructor(
+    settings: LeasesSettings,
+    giveBack: (entry: Entry<Session>, ending: LeaseEnding) => Promise<void>,
+  ) {
     this.#settings = settings;
+    this.#onEnd = (hold, ending) => {
+      this.#forget(hold);
+      return giveBack(hold.entry, ending);
+    };
   }
 
   /** How many leases were reported as leaked. */
@@ -74,28 +86,37 @@ export class Leases {
     return [...this.#holds].map(({ stack }) => stack).filter((stack) => stack !== undefined);
   }
 
-  /** Makes a lease; `giveBack` is called once, when it ends. */
-  lend(session: Session, giveBack: (ending: LeaseEnding) => Promise<void>): Lease {
-    const { clock, leakWarningMs, maxLeaseMs } = this.#settings;
-    const timers: (() => void)[] = [];
-    const hold = new Hold(session, clock, leakWarningMs > 0 ? stackOfCaller() : undefined, (ending) => {
-      for (const cancel of timers) cancel();
-      this.#holds.delete(hold);
-      if (hold.young === undefined) this.#collected.unregister(hold);
-      hold.young = undefined;
-      return giveBack(ending);
-    });
+  /** Makes a lease of an entry that was taken for it. */
+  lend(entry: Entry<Session>): Lease {
+    const { leakWarningMs, maxLeaseMs, clock } = this.#settings;
+    const stack = leakWarningMs > 0 ? stackOfCaller() : undefined;
+    const hold = new Hold(entry, clock, stack, this.#onEnd);
     this.#holds.add(hold);
-    if (leakWarningMs > 0) {
-      const warn = (): void => {
-        this.#report(hold, `is older than ${String(leakWarningMs)} ms`);
-      };
-      timers.push(clock.schedule(warn, leakWarningMs, true));
-    }
-    if (maxLeaseMs > 0) timers.push(clock.schedule(() => void hold.end('revoked'), maxLeaseMs, true));
+    if (leakWarningMs > 0 || maxLeaseMs > 0) this.#watch(hold);
     const lease = new Lease(hold);
     hold.young = lease;
     return lease;
+  }
+
+  #watch(hold: Hold): void {
+    const { leakWarningMs, maxLeaseMs, clock } = this.#settings;
+    const timers: (() => void)[] = [];
+    const warn = (): void => {
+      this.#report(hold, `is older than ${String(leakWarningMs)} ms`);
+    };
+    const revoke = (): void => void hold.end('revoked');
+    if (leakWarningMs > 0) timers.push(clock.schedule(warn, leakWarningMs, true));
+    if (maxLeaseMs > 0) timers.push(clock.schedule(revoke, maxLeaseMs, true));
+    this.#timers.set(hold, timers);
+  }
+
+  #forget(hold: Hold): void {
+    this.#holds.delete(hold);
+    if (hold.young === undefined) this.#collected.unregister(hold);
+    hold.young = undefined;
+    if (this.#timers.size === 0) return;
+    for (const cancel of this.#timers.get(hold) ?? []) cancel();
+    this.#timers.delete(hold);
   }
 
   /**

@@ -5,7 +5,6 @@ import type { AcquireOptions, LeaseEnding } from './lease.ts';
 import { Spares, type Leases } from './leases.ts';
 import type { ResourcePool } from './resource-pool.ts';
 import type { Session } from './session.ts';
-import { WaitHistogram, type WaitStats } from './stats.ts';
 
 /** What lending needs to know of the pool. */
 export interface LendingSettings {
@@ -23,7 +22,6 @@ export class Lending {
   readonly #settings: LendingSettings;
   readonly #engine: ResourcePool<Session>;
   readonly #leases: Leases;
-  readonly #waits = new WaitHistogram();
   #timeouts = 0;
 
   constructor(settings: LendingSettings, engine: ResourcePool<Session>, leases: Leases) {
@@ -31,11 +29,6 @@ export class Lending {
     this.#engine = engine;
     this.#leases = leases;
     this.spares = new Spares(() => engine.waiting > 0);
-  }
-
-  /** How long acquires have waited. */
-  get waits(): WaitStats {
-    return this.#waits.snapshot();
   }
 
   /** How many have run out of time. */
@@ -51,21 +44,17 @@ export class Lending {
       this.#engine.destroy(entry, 'invalid');
       return this.tryTake();
     }
-    this.#waits.add(0);
+    this.#engine.waits.add(0);
     return entry;
   }
 
   /** A connection, as soon as there is one. */
-  async take(options: AcquireOptions): Promise<Entry<Session>> {
-    if (options.signal?.aborted === true) throw options.signal.reason;
+  take(options: AcquireOptions): Promise<Entry<Session>> {
+    if (options.signal?.aborted === true) return Promise.reject(options.signal.reason);
     const free = this.tryTake();
-    if (free !== undefined) return free;
-    const { clock, poolSize } = this.#settings;
-    if (this.#engine.size >= poolSize) this.spares.reclaim();
-    const since = clock.now();
-    const entry = await this.#engine.acquire(this.limit(options));
-    this.#waits.add(clock.now() - since);
-    return entry;
+    if (free !== undefined) return Promise.resolve(free);
+    if (this.#engine.size >= this.#settings.poolSize) this.spares.reclaim();
+    return this.#engine.acquire(this.limit(options));
   }
 
   /** Takes a connection back; resolves when it is idle again or on its way out, and never rejects. */

@@ -1,7 +1,6 @@
 import { Database } from './database.ts';
 import { bounded, limitOf } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
-import type { Entry } from './entries.ts';
 import { InvalidArgumentError, PoolClosedError } from './errors.ts';
 import { Gate } from './gate.ts';
 import type { AcquireOptions, Lease } from './lease.ts';
@@ -64,7 +63,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     super();
     const settings = checkOptions(options);
     this.#settings = settings;
-    this.#leases = new Leases(settings);
+    this.#leases = new Leases(settings, (entry, ending) => this.#lending.giveBack(entry, ending));
     this.#database = new Database(settings, () => {
       this.#engine.evict('replaced');
     });
@@ -143,13 +142,14 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    */
   async acquire(options: AcquireOptions = {}): Promise<Lease> {
     checkLimits(options);
-    return this.#lend(await this.#lending.take(options));
+    const free = options.signal?.aborted === true ? undefined : this.tryLend();
+    return free ?? this.#leases.lend(await this.#lending.take(options));
   }
 
   /** A lease at once, if a connection is idle and good. @internal */
   tryLend(): Lease | undefined {
     const entry = this.#lending.tryTake();
-    return entry && this.#lend(entry);
+    return entry && this.#leases.lend(entry);
   }
 
   /**
@@ -208,7 +208,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   stats(): PoolStats {
     const engine = this.#engine;
     const { opening, idle, validating, leased, closing, quarantined } = engine.counts;
-    const wait = this.#lending.waits;
+    const wait = engine.waits.snapshot();
     return {
       size: engine.size,
       idle,
@@ -305,10 +305,6 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     } finally {
       leaveWriters?.();
     }
-  }
-
-  #lend(entry: Entry<Session>): Lease {
-    return this.#leases.lend(entry.resource, (ending) => this.#lending.giveBack(entry, ending));
   }
 
   async #close(): Promise<void> {

@@ -2,7 +2,7 @@ import { bounded, type Clock, type Limit } from './deadline.ts';
 import { OperationTimeoutError, PoolClosedError, PoolOverloadedError, type AcquirePhase } from './errors.ts';
 import { Entries, type Entry, type EntryState, type OwnEntry } from './entries.ts';
 import { operationLimit } from './limits.ts';
-import type { EvictionReason } from './stats.ts';
+import { WaitHistogram, type EvictionReason } from './stats.ts';
 import { WaitQueue } from './wait-queue.ts';
 
 /**
@@ -49,7 +49,11 @@ export class ResourcePool<R> {
   readonly #entries = new Entries<R>();
   /** A stack: the newest idle entry is the last. */
   readonly #idle: OwnEntry<R>[] = [];
-  readonly #waiters = new WaitQueue<Entry<R>>();
+  /** How long those have waited who were served. */
+  readonly waits: WaitHistogram = new WaitHistogram();
+  readonly #waiters = new WaitQueue<Entry<R>>(Infinity, (waitedMs) => {
+    this.waits.add(waitedMs);
+  });
   readonly #evictions: Record<EvictionReason, number> = {
     idle: 0,
     evicted: 0,

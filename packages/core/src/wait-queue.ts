@@ -1,11 +1,14 @@
 import { alreadyCut, type Limit } from './deadline.ts';
 import { PoolOverloadedError } from './errors.ts';
 
+/** One who waits, in a list: it leaves from the middle in constant time, and costs no more than itself. */
 interface Waiter<T> {
   readonly limit: Limit;
   readonly resolve: (value: T) => void;
   readonly reject: (reason: unknown) => void;
-  readonly onAbort: (this: AbortSignal) => void;
+  onAbort: ((this: AbortSignal) => void) | undefined;
+  before: Waiter<T> | undefined;
+  behind: Waiter<T> | undefined;
 }
 
 /**
@@ -16,47 +19,45 @@ interface Waiter<T> {
  * all the rest. It can be too early, when that waiter has left meanwhile; it then is set again.
  */
 export class WaitQueue<T> {
-  // A Set keeps the order of insertion and removes from the middle in constant time.
-  readonly #waiters = new Set<Waiter<T>>();
   readonly #maxWaiting: number;
+  readonly #onServed: ((waitedMs: number) => void) | undefined;
+  #first: Waiter<T> | undefined;
+  #last: Waiter<T> | undefined;
+  #size = 0;
   /** When the timer fires; `Infinity` without one. No deadline in the queue is earlier. */
   #timerAt = Infinity;
   #cancelTimer: () => void = () => undefined;
 
-  constructor(maxWaiting: number = Infinity) {
+  constructor(maxWaiting: number = Infinity, onServed?: (waitedMs: number) => void) {
     this.#maxWaiting = maxWaiting;
+    this.#onServed = onServed;
   }
 
   /** How many wait. */
   get size(): number {
-    return this.#waiters.size;
+    return this.#size;
   }
 
   /** Resolves when served; rejects when the limit is reached, or at once when too many wait already. */
   wait(limit: Limit): Promise<T> {
     const cut = alreadyCut(limit);
     if (cut !== undefined) return Promise.reject(cut.reason);
-    if (this.#waiters.size >= this.#maxWaiting) {
+    if (this.#size >= this.#maxWaiting) {
       return Promise.reject(new PoolOverloadedError(this.#maxWaiting));
     }
     return new Promise<T>((resolve, reject) => {
-      const leave = (signal: AbortSignal): void => {
-        this.#remove(waiter);
-        reject(signal.reason);
-      };
-      const onAbort = function (this: AbortSignal): void {
-        leave(this);
-      };
-      const waiter: Waiter<T> = { limit, resolve, reject, onAbort };
-      this.#add(waiter);
+      this.#add({ limit, resolve, reject, onAbort: undefined, before: this.#last, behind: undefined });
     });
   }
 
   /** Gives `value` to whoever has waited the longest; `false` if nobody waits. */
   serve(value: T): boolean {
     const waiter = this.#takeFirst();
-    waiter?.resolve(value);
-    return waiter !== undefined;
+    if (waiter === undefined) return false;
+    const { clock, since } = waiter.limit;
+    this.#onServed?.(clock.now() - since);
+    waiter.resolve(value);
+    return true;
   }
 
   /** Fails whoever has waited the longest; `false` if nobody waits. */
@@ -67,25 +68,45 @@ export class WaitQueue<T> {
   }
 
   #takeFirst(): Waiter<T> | undefined {
-    for (const waiter of this.#waiters) {
-      this.#remove(waiter);
-      return waiter;
-    }
-    return undefined;
+    const first = this.#first;
+    if (first !== undefined) this.#remove(first);
+    return first;
   }
 
   #add(waiter: Waiter<T>): void {
-    const { limit, onAbort } = waiter;
-    for (const signal of limit.signals) signal.addEventListener('abort', onAbort);
-    this.#waiters.add(waiter);
+    const { limit, before } = waiter;
+    if (limit.signals.length > 0) this.#listen(waiter);
+    if (before === undefined) this.#first = waiter;
+    else before.behind = waiter;
+    this.#last = waiter;
+    this.#size += 1;
     if (limit.deadline < this.#timerAt) this.#arm(limit);
   }
 
+  #listen(waiter: Waiter<T>): void {
+    const leave = (signal: AbortSignal): void => {
+      this.#remove(waiter);
+      waiter.reject(signal.reason);
+    };
+    waiter.onAbort = function (this: AbortSignal): void {
+      leave(this);
+    };
+    for (const signal of waiter.limit.signals) signal.addEventListener('abort', waiter.onAbort);
+  }
+
   #remove(waiter: Waiter<T>): void {
-    const { limit, onAbort } = waiter;
-    this.#waiters.delete(waiter);
-    for (const signal of limit.signals) signal.removeEventListener('abort', onAbort);
-    if (this.#waiters.size === 0) this.#disarm();
+    const { limit, onAbort, before, behind } = waiter;
+    if (before === undefined) this.#first = behind;
+    else before.behind = behind;
+    if (behind === undefined) this.#last = before;
+    else behind.before = before;
+    // One that is gone, but not yet collected, would keep all that came after it from being collected.
+    waiter.before = undefined;
+    waiter.behind = undefined;
+    this.#size -= 1;
+    if (onAbort !== undefined)
+      for (const signal of limit.signals) signal.removeEventListener('abort', onAbort);
+    if (this.#size === 0) this.#disarm();
   }
 
   #arm({ clock, deadline }: Limit): void {
@@ -107,8 +128,9 @@ export class WaitQueue<T> {
   #cutLate(): void {
     let ahead = 0;
     let next: Limit | undefined;
-    for (const waiter of this.#waiters) {
-      const { limit, reject } = waiter;
+    let waiter = this.#first;
+    while (waiter !== undefined) {
+      const { limit, reject, behind } = waiter;
       if (limit.clock.now() >= limit.deadline) {
         // Made before it leaves, so that it counts itself.
         const error = limit.timeoutError(ahead);
@@ -118,6 +140,7 @@ export class WaitQueue<T> {
         ahead += 1;
         if (limit.deadline < (next?.deadline ?? Infinity)) next = limit;
       }
+      waiter = behind;
     }
     if (next !== undefined) this.#arm(next);
   }
