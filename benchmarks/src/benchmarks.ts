@@ -4,6 +4,8 @@ import type { Benchmark } from './benchmark.ts';
 const benchmarks = {
   writes: () => import('./suites/writes.ts'),
   mixed: () => import('./suites/mixed.ts'),
+  threads: () => import('./suites/threads.ts'),
+  cache: () => import('./suites/cache.ts'),
 } satisfies Record<string, () => Promise<{ benchmark: unknown }>>;
 
 export const names: readonly string[] = Object.keys(benchmarks);

@@ -5,17 +5,21 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 
 import { names } from '../src/benchmarks.ts';
+import { seededFile } from '../src/data.ts';
 import type { Results } from '../src/results.ts';
 
 const program = fileURLToPath(new URL('../src/bench.ts', import.meta.url));
 
+// Or several programs would seed the same file together.
+beforeAll(() => seededFile('tiny'));
+
 const bench = (...args: string[]) => promisify(execFile)(process.execPath, [program, ...args]);
 
-describe.each(names)('bench %s', (name) => {
-  it('measures everything it plans, and writes results and charts', async () => {
+describe.concurrent.each(names)('bench %s', (name) => {
+  it('measures everything it plans, and writes results and charts', async ({ expect }) => {
     await using out = await mkdtempDisposable(join(tmpdir(), 'sqlite-pool-bench-'));
     await bench(name, '--scale', 'tiny', '--out', out.path);
     const text = await readFile(join(out.path, 'results', `${name}.json`), 'utf8');

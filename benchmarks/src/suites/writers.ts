@@ -36,7 +36,7 @@ const ENDLESS =
   'WITH RECURSIVE c (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) SELECT count(*) AS n FROM c WHERE i < 0';
 
 /** Below this, the slowest of a hundred probes would stand for the slowest of all. */
-const SHORTEST_PROBE_SECONDS = 0.25;
+const SHORTEST_PROBE_SECONDS = 0.2;
 
 export async function measure(task: Task, place: Place): Promise<Sample> {
   const small = join(dirname(place.filename), 'small.txt');

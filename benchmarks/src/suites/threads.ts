@@ -1,0 +1,137 @@
+import { createPool } from '@sqlite-pool/core';
+
+import type { Benchmark, Job, Table } from '../benchmark.ts';
+import { PRAGMAS } from '../by-hand.ts';
+import type { Entry } from '../figures.ts';
+import { hammer } from '../measure.ts';
+import { shownFigure } from '../results.ts';
+
+interface Task {
+  readonly load: Load;
+  readonly poolSize: number;
+}
+type Load = 'point' | 'scan';
+
+const LOADS: Readonly<Record<Load, string>> = {
+  point: 'point SELECT',
+  scan: 'SELECT over 5,000 rows',
+};
+
+const WORKERS = 100;
+const SCANNED = 5000;
+/** What is left to gain above this is less than the machine's own noise. */
+const GOOD_ENOUGH = 0.9;
+
+export const benchmark: Benchmark<Task> = {
+  name: 'threads',
+  about: 'the throughput of reads by pool size and UV_THREADPOOL_SIZE',
+  plan: ({ complete }) =>
+    complete
+      ? plan(['point', 'scan'], [4, 8, 16], [1, 2, 4, 8, 10, 16, 32])
+      : plan(['point'], [4, 16], [1, 4, 10]),
+  async measure({ load, poolSize }, { filename, seconds }) {
+    await using pool = createPool({ filename, poolSize, pragmas: PRAGMAS });
+    const users = Number((await pool.get('SELECT max(id) AS n FROM users'))?.['n']);
+    const rows = Math.min(SCANNED, users);
+    const readOne = async (id: number) => {
+      const row = await pool.get('SELECT id, name FROM users WHERE id = ?', [id]);
+      if (row?.['id'] !== id) throw new Error(`User ${id} was read wrongly.`);
+    };
+    const readMany = async (id: number) => {
+      const from = Math.min(id, users - rows + 1);
+      const sql = "SELECT count(*) AS n, sum(name LIKE '%a%') FROM users WHERE id >= ? AND id < ?";
+      const row = await pool.get(sql, [from, from + rows]);
+      if (row?.['n'] !== rows) throw new Error(`Users from ${from} were counted wrongly.`);
+    };
+    const read = load === 'point' ? readOne : readMany;
+    let turn = 0;
+    const once = () => read(1 + ((++turn * 7919) % users));
+    await hammer({ workers: WORKERS, seconds: seconds / 8 }, once);
+    const { perSecond, p50Ms, p99Ms } = await hammer({ workers: WORKERS, seconds: seconds / 2 }, once);
+    return { perSecond, p50Ms, p99Ms };
+  },
+  report(figures) {
+    const entries = figures.entries();
+    const loads = Object.values(LOADS).filter((load) => entries.some(({ variant }) => variant === load));
+    return {
+      tables: loads.map((load) =>
+        table(
+          load,
+          entries.filter(({ variant }) => variant === load),
+        ),
+      ),
+      charts: [chart(entries)],
+    };
+  },
+};
+
+function plan(loads: readonly Load[], threads: readonly number[], poolSizes: readonly number[]): Job<Task>[] {
+  return loads.flatMap((load) =>
+    threads.flatMap((count) =>
+      poolSizes.map((poolSize) => ({
+        labels: { threads: count, poolSize },
+        variant: LOADS[load],
+        task: { load, poolSize },
+        data: 'seeded' as const,
+        threads: count,
+      })),
+    ),
+  );
+}
+
+function table(load: string, entries: readonly Entry[]): Table {
+  const threads = [...new Set(entries.map(({ labels }) => Number(labels['threads'])))];
+  const poolSizes = [...new Set(entries.map(({ labels }) => Number(labels['poolSize'])))];
+  const at = (count: number, poolSize: number) =>
+    entries.find(({ labels }) => labels['threads'] === count && labels['poolSize'] === poolSize)?.metrics[
+      'perSecond'
+    ];
+  const enough = threads.map((count) => {
+    const medians = poolSizes.map((poolSize) => at(count, poolSize)?.median ?? NaN);
+    const best = Math.max(...medians);
+    const size = poolSizes[medians.findIndex((median) => median >= GOOD_ENOUGH * best)];
+    return `${size} with ${count} threads`;
+  });
+  return {
+    title: `${load}, ${WORKERS} at once: per second`,
+    head: ['poolSize', ...threads.map((count) => `${count} threads`)],
+    rows: poolSizes.map((poolSize) => [
+      String(poolSize),
+      ...threads.map((count) => shownFigure(at(count, poolSize))),
+    ]),
+    note: `The smallest pool with ${GOOD_ENOUGH * 100} % of the best throughput: ${enough.join(', ')}.`,
+  };
+}
+
+function chart(entries: readonly Entry[]) {
+  const values = entries.map(({ labels, variant, metrics }) => ({
+    ...labels,
+    threads: `${labels['threads']} threads`,
+    load: variant,
+    perSecond: metrics['perSecond']?.median ?? NaN,
+  }));
+  return {
+    name: 'threads',
+    title: 'Reads per second, by pool size and UV_THREADPOOL_SIZE',
+    spec: {
+      data: { values },
+      facet: { row: { field: 'load', type: 'nominal' as const, title: null } },
+      spec: {
+        width: 560,
+        height: 220,
+        mark: { type: 'line' as const, point: true },
+        encoding: {
+          x: {
+            field: 'poolSize',
+            type: 'ordinal' as const,
+            title: 'poolSize',
+            axis: { labelAngle: 0 },
+          },
+          y: { field: 'perSecond', type: 'quantitative' as const, title: 'per second' },
+          color: { field: 'threads', type: 'nominal' as const, sort: null },
+        },
+      },
+      resolve: { scale: { y: 'independent' as const } },
+    },
+  };
+}
