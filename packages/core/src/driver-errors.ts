@@ -61,6 +61,15 @@ function resultCodeOf(error: unknown): number {
   return -1;
 }
 
+/** SQLite's code for a read that is out of date: only a new start can help, and no waiting. */
+export const BUSY_SNAPSHOT = 517;
+
+/** Whether a driver's error says that another connection holds a lock, which may be gone a moment later. */
+export function isLocked(error: unknown): boolean {
+  const errno = resultCodeOf(error);
+  return (errno & 0xff) === BUSY && errno !== BUSY_SNAPSHOT;
+}
+
 /**
  * Turns what a driver threw into an error that is safe to show: the name and meaning of the result code in the
  * message, and the driver's own error, with its names of tables and files, in `cause`. The pool's own errors pass

@@ -102,7 +102,11 @@ export class NameTakenError extends SqlitePoolError {
   readonly handle: string;
 
   constructor(handle: string, cause?: unknown) {
-    super('NAME_TAKEN', `The name ${handle} is taken. Give this database another name, with the option name.`, cause);
+    super(
+      'NAME_TAKEN',
+      `The name ${handle} is taken. Give this database another name, with the option name.`,
+      cause,
+    );
     this.handle = handle;
   }
 }
@@ -373,7 +377,7 @@ export class SqliteError extends SqlitePoolError {
 }
 
 /**
- * Another process holds the database for longer than the busy timeout; or this connection read before somebody else wrote,
+ * Another process holds the database for longer than `acquisitionTimeoutMs`; or this connection read before somebody else wrote,
  * in a deferred transaction or with a cursor open, and wants to write (`SQLITE_BUSY_SNAPSHOT`).
  *
  * @example if (error instanceof BusyError && error.sqliteCode === 'SQLITE_BUSY_SNAPSHOT') runAgain();

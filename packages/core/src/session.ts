@@ -1,16 +1,14 @@
-import { asThrown, CallQueue, Cut } from './call-queue.ts';
-import { brokenContract } from './driver-errors.ts';
-import { Cursors, type Cursor } from './cursors.ts';
+import { asThrown, Cut, type CallQueue } from './call-queue.ts';
+import type { Cursor, Cursors } from './cursors.ts';
 import type { Limit } from './deadline.ts';
 import type { Connection, ExecuteHint, Result, Row, Value } from './driver.ts';
 import { LeaseEndedError, SqliteError, TransactionLostError, UnsupportedError } from './errors.ts';
 import type { Gate } from './gate.ts';
-import { beginLimit, operationLimit, statementLimit, writeTurnLimit, type TimeSettings } from './limits.ts';
+import { beginLimit, operationLimit, statementLimit, type TimeSettings } from './limits.ts';
 import type { Call, QueryOptions } from './queryable.ts';
-import { probe } from './probe.ts';
 import { parse, parseScript } from './sql.ts';
-import { TransactionState } from './transaction-state.ts';
-import { WriteTurn } from './write-turn.ts';
+import { Statements } from './statements.ts';
+import type { TransactionState } from './transaction-state.ts';
 
 /** What a session needs to know of its pool. */
 export interface SessionContext extends TimeSettings {
@@ -23,9 +21,6 @@ export interface Scope {
   readonly outer: Scope | undefined;
 }
 
-/** The hint for what begins or ends a transaction. */
-const CONTROL: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: false, effect: 'none' };
-
 /**
  * One connection as the pool drives it: one call at a time, writes only with the turn to write, and an account of what
  * the user leaves behind.
@@ -35,31 +30,19 @@ export class Session {
   /** The innermost transaction under way; only its handle may use the connection. */
   scope: Scope | undefined;
   readonly #context: SessionContext;
-  readonly #writeTurn: WriteTurn;
+  readonly #statements: Statements;
   readonly #calls: CallQueue;
   readonly #cursors: Cursors;
-  readonly #transaction = new TransactionState();
-  #dirty = false;
+  readonly #transaction: TransactionState;
 
   constructor(connection: Connection, writeGate: Gate, context: SessionContext) {
     this.connection = connection;
-    this.#writeTurn = new WriteTurn(writeGate);
     this.#context = context;
-    this.#calls = new CallQueue(
-      context.clock,
-      () => {
-        this.#cursors.noteInterrupt();
-        try {
-          connection.interrupt?.();
-        } catch {
-          // Then there is nothing left to interrupt; the call itself says how it ended.
-        }
-      },
-      () => {
-        if (!this.#transaction.isOpen) this.#writeTurn.leave();
-      },
-    );
-    this.#cursors = new Cursors(this.#calls, () => operationLimit(this.#context, 'close of a cursor'));
+    this.#statements = new Statements(connection, writeGate, context);
+    const { calls, cursors, transaction } = this.#statements;
+    this.#calls = calls;
+    this.#cursors = cursors;
+    this.#transaction = transaction;
   }
 
   /** Whether a transaction may be open. */
@@ -71,7 +54,9 @@ export class Session {
   get isClean(): boolean {
     const idle =
       !this.#calls.busy && this.#cursors.size === 0 && this.scope === undefined && !this.inTransaction;
-    return idle && !this.broken && !this.#calls.isShut && (!this.#dirty || this.#context.keepDirty);
+    return (
+      idle && !this.broken && !this.#calls.isShut && (!this.#statements.dirty || this.#context.keepDirty)
+    );
   }
 
   /** Whether the driver says that its handle cannot be trusted any more. */
@@ -81,7 +66,7 @@ export class Session {
 
   /** Notes that someone used the driver's own connection: nothing is known of it any more. */
   markDirty(): void {
-    this.#dirty = true;
+    this.#statements.dirty = true;
   }
 
   /** Runs one statement. */
@@ -100,11 +85,10 @@ export class Session {
    * a transaction by hand, which is not ours to end.
    */
   begin(sql: string, whole: Limit): Promise<boolean> {
-    const statement = parse(sql);
     const limit = beginLimit(this.#context, whole);
     return this.#calls.operate(limit, async () => {
-      if (statement.control === 'begin' && this.inTransaction) return false;
-      await this.#execute(statement, [], CONTROL, limit);
+      if (parse(sql).control === 'begin' && this.inTransaction) return false;
+      await this.#statements.control(sql, limit);
       return true;
     });
   }
@@ -118,18 +102,19 @@ export class Session {
       if (run === undefined)
         throw new UnsupportedError('This connection runs no scripts: it has no script().');
       const outside = !this.#transaction.isOpen;
-      for (const statement of statements) await this.#prepare(statement, limit);
+      for (const statement of statements) await this.#statements.prepare(statement, limit);
       // With one of these in it, a script can leave a transaction open wherever it stops.
       const controls = statements.some(({ control }) => control !== 'none');
       try {
         await this.#calls.call(() => run(sql), limit);
       } catch (error) {
         this.#transaction.failed(controls ? 'script' : 'none', error instanceof Cut, error);
-        if (outside && !this.#calls.running) await this.#rollbackNow();
+        if (outside && !this.#calls.running) await this.#statements.rollback();
         throw error;
       }
       if (controls) this.#transaction.scripted();
-      await this.#findOut();
+      else this.#transaction.touched();
+      await this.#statements.findOut();
     });
   }
 
@@ -137,11 +122,12 @@ export class Session {
   async *iterate({ statement, values, signal, timeoutMs }: Call): AsyncGenerator<Row, void, undefined> {
     const opening = statementLimit(this.#context, timeoutMs, signal);
     const rows = await this.#calls.inTurn(opening, async () => {
-      if (this.#needsPreparation(statement)) await this.#prepare(statement, opening);
+      await this.#statements.prepare(statement, opening);
       const cursor = this.connection.iterate?.(statement.sql, values);
       if (cursor === undefined)
         throw new UnsupportedError('This connection has no cursors: it has no iterate(). Use all().');
       this.#cursors.add(cursor, this.inTransaction);
+      this.#transaction.touched();
       return cursor;
     });
     try {
@@ -153,7 +139,7 @@ export class Session {
     } finally {
       // In the background: what comes next on this connection waits for its turn anyway.
       this.#cursors.close(rows).catch(() => {
-        this.#dirty = true;
+        this.#statements.dirty = true;
       });
     }
   }
@@ -172,25 +158,20 @@ export class Session {
    * one that was cancelled half-way could have been done, and then what rejected would not be rolled back.
    */
   commit(limit: Limit): Promise<void> {
-    return this.#calls.operate(limit, async () => {
-      await this.#cursors.closeInTurn('of transactions');
-      await this.#execute(parse('COMMIT'), [], CONTROL, operationLimit(this.#context, 'COMMIT'));
-    });
+    return this.#calls.operate(limit, () => this.#statements.commit(limit));
   }
 
   /** Ends a savepoint, and keeps what was done since. */
   release(savepoint: string): Promise<void> {
     const limit = operationLimit(this.#context, 'RELEASE');
-    return this.#calls.operate(limit, async () => {
-      await this.#execute(parse(`RELEASE ${savepoint}`), [], CONTROL, limit);
-    });
+    return this.#calls.operate(limit, () => this.#statements.control(`RELEASE ${savepoint}`, limit));
   }
 
   /** Rolls back whatever is open; resolves if nothing is. */
   rollback(): Promise<void> {
     return this.#undo(async () => {
       await this.#cursors.closeInTurn('of transactions');
-      await this.#rollbackNow();
+      await this.#statements.rollback();
     });
   }
 
@@ -198,8 +179,8 @@ export class Session {
   rollbackTo(savepoint: string): Promise<void> {
     const limit = operationLimit(this.#context, 'rollback');
     return this.#undo(async () => {
-      await this.#execute(parse(`ROLLBACK TO ${savepoint}`), [], CONTROL, limit);
-      await this.#execute(parse(`RELEASE ${savepoint}`), [], CONTROL, limit);
+      await this.#statements.control(`ROLLBACK TO ${savepoint}`, limit);
+      await this.#statements.control(`RELEASE ${savepoint}`, limit);
     });
   }
 
@@ -230,13 +211,13 @@ export class Session {
    */
   reset(): Promise<void> | undefined {
     if (this.isClean) return undefined;
-    const dirty = this.broken || this.#calls.isShut || (this.#dirty && !this.#context.keepDirty);
+    const dirty = this.broken || this.#calls.isShut || (this.#statements.dirty && !this.#context.keepDirty);
     this.scope = undefined;
     return this.#calls.operate(operationLimit(this.#context, 'reset'), async () => {
       // Putting TEMP, ATTACH and PRAGMA state back costs more than a new connection, and can be wrong.
       if (dirty) throw new SqliteError('SQLITE_MISUSE', 21, 'the connection cannot be used again', undefined);
       await this.#cursors.closeInTurn('all');
-      await this.#rollbackNow();
+      await this.#statements.rollback();
     });
   }
 
@@ -252,10 +233,10 @@ export class Session {
     await this.#calls.drained();
     try {
       await this.#cursors.closeInTurn('all').catch(() => undefined);
-      if (optimize && !this.#dirty && !this.inTransaction) await this.#optimize();
+      if (optimize && !this.#statements.dirty && !this.inTransaction) await this.#optimize();
       await this.#calls.call(() => this.connection.close(), undefined, 'operation');
     } finally {
-      this.#writeTurn.leave();
+      this.#statements.writeTurn.leave();
     }
   }
 
@@ -272,7 +253,7 @@ export class Session {
   /** The native call does not return and the pool gives the connection up: no writer may wait for it. */
   abandon(): void {
     this.#calls.stopInterrupting();
-    this.#writeTurn.leave();
+    this.#statements.writeTurn.leave();
   }
 
   /** The way of every statement, so there is nothing to wait for where nothing stands in the way. */
@@ -284,7 +265,7 @@ export class Session {
   ): Promise<Result> {
     if (limit !== undefined || !this.#calls.tryEnter()) await this.#calls.enter(limit);
     try {
-      return await this.#execute(statement, values, hint, limit);
+      return await this.#statements.execute(statement, values, hint, limit);
     } catch (error) {
       throw asThrown(error);
     } finally {
@@ -292,93 +273,13 @@ export class Session {
     }
   }
 
-  /** Runs a statement in a turn that its caller has. */
-  async #execute(
-    statement: Call['statement'],
-    values: readonly Value[],
-    hint: ExecuteHint,
-    limit: Limit | undefined,
-  ): Promise<Result> {
-    const { sql, control } = statement;
-    if (control === 'rollback') {
-      await this.#findOut();
-      if (this.#transaction.isLost) return this.#forgetLost();
-    }
-    if (this.#needsPreparation(statement)) await this.#prepare(statement, limit);
-    try {
-      const kind = hint === CONTROL ? 'operation' : 'statement';
-      const result = await this.#calls.call(() => this.connection.execute(sql, values, hint), limit, kind);
-      if (!Array.isArray((result as Result | undefined)?.rows)) throw brokenContract();
-      if (control !== 'none') {
-        this.#transaction.succeeded(control);
-        await this.#findOut();
-      }
-      return result;
-    } catch (error) {
-      this.#transaction.failed(control, error instanceof Cut, error);
-      throw error;
-    }
-  }
-
   /** https://www.sqlite.org/pragma.html#pragma_optimize: cheap unless statistics are missing or stale. */
   async #optimize(): Promise<void> {
-    if (!this.#writeTurn.tryTake()) return;
+    if (!this.#statements.writeTurn.tryTake()) return;
     try {
       await this.#calls.call(() => this.connection.execute('PRAGMA optimize'), undefined);
     } catch {
       // Statistics can wait for the next close.
     }
-  }
-
-  #needsPreparation({ readonly, dirties }: Call['statement']): boolean {
-    return (
-      !readonly ||
-      dirties ||
-      this.#cursors.areInterrupted ||
-      this.#transaction.isDoubtful ||
-      this.#transaction.isLost
-    );
-  }
-
-  /** Before a statement: is the transaction still there, and is it this process's turn to write? */
-  async #prepare(statement: Call['statement'], limit: Limit | undefined): Promise<void> {
-    await this.#cursors.endInterrupted();
-    await this.#findOut();
-    this.#transaction.check();
-    if (statement.dirties) this.#dirty = true;
-    if (!statement.readonly && !this.#writeTurn.tryTake()) {
-      await this.#writeTurn.take(writeTurnLimit(this.#context, limit, this.#calls.turnCancelled));
-    }
-  }
-
-  /** Asks SQLite where the transaction stands, if only SQLite knows. */
-  async #findOut(): Promise<void> {
-    if (!this.#transaction.isDoubtful) return;
-    await this.#cursors.endInterrupted();
-    try {
-      const limit = operationLimit(this.#context, 'check');
-      this.#transaction.found(await probe(this.connection, this.#calls, limit));
-    } catch (error) {
-      this.end(new TransactionLostError(asThrown(error)));
-      throw error;
-    }
-  }
-
-  /** What is lost was rolled back already. */
-  #forgetLost(): Result {
-    this.#transaction.ended();
-    return { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
-  }
-
-  async #rollbackNow(): Promise<void> {
-    if (this.#transaction.isOpen && !this.#transaction.isLost) {
-      await this.#cursors.endInterrupted();
-      await this.#calls.call(
-        () => this.connection.rollback(),
-        operationLimit(this.#context, 'rollback'),
-        'operation',
-      );
-    }
-    this.#transaction.ended();
   }
 }

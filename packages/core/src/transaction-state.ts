@@ -4,7 +4,7 @@ import type { TransactionControl } from './sql.ts';
 /**
  * Where a connection stands, changed here and nowhere else.
  *
- * `autocommit`: no transaction. `begun`: one is open. `savepoint`: one is open that a SAVEPOINT opened, so that a
+ * `autocommit`: no transaction. `untouched`: one is open in which nothing has run yet. `begun`: one is open. `savepoint`: one is open that a SAVEPOINT opened, so that a
  * RELEASE may end it. `released`: after such a RELEASE, or a script that may have begun or ended one. `unknown`:
  * something failed, and SQLite may have rolled back by itself
  * (https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction). `lost`: it has, and statements
@@ -12,7 +12,7 @@ import type { TransactionControl } from './sql.ts';
  *
  * In `released` and `unknown` only SQLite knows: someone must ask it, and say {@link TransactionState.found}.
  */
-type State = 'autocommit' | 'begun' | 'savepoint' | 'released' | 'unknown' | 'lost';
+type State = 'autocommit' | 'untouched' | 'begun' | 'savepoint' | 'released' | 'unknown' | 'lost';
 
 /** Keeps account of a connection's transaction. */
 export class TransactionState {
@@ -22,6 +22,11 @@ export class TransactionState {
   /** Whether a transaction may be open. */
   get isOpen(): boolean {
     return this.#state !== 'autocommit';
+  }
+
+  /** Whether nothing has run since the last commit or rollback, so that the connection sees no old state of the file. */
+  get isUntouched(): boolean {
+    return this.#state === 'autocommit' || this.#state === 'untouched';
   }
 
   /** Whether SQLite has rolled the transaction back by itself. */
@@ -47,10 +52,17 @@ export class TransactionState {
 
   /** A statement has succeeded. */
   succeeded(control: TransactionControl): void {
-    if (control === 'begin') this.#state = 'begun';
+    if (control === 'none') this.touched();
+    else if (control === 'begin') this.#state = 'untouched';
     else if (control === 'commit' || control === 'rollback') this.#state = 'autocommit';
     else if (control === 'savepoint' && this.#state === 'autocommit') this.#state = 'savepoint';
     else if (control === 'release' && this.#state === 'savepoint') this.#state = 'released';
+    else this.touched();
+  }
+
+  /** Something has run, or begun to. */
+  touched(): void {
+    if (this.#state === 'untouched') this.#state = 'begun';
   }
 
   /**

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { bounded, limitOf, type Clock, type Limit } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
+import { BUSY_SNAPSHOT } from './driver-errors.ts';
 import {
   BusyError,
   InvalidArgumentError,
@@ -35,9 +36,6 @@ const BEGIN = { immediate: 'BEGIN IMMEDIATE', deferred: 'BEGIN', exclusive: 'BEG
 
 /** Not to be guessed, so that no SAVEPOINT by hand can be taken for one of ours. */
 const SAVEPOINT = `sqlite_pool_${randomBytes(4).toString('hex')}`;
-
-/** SQLite's code for a deferred transaction that read before another one wrote: only a new start can help. */
-const BUSY_SNAPSHOT = 517;
 
 /** Runs `fn` in a transaction, again from its start after a BUSY_SNAPSHOT if `retries` says so. */
 export async function transact<T>(

@@ -118,7 +118,7 @@ const WAYS: Record<errors.ErrorCode, () => Promise<unknown>> = {
   SQLITE_ERROR: async () => rejection((await poolOf()).get(`SELECT * FROM ${SECRET}`)),
   SQLITE_BUSY: async () => {
     const filename = await secretFile();
-    const pool = await poolOf({ filename, pragmas: { busy_timeout: 0 } });
+    const pool = await poolOf({ filename, acquisitionTimeoutMs: 1000 });
     await pool.script(UNIQUE);
     const other = await new Promise<sqliteModule.Database>((done, fail) => {
       const database = new sqliteModule.Database(filename, (error) => {

@@ -7,6 +7,9 @@ import { InvalidArgumentError } from '../errors.ts';
  */
 export type Pragmas = Readonly<Record<string, string | number | boolean | null>>;
 
+/** How long SQLite itself waits for the lock of another process: see `busy_timeout` below. */
+export const SHORT_BUSY_TIMEOUT_MS = 20;
+
 /**
  * The recommended set, each with its reason. Every connection has a cache of its own, so that memory is bounded by
  * `poolSize` × `cache_size`: 160 MiB for ten connections.
@@ -14,8 +17,11 @@ export type Pragmas = Readonly<Record<string, string | number | boolean | null>>
  * @example const pool = createPool({ filename: 'app.db', pragmas: { ...RECOMMENDED_PRAGMAS, synchronous: 'FULL' } });
  */
 export const RECOMMENDED_PRAGMAS: Pragmas = {
-  /** First, so that the next ones wait for a lock instead of failing. Only other processes can make it count. */
-  busy_timeout: 5000,
+  /**
+   * How long one try sleeps in its thread of libuv, in milliseconds, while another process holds the lock. Short, because
+   * the pool tries again, and waits for that in JavaScript.
+   */
+  busy_timeout: SHORT_BUSY_TIMEOUT_MS,
   /** Readers and the writer do not block each other: https://www.sqlite.org/wal.html */
   journal_mode: 'WAL',
   /** With WAL: consistent always, durable when the process dies; a power cut may lose the last commits. */
@@ -41,6 +47,11 @@ export function pragmaScript(pragmas: Pragmas | false): string {
     .filter(([, value]) => value !== null)
     .map(([name, value]) => `PRAGMA ${checkName(name)} = ${checkValue(name, value)};`)
     .join(' ');
+}
+
+/** Whether a connection has the short busy timeout of the recommended set, and not one that its user chose. */
+export function waitsBriefly(pragmas: Pragmas | false): boolean {
+  return pragmas !== false && pragmas['busy_timeout'] === undefined;
 }
 
 function checkName(name: string): string {

@@ -1,5 +1,6 @@
 import type { Connection, ExecuteHint, Result, Row, Value } from '../driver.ts';
 import { InvalidArgumentError } from '../errors.ts';
+import { SHORT_BUSY_TIMEOUT_MS } from './pragmas.ts';
 import { StatementCache } from './statement-cache.ts';
 
 type Callback = (error: Error | null) => void;
@@ -9,6 +10,7 @@ export interface Sqlite3Database {
   prepare(sql: string, callback: Callback): Sqlite3Statement;
   exec(sql: string, callback: Callback): unknown;
   interrupt(): void;
+  configure(option: 'busyTimeout', milliseconds: number): void;
   close(callback: Callback): void;
   on(event: 'error', listener: (error: Error) => void): unknown;
 }
@@ -32,12 +34,23 @@ const UNDESCRIBED: ExecuteHint = { rowMode: 'object', readonly: false, returnsRo
 const INTERRUPT = 9;
 const NO_NAMES: readonly string[] = [];
 
+/** How a handle is used. */
+export interface Sqlite3Settings {
+  readonly statementCacheSize: number;
+  /** Whether its busy timeout is the short one that the pool has set: it is too short for a script. */
+  readonly waitsBriefly: boolean;
+}
+
+/** A script waits as long as this for the lock of another process, at each of its statements, in milliseconds. */
+const SCRIPT_BUSY_TIMEOUT_MS = 5000;
+
 /**
  * One handle of the sqlite3 package. The pool makes one call at a time, which this package needs: parallel calls on one
  * handle each block a thread of libuv, and `finalize` blocks the event loop beside a running call.
  */
 export class Sqlite3Connection implements Connection {
   readonly #database: Sqlite3Database;
+  readonly #waitsBriefly: boolean;
   readonly #prepareNative: Sqlite3Database['prepare'];
   readonly #statements: StatementCache<Sqlite3Statement>;
   /** Statements that a user prepared on the raw handle: the close finalizes those that were forgotten. */
@@ -47,8 +60,9 @@ export class Sqlite3Connection implements Connection {
   /** An error that belongs to no call: the handle cannot be trusted any more. */
   #stray: Error | undefined;
 
-  constructor(database: Sqlite3Database, statementCacheSize: number) {
+  constructor(database: Sqlite3Database, { statementCacheSize, waitsBriefly }: Sqlite3Settings) {
     this.#database = database;
+    this.#waitsBriefly = waitsBriefly;
     this.#prepareNative = database.prepare.bind(database);
     this.#statements = new StatementCache(statementCacheSize, (statement) => void statement.finalize());
     // Without a listener the event would end the process.
@@ -82,7 +96,7 @@ export class Sqlite3Connection implements Connection {
 
   async rollback(): Promise<void> {
     try {
-      await this.script('ROLLBACK');
+      await this.exec('ROLLBACK');
     } catch (error) {
       // The package does not say whether a transaction is open; SQLite does, in this message.
       if (!(error instanceof Error && error.message.includes('no transaction is active'))) throw error;
@@ -110,7 +124,27 @@ export class Sqlite3Connection implements Connection {
     }
   }
 
-  script(sql: string): Promise<void> {
+  /**
+   * A script that met a lock cannot be tried again from its middle, so SQLite itself has to wait for longer. A text that
+   * sets the busy timeout has its own.
+   */
+  async script(sql: string): Promise<void> {
+    if (!this.#waitsBriefly || /busy_timeout/i.test(sql)) {
+      await this.exec(sql);
+      return;
+    }
+    // Not by PRAGMA, which an interrupt that outlives the script could keep from being run. It takes the handle's mutex on
+    // this thread, and no call runs on the handle now.
+    this.#database.configure('busyTimeout', SCRIPT_BUSY_TIMEOUT_MS);
+    try {
+      await this.exec(sql);
+    } finally {
+      this.#database.configure('busyTimeout', SHORT_BUSY_TIMEOUT_MS);
+    }
+  }
+
+  /** Runs a text as it is. */
+  exec(sql: string): Promise<void> {
     return new Promise((done, fail) => {
       this.#database.exec(sql, settle(done, fail));
     });

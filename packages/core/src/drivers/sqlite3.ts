@@ -4,8 +4,8 @@ import { setTimeout } from 'node:timers/promises';
 import type { Connection, Driver } from '../driver.ts';
 import { DriverMissingError, InvalidArgumentError } from '../errors.ts';
 import { diagnoseOpenError } from './open-error.ts';
-import { pragmaScript, type Pragmas } from './pragmas.ts';
-import { Sqlite3Connection, type Sqlite3Database } from './sqlite3-connection.ts';
+import { pragmaScript, waitsBriefly, type Pragmas } from './pragmas.ts';
+import { Sqlite3Connection, type Sqlite3Database, type Sqlite3Settings } from './sqlite3-connection.ts';
 
 /**
  * Options of the sqlite3 driver.
@@ -48,11 +48,11 @@ export function sqlite3({ filename, pragmas = {}, statementCacheSize = 256 }: Sq
   if (!Number.isInteger(statementCacheSize) || statementCacheSize < 0) {
     throw new InvalidArgumentError('Option statementCacheSize must be a whole number from 0.');
   }
-  const setup = pragmaScript(pragmas);
+  const setup = { script: pragmaScript(pragmas), statementCacheSize, waitsBriefly: waitsBriefly(pragmas) };
   const inMemory = filename === ':memory:';
   // Resolved once: a process that changes its directory must not change its database.
   const path = inMemory ? filename : resolve(filename);
-  const open = opener(path, setup, statementCacheSize);
+  const open = opener(path, setup);
   return inMemory
     ? { name: 'sqlite3', inMemory, open }
     : { name: 'sqlite3', open, databaseId: () => fileId(path) };
@@ -75,11 +75,11 @@ async function fileId(path: string): Promise<string> {
   return `${String(dev)}:${String(ino)}`;
 }
 
-function opener(path: string, setup: string, statementCacheSize: number): () => Promise<Connection> {
+function opener(path: string, setup: Setup): () => Promise<Connection> {
   const openOne = async (mayCreate: boolean): Promise<Connection> => {
     const module = await load();
     try {
-      return await setUp(await openDatabase(module, path, mayCreate), setup, statementCacheSize);
+      return await setUp(await openDatabase(module, path, mayCreate), setup);
     } catch (error) {
       throw await diagnoseOpenError(path, mayCreate, error);
     }
@@ -100,14 +100,16 @@ function opener(path: string, setup: string, statementCacheSize: number): () => 
   };
 }
 
-async function setUp(
-  database: Sqlite3Database,
-  setup: string,
-  statementCacheSize: number,
-): Promise<Connection> {
-  const connection = new Sqlite3Connection(database, statementCacheSize);
+/** What a new connection is made of. */
+interface Setup extends Sqlite3Settings {
+  /** Its PRAGMAs. */
+  readonly script: string;
+}
+
+async function setUp(database: Sqlite3Database, setup: Setup): Promise<Connection> {
+  const connection = new Sqlite3Connection(database, setup);
   try {
-    await runSetup(connection, setup);
+    await runSetup(connection, setup.script);
     // A file is read at the first access only: this finds out whether it is a database.
     await connection.execute('SELECT count(*) FROM sqlite_schema');
     return connection;
@@ -118,14 +120,15 @@ async function setUp(
 }
 
 /**
- * SQLite answers BUSY at once, whatever the busy timeout, when two connections switch one new file to WAL together. After
- * a busy timeout that has passed it is an answer, and to try again would keep a thread for longer than anybody waits.
+ * SQLite answers BUSY at once, whatever the busy timeout, when two connections switch one new file to WAL together, and
+ * after a short busy timeout when another process holds it. The PRAGMAs can be set again from the first, so the wait is
+ * here and takes no thread.
  */
 async function runSetup(connection: Sqlite3Connection, setup: string): Promise<void> {
   const until = performance.now() + SETUP_AGAIN_FOR_MS;
   while (setup !== '') {
     try {
-      await connection.script(setup);
+      await connection.exec(setup);
       return;
     } catch (error) {
       if (performance.now() >= until || ((error as { errno: number }).errno & 0xff) !== BUSY) throw error;
@@ -134,7 +137,7 @@ async function runSetup(connection: Sqlite3Connection, setup: string): Promise<v
   }
 }
 
-const SETUP_AGAIN_FOR_MS = 1000;
+const SETUP_AGAIN_FOR_MS = 5000;
 const SETUP_PAUSE_MS = 20;
 /** https://www.sqlite.org/rescode.html#busy */
 const BUSY = 5;

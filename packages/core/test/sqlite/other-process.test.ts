@@ -1,14 +1,17 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import type { SqlitePool } from '../../src/index.ts';
-import { Child, failure, fileWithTable, timed, valuesOf } from './helpers.ts';
+import { sqlite3, type PoolOptions, type QueryOptions, type SqlitePool } from '../../src/index.ts';
+import { Child, failure, fileWithTable, poolOf, timed, valuesOf } from './helpers.ts';
 
 /** A pool, and another process that holds the write lock of its file for a time. */
 async function lockedFor(
   milliseconds: number | undefined,
-  options: Parameters<typeof fileWithTable>[0],
+  options: Omit<PoolOptions, 'filename'>,
 ): Promise<{ pool: SqlitePool; child: Child }> {
-  const { pool, filename } = await fileWithTable(options);
+  const { filename } = await fileWithTable();
+  const pool = poolOf({ filename, validateAfterIdleMs: Infinity, ...options });
+  await pool.connection((lease) => lease.get('SELECT count(*) FROM t'));
   const child = new Child('lock.ts', [
     filename,
     ...(milliseconds === undefined ? [] : [String(milliseconds)]),
@@ -31,35 +34,135 @@ test('F35 while another process holds the lock, writers wait for it with one thr
   expect(await valuesOf(pool)).toEqual(['child', 0, 1, 2, 3, 4, 5, 6, 7]);
 });
 
-test('F36 when another process holds the lock for longer than the busy timeout, the write rejects with BusyError', async () => {
-  const { pool, child } = await lockedFor(undefined, { pragmas: { busy_timeout: 300 } });
-  for (const write of [
-    () => pool.run('INSERT INTO t (v) VALUES (1)'),
-    () => pool.all('INSERT INTO t (v) VALUES (1) RETURNING v'),
-    () => pool.transaction((tx) => tx.run('INSERT INTO t (v) VALUES (1)')),
-    () => pool.script('INSERT INTO t (v) VALUES (1)'),
-  ]) {
-    const took = await timed(async () => {
-      expect(await failure(write())).toMatchObject({
-        name: 'BusyError',
-        code: 'SQLITE_BUSY',
-        errno: 5,
-        statusCode: 503,
-      });
-    });
-    expect(took).toBeGreaterThan(250);
-    expect(took).toBeLessThan(1500);
-  }
-  // Readers do not wait for a writer.
-  expect(await valuesOf(pool)).toEqual([]);
-  child.send('let go');
-  expect(await child.next()).toBe('released');
-  await pool.run('INSERT INTO t (v) VALUES (2)');
-  expect(await valuesOf(pool)).toEqual(['child', 2]);
+test('F35 the file system keeps its threads while more files are locked than libuv has threads', async () => {
+  const locked = await Promise.all(Array.from({ length: 6 }, () => lockedFor(undefined, { poolSize: 2 })));
+  const writes = locked.map(({ pool }) => pool.run('INSERT INTO t (v) VALUES (1)'));
+  const readMs: number[] = [];
+  for (let n = 0; n < 100; n += 1) readMs.push(await timed(() => readFile(import.meta.filename)));
+  expect(locked.map(({ pool }) => pool.stats().writerHeld)).toEqual(locked.map(() => true));
+  for (const { child } of locked) child.send('let go');
+  await Promise.all(writes);
+  for (const { pool } of locked) expect(await valuesOf(pool)).toEqual(['child', 1]);
+  expect(readMs.toSorted((a, b) => a - b)[90]).toBeLessThan(100);
+  expect(Math.max(...readMs)).toBeLessThan(500);
 });
 
-test('F41 a write that waits for another process is rejected at its timeoutMs, and its connection is not lent before the call returns', async () => {
+/** Every way to write, but scripts. */
+const WRITES: readonly {
+  readonly what: string;
+  readonly write: (pool: SqlitePool, options?: QueryOptions) => Promise<unknown>;
+}[] = [
+  { what: 'a statement', write: (pool, options) => pool.run('INSERT INTO t (v) VALUES (1)', [], options) },
+  {
+    what: 'a statement that returns rows',
+    write: (pool, options) => pool.all('INSERT INTO t (v) VALUES (1) RETURNING v', [], options),
+  },
+  {
+    what: 'a transaction',
+    write: (pool, options) => pool.transaction((tx) => tx.run('INSERT INTO t (v) VALUES (1)'), options),
+  },
+  {
+    what: 'a BEGIN IMMEDIATE by hand',
+    write: (pool, options) => pool.connection((lease) => lease.run('BEGIN IMMEDIATE', [], options)),
+  },
+  {
+    what: 'the first statement of a deferred transaction',
+    write: (pool, options) =>
+      pool.transaction((tx) => tx.run('INSERT INTO t (v) VALUES (1)', [], options), { mode: 'deferred' }),
+  },
+];
+
+test.for(WRITES)(
+  'F36 $what that another process keeps from its lock rejects with BusyError at acquisitionTimeoutMs',
+  async ({ write }) => {
+    const { pool, child } = await lockedFor(undefined, { acquisitionTimeoutMs: 400 });
+    const took = await timed(async () => {
+      const error = { name: 'BusyError', code: 'SQLITE_BUSY', errno: 5, statusCode: 503 };
+      expect(await failure(write(pool))).toMatchObject(error);
+    });
+    expect(took).toBeGreaterThanOrEqual(399);
+    expect(took).toBeLessThan(2000);
+    // Readers do not wait for a writer.
+    expect(await valuesOf(pool)).toEqual([]);
+    child.send('let go');
+    expect(await child.next()).toBe('released');
+    await write(pool);
+    expect((await valuesOf(pool))[0]).toBe('child');
+    expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false });
+  },
+);
+
+test.for(WRITES)(
+  'F36 $what that another process keeps from its lock is cut at its timeoutMs or by its signal, and its connection is good at once',
+  async ({ write }) => {
+    const { pool } = await lockedFor(undefined, { poolSize: 1 });
+    const late = await timed(async () => {
+      expect(await failure(write(pool, { timeoutMs: 300 }))).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+    });
+    expect(late).toBeGreaterThanOrEqual(299);
+    expect(late).toBeLessThan(2000);
+    const controller = new AbortController();
+    const cut = failure(write(pool, { signal: controller.signal }));
+    await setTimeout(100);
+    const since = performance.now();
+    controller.abort(new Error('enough'));
+    expect((await cut).message).toBe('enough');
+    expect(performance.now() - since).toBeLessThan(200);
+    expect(await timed(() => pool.get('SELECT 1'))).toBeLessThan(500);
+    expect(pool.stats()).toMatchObject({ opens: 1, size: 1, quarantined: 0 });
+  },
+);
+
+test('F36 a busy_timeout of the user is slept natively at each try, and the wait goes on after it', async () => {
+  const { pool, child } = await lockedFor(undefined, { pragmas: { busy_timeout: 150 } });
+  const written = pool.run('INSERT INTO t (v) VALUES (1)');
+  await setTimeout(400);
+  child.send('let go');
+  await written;
+  expect(await valuesOf(pool)).toEqual(['child', 1]);
+});
+
+test('F36 a script waits for the lock of another process at each of its statements, and afterwards its connection waits briefly again', async () => {
   const { pool, child } = await lockedFor(undefined, { poolSize: 1 });
+  const done = pool.script('INSERT INTO t (v) VALUES (1); INSERT INTO t (v) VALUES (2)');
+  await setTimeout(500);
+  child.send('let go');
+  await done;
+  expect(await valuesOf(pool)).toEqual(['child', 1, 2]);
+  await failure(pool.script('INSERT INTO missing VALUES (1)'));
+  expect(await pool.get('PRAGMA busy_timeout')).toEqual({ timeout: 20 });
+});
+
+test.for([
+  { what: 'a busy_timeout of its own', pragmas: { busy_timeout: 0 } as const },
+  { what: 'pragmas: false', pragmas: false as const },
+])('F36 a script of a connection with $what waits no longer than that', async ({ pragmas }) => {
+  const { pool, filename } = await fileWithTable();
+  const impatient = poolOf({ filename, pragmas });
+  await pool.transaction(async (tx) => {
+    await tx.run('INSERT INTO t (v) VALUES (1)');
+    const connection = await sqlite3({ filename, pragmas }).open();
+    const took = await timed(async () => {
+      expect(await failure(connection.script!('INSERT INTO t (v) VALUES (2)'))).toMatchObject({ errno: 5 });
+    });
+    expect(took).toBeLessThan(3000);
+    await connection.close();
+  });
+  expect(await valuesOf(impatient)).toEqual([1]);
+});
+
+test('F41 a write that waits for another process is cut, and writes nothing later', async () => {
+  const { pool, child } = await lockedFor(undefined, { poolSize: 2 });
+  for (const { write } of WRITES) {
+    expect(await failure(write(pool, { timeoutMs: 50 }))).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+  }
+  child.send('let go');
+  await pool.run("INSERT INTO t (v) VALUES ('next')");
+  expect(await valuesOf(pool)).toEqual(['child', 'next']);
+});
+
+test('F41 a write that sleeps in SQLite is rejected at its timeoutMs, and its connection is not lent before the call returns', async () => {
+  const { pool, child } = await lockedFor(undefined, { poolSize: 1, pragmas: { busy_timeout: 5000 } });
   const took = await timed(async () => {
     const error = await failure(pool.run("INSERT INTO t (v) VALUES ('cut')", [], { timeoutMs: 50 }));
     expect(error).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
@@ -74,15 +177,4 @@ test('F41 a write that waits for another process is rejected at its timeoutMs, a
   // The lock came after the deadline: what was rejected must not be written then.
   expect(await valuesOf(pool)).toEqual(['child']);
   expect(pool.stats().opens).toBe(1);
-});
-
-test('F41 a transaction whose BEGIN waits for another process is cut at its timeoutMs, and writes nothing later', async () => {
-  const { pool, child } = await lockedFor(undefined, { poolSize: 2 });
-  const error = await failure(
-    pool.transaction((tx) => tx.run("INSERT INTO t (v) VALUES ('cut')"), { timeoutMs: 50 }),
-  );
-  expect(error).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
-  child.send('let go');
-  await pool.run("INSERT INTO t (v) VALUES ('next')");
-  expect(await valuesOf(pool)).toEqual(['child', 'next']);
 });

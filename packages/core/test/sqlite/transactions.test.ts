@@ -1,6 +1,7 @@
-import { expect, test } from 'vitest';
+import { setTimeout as passes } from 'node:timers/promises';
+import { expect, test, vi } from 'vitest';
 import type { Queryable } from '../../src/index.ts';
-import { failure, fileWithTable, moment, poolOf, poolWithTable, valuesOf } from './helpers.ts';
+import { failure, fileWithTable, moment, poolOf, poolWithTable, timed, valuesOf } from './helpers.ts';
 
 test('a write beside a transaction survives its rollback, and does not hold the event loop while it waits', async () => {
   const pool = await poolWithTable();
@@ -180,19 +181,53 @@ test('F23 a script that fails midway rolls back the transaction it has begun, an
   expect(await valuesOf(pool)).toEqual([2]);
 });
 
-test('F24 a COMMIT that stays BUSY rejects, rolls back, and the connection is good again', async () => {
-  const { pool } = await fileWithTable({ pragmas: { journal_mode: 'DELETE', busy_timeout: 50 } });
+/** A file that is not in WAL mode, and a lease that reads it: no COMMIT succeeds before that has ended. */
+async function fileWithReader(options: Parameters<typeof fileWithTable>[0] = {}) {
+  const { pool } = await fileWithTable({ ...options, pragmas: { journal_mode: 'DELETE' } });
   await pool.run("INSERT INTO t (v) VALUES ('before')");
   const reader = await pool.acquire();
-  const rows = reader.iterate('SELECT * FROM t, t AS u')[Symbol.asyncIterator]();
-  await rows.next();
-  const error = await failure(pool.transaction((tx) => tx.run("INSERT INTO t (v) VALUES ('never')")));
-  expect(error).toMatchObject({ name: 'BusyError', code: 'SQLITE_BUSY', statusCode: 503 });
-  expect(pool.stats().writerHeld).toBe(false);
+  await reader.iterate('SELECT * FROM t, t AS u').next();
+  return { pool, reader };
+}
+
+test('F24 a COMMIT that meets a reader is tried again until the reader has ended, and commits once', async () => {
+  const { pool, reader } = await fileWithReader();
+  let commits = false;
+  const committed = pool.transaction(async (tx) => {
+    await tx.run("INSERT INTO t (v) VALUES ('after')");
+    commits = true;
+  });
+  const alone = pool.run("INSERT INTO t (v) VALUES ('alone')");
+  await vi.waitFor(() => {
+    expect(commits).toBe(true);
+  });
+  await expect(Promise.race([committed, passes(200, 'waits')])).resolves.toBe('waits');
   await reader.release();
-  await pool.transaction((tx) => tx.run("INSERT INTO t (v) VALUES ('after')"));
-  expect(await valuesOf(pool)).toEqual(['before', 'after']);
+  await Promise.all([committed, alone]);
+  expect(await valuesOf(pool)).toEqual(['before', 'after', 'alone']);
 });
+
+test.for([
+  { until: 'acquisitionTimeoutMs', options: {}, error: { name: 'BusyError', code: 'SQLITE_BUSY', errno: 5 } },
+  { until: 'its timeoutMs', options: { timeoutMs: 300 }, error: { code: 'STATEMENT_TIMEOUT' } },
+])(
+  'F24 a COMMIT that stays BUSY rejects at $until, rolls back, and the connection is good again',
+  async ({ options, error }) => {
+    const { pool, reader } = await fileWithReader({
+      acquisitionTimeoutMs: 'timeoutMs' in options ? 30_000 : 300,
+    });
+    const took = await timed(async () => {
+      const never = pool.transaction((tx) => tx.run("INSERT INTO t (v) VALUES ('never')"), options);
+      expect(await failure(never)).toMatchObject({ ...error, statusCode: 503 });
+    });
+    expect(took).toBeGreaterThanOrEqual(299);
+    expect(took).toBeLessThan(2000);
+    await reader.release();
+    await pool.transaction((tx) => tx.run("INSERT INTO t (v) VALUES ('after')"));
+    expect(pool.stats().writerHeld).toBe(false);
+    expect(await valuesOf(pool)).toEqual(['before', 'after']);
+  },
+);
 
 test.for([new Error('mine'), 'a string', undefined, null, 0, Object.freeze({ frozen: true })])(
   'F26 a callback that throws %o rolls back, and exactly that is rethrown',

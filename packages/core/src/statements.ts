@@ -1,0 +1,184 @@
+import { BusyWait } from './busy-wait.ts';
+import { asThrown, CallQueue, Cut } from './call-queue.ts';
+import { Cursors } from './cursors.ts';
+import type { Limit } from './deadline.ts';
+import type { Connection, ExecuteHint, Result, Value } from './driver.ts';
+import { brokenContract, isLocked } from './driver-errors.ts';
+import { TransactionLostError } from './errors.ts';
+import type { Gate } from './gate.ts';
+import { operationLimit, writeTurnLimit, type TimeSettings } from './limits.ts';
+import { probe } from './probe.ts';
+import { parse, type Statement, type TransactionControl } from './sql.ts';
+import { TransactionState } from './transaction-state.ts';
+import { WriteTurn } from './write-turn.ts';
+
+/** The hint for what begins or ends a transaction. */
+const CONTROL: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: false, effect: 'none' };
+
+/** A statement without what only its caller needs. */
+type Runnable = Omit<Statement, 'firstRow'>;
+
+/**
+ * The statements of one connection: each in a turn that its caller has, a write only with the turn to write, and all of
+ * them with an account of where the connection's transaction stands.
+ */
+export class Statements {
+  readonly connection: Connection;
+  readonly calls: CallQueue;
+  readonly cursors: Cursors;
+  readonly transaction: TransactionState = new TransactionState();
+  readonly writeTurn: WriteTurn;
+  /** Whether something was changed that only the closing of the connection undoes. */
+  dirty = false;
+  readonly #settings: TimeSettings;
+
+  constructor(connection: Connection, writeGate: Gate, settings: TimeSettings) {
+    this.connection = connection;
+    this.writeTurn = new WriteTurn(writeGate);
+    this.#settings = settings;
+    this.calls = new CallQueue(
+      settings.clock,
+      () => {
+        this.cursors.noteInterrupt();
+        try {
+          connection.interrupt?.();
+        } catch {
+          // Then there is nothing left to interrupt; the call itself says how it ended.
+        }
+      },
+      () => {
+        if (!this.transaction.isOpen) this.writeTurn.leave();
+      },
+    );
+    this.cursors = new Cursors(this.calls, () => operationLimit(settings, 'close of a cursor'));
+  }
+
+  /** Runs one of the statements that begin or end a transaction. */
+  async control(sql: string, limit: Limit | undefined): Promise<void> {
+    await this.execute(parse(sql), [], CONTROL, limit);
+  }
+
+  /**
+   * Commits. The limit holds until the COMMIT begins, and between two tries of it: one that was cancelled half-way could
+   * have been done.
+   */
+  async commit(limit: Limit | undefined): Promise<void> {
+    await this.cursors.closeInTurn('of transactions');
+    await this.execute(parse('COMMIT'), [], CONTROL, limit, () => operationLimit(this.#settings, 'COMMIT'));
+  }
+
+  /** @param callLimit - The limit of each native call, if that is another one than `limit`. */
+  async execute(
+    statement: Runnable,
+    values: readonly Value[],
+    hint: ExecuteHint,
+    limit: Limit | undefined,
+    callLimit?: () => Limit,
+  ): Promise<Result> {
+    const { sql, control } = statement;
+    if (control === 'rollback') {
+      await this.findOut();
+      if (this.transaction.isLost) return this.#forgetLost();
+    }
+    const since = this.#settings.clock.now();
+    if (!this.#isReady(statement)) await this.prepare(statement, limit);
+    for (let wait: BusyWait | undefined; ;) {
+      try {
+        const call = this.calls.call(
+          () => this.connection.execute(sql, values, hint),
+          callLimit === undefined ? limit : callLimit(),
+          hint === CONTROL ? 'operation' : 'statement',
+        );
+        const result = await call;
+        if (!Array.isArray((result as Result | undefined)?.rows)) throw brokenContract();
+        this.transaction.succeeded(control);
+        if (this.transaction.isDoubtful) await this.findOut();
+        return result;
+      } catch (error) {
+        wait ??= this.#busyWait(error, control, since, limit);
+        this.transaction.failed(control, error instanceof Cut, error);
+        if (wait === undefined) throw error;
+        await wait.pause(error);
+        await this.#askAgain(control);
+      }
+    }
+  }
+
+  /** Before a statement: is the transaction still there, and is it this process's turn to write? */
+  async prepare(statement: Runnable, limit: Limit | undefined): Promise<void> {
+    await this.cursors.endInterrupted();
+    await this.findOut();
+    this.transaction.check();
+    if (statement.dirties) this.dirty = true;
+    if (!statement.readonly && !this.writeTurn.tryTake())
+      await this.writeTurn.take(writeTurnLimit(this.#settings, limit, this.calls.turnCancelled));
+  }
+
+  /** Asks SQLite where the transaction stands, if only SQLite knows. */
+  async findOut(): Promise<void> {
+    if (!this.transaction.isDoubtful) return;
+    await this.cursors.endInterrupted();
+    try {
+      const limit = operationLimit(this.#settings, 'check');
+      this.transaction.found(await probe(this.connection, this.calls, limit));
+    } catch (error) {
+      this.calls.shut(new TransactionLostError(asThrown(error)));
+      throw error;
+    }
+  }
+
+  /** Rolls back whatever is open. */
+  async rollback(): Promise<void> {
+    if (this.transaction.isOpen && !this.transaction.isLost) {
+      await this.cursors.endInterrupted();
+      await this.calls.call(
+        () => this.connection.rollback(),
+        operationLimit(this.#settings, 'rollback'),
+        'operation',
+      );
+    }
+    this.transaction.ended();
+  }
+
+  /** Whether nothing is to be done before a statement; takes the turn to write if it is needed and free. */
+  #isReady({ readonly, dirties }: Runnable): boolean {
+    const { transaction } = this;
+    if (dirties || this.cursors.areInterrupted || transaction.isDoubtful || transaction.isLost) return false;
+    return readonly || this.writeTurn.tryTake();
+  }
+
+  /**
+   * Whether a statement that met a lock may be tried again, for how long it is worth it.
+   *
+   * With nothing open, SQLITE_BUSY means that the statement has done nothing: it comes from the lock at its beginning, or
+   * from its own commit, which SQLite then rolls back (`sqlite3VdbeHalt`). The same is true of the first statement of a
+   * transaction. A COMMIT that meets a reader leaves its transaction as it is, and may be tried again:
+   * https://www.sqlite.org/lang_transaction.html. Anything later, or beside a cursor, holds a lock or a snapshot itself, and
+   * waiting with it can be what the other process waits for.
+   */
+  #busyWait(
+    error: unknown,
+    control: TransactionControl,
+    since: number,
+    limit: Limit | undefined,
+  ): BusyWait | undefined {
+    if (!isLocked(error)) return undefined;
+    const commits = control === 'commit' || control === 'release';
+    if (!commits && (this.cursors.size > 0 || !this.transaction.isUntouched)) return undefined;
+    const { clock, acquisitionTimeoutMs } = this.#settings;
+    const cancelled = this.calls.turnCancelled;
+    return new BusyWait({ clock, deadline: since + acquisitionTimeoutMs, limit, cancelled });
+  }
+
+  /** Before another try: SQLite may have rolled back by itself, and then the statement would commit alone. */
+  async #askAgain(control: TransactionControl): Promise<void> {
+    await this.findOut();
+    if (control === 'none' || control === 'commit' || control === 'release') this.transaction.check();
+  }
+
+  /** What is lost was rolled back already. */
+  #forgetLost(): Result {
+    this.transaction.ended();
+    return { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
+  }
+}
