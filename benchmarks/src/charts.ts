@@ -27,12 +27,22 @@ function themeOf(ink: string, grid: string): Config {
   return {
     background: 'transparent',
     font: 'system-ui, sans-serif',
-    view: { stroke: null, continuousWidth: 560, continuousHeight: 320, discreteWidth: 560 },
+    view: { stroke: null, continuousWidth: 560, continuousHeight: 320, discreteHeight: { step: 26 } },
+    mark: { color: palette[0] ?? ink },
     range: { category: palette },
     title: { color: ink, anchor: 'start', fontSize: 14 },
-    axis: { labelColor: ink, titleColor: ink, gridColor: grid, domainColor: grid, tickColor: grid },
+    axis: {
+      labelLimit: 400,
+      labelColor: ink,
+      titleColor: ink,
+      gridColor: grid,
+      domainColor: grid,
+      tickColor: grid,
+    },
     legend: { labelColor: ink, titleColor: ink, orient: 'bottom', title: null, labelLimit: 400 },
-    header: { labelColor: ink, titleColor: ink },
+    header: { labelColor: ink, titleColor: ink, labelFontSize: 12 },
+    headerRow: { labelOrient: 'top', labelAngle: 0, labelAnchor: 'start' },
+    facet: { spacing: 30 },
     text: { color: ink },
   };
 }

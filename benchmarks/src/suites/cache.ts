@@ -111,7 +111,7 @@ function chart(entries: readonly Entry[]) {
     title: 'Reads per second, by cache_size and mmap_size',
     spec: {
       data: { values },
-      facet: { row: { field: 'reads', type: 'nominal' as const, title: null } },
+      facet: { row: { field: 'reads', type: 'nominal' as const, title: null, sort: null } },
       spec: {
         width: 480,
         mark: 'bar' as const,

@@ -199,12 +199,22 @@ function chart(kind: 'transactions' | 'inserts', entries: readonly Entry[]): Cha
     title,
     spec: {
       data: { values },
-      mark: { type: 'line', point: true },
-      encoding: {
-        x: { field: 'writers', type: 'ordinal', title: 'writers', axis: { labelAngle: 0 } },
-        y: { field: 'perSecond', type: 'quantitative', scale: { type: 'log' }, title: 'per second' },
-        color: { field: 'variant', type: 'nominal' },
-        strokeDash: { field: 'synchronous', type: 'nominal' },
+      facet: { column: { field: 'synchronous', type: 'nominal', title: null, sort: null } },
+      spec: {
+        width: 260,
+        height: 300,
+        mark: { type: 'line', point: true },
+        encoding: {
+          x: { field: 'writers', type: 'ordinal', title: 'writers', axis: { labelAngle: 0 } },
+          y: {
+            field: 'perSecond',
+            type: 'quantitative',
+            title: 'per second',
+            scale: { type: 'log' },
+            axis: { values: [0.1, 1, 10, 100, 1000, 10_000, 100_000] },
+          },
+          color: { field: 'variant', type: 'nominal', sort: null },
+        },
       },
     },
   };
