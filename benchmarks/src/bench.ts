@@ -68,6 +68,11 @@ function positive(text: string): number {
   throw new InvalidArgumentError('It must be a number above 0.');
 }
 
+function whole(text: string): number {
+  if (Number.isInteger(positive(text))) return Number(text);
+  throw new InvalidArgumentError('It must be a whole number.');
+}
+
 // pnpm passes the "--" of `pnpm bench -- writes` on, which would turn options into arguments.
 const args = process.argv.slice(2);
 const program = new Command('bench')
@@ -76,10 +81,13 @@ const program = new Command('bench')
   )
   .addArgument(new Argument('[what...]', 'which benchmarks; all of them if none is named').choices(names))
   .addOption(new Option('--scale <name>', 'how much').choices(Object.keys(scales)).default('default'))
-  .addOption(new Option('--rounds <number>', 'how often each is measured').argParser(positive))
+  .addOption(new Option('--rounds <number>', 'how often each is measured').argParser(whole))
   .addOption(new Option('--seconds <number>', 'how long each run measures').argParser(positive))
   .option('--out <folder>', 'where results and charts go; default: here')
   .parse(args[0] === '--' ? args.slice(1) : args, { from: 'user' });
+
+// Ctrl-C ends the run's process too, which is how this one learns of it, and cleans up.
+process.once('SIGINT', () => undefined);
 
 try {
   await bench(program.args, program.opts<Options>());
