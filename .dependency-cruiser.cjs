@@ -24,7 +24,17 @@ const layers = [
   { files: ['options.ts'] },
   { files: ['drivers/sqlite3.ts'] },
   { files: ['drivers/sqlite3-connection.ts'] },
-  { files: ['drivers/open-error.ts', 'drivers/pragmas.ts', 'drivers/statement-cache.ts'] },
+  { files: ['drivers/sqlite3-calls.ts'] },
+  {
+    files: [
+      'drivers/open-error.ts',
+      'drivers/pragmas.ts',
+      'drivers/sqlite3-values.ts',
+      'drivers/statement-cache.ts',
+      'drivers/threads.ts',
+    ],
+  },
+  { files: ['drivers/estimates.ts'] },
   { files: ['queryable.ts'] },
   { files: ['parameters.ts'] },
   { files: ['sql.ts', 'stats.ts', 'deadline.ts'] },

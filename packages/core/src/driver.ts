@@ -47,6 +47,11 @@ export interface ExecuteHint {
   readonly returnsRows: boolean;
   /** What it does to rows; `insert` when in doubt. Counts are kept by SQLite from an earlier statement for `none`. */
   readonly effect: 'insert' | 'change' | 'none';
+  /**
+   * Who waits for it, for a driver that bounds what runs at once. `control` must begin at once: it begins or ends a
+   * transaction, or is the pool's own. `writer`: it writes, or its connection has the turn to write.
+   */
+  readonly urgency?: 'control' | 'writer' | 'reader';
 }
 
 /**

@@ -7,7 +7,7 @@ import type { Gate } from './gate.ts';
 import { beginLimit, operationLimit, statementLimit, type TimeSettings } from './limits.ts';
 import type { Call, QueryOptions } from './queryable.ts';
 import { parse, parseScript } from './sql.ts';
-import { Statements } from './statements.ts';
+import { CHECK, Statements } from './statements.ts';
 import type { TransactionState } from './transaction-state.ts';
 
 /** What a session needs to know of its pool. */
@@ -75,7 +75,7 @@ export class Session {
     return this.#run(
       statement,
       values,
-      { rowMode, readonly, returnsRows, effect },
+      { rowMode, readonly, returnsRows, effect, urgency: this.#urgencyOf(statement) },
       statementLimit(this.#context, timeoutMs, signal),
     );
   }
@@ -224,7 +224,7 @@ export class Session {
   /** Rejects unless the connection answers. */
   async validate(): Promise<void> {
     if (this.broken) throw new LeaseEndedError('The driver says that this connection is broken.');
-    await this.perform({ statement: parse('SELECT 1'), values: [] });
+    await this.#run(parse('SELECT 1'), [], CHECK, statementLimit(this.#context, undefined, undefined));
   }
 
   /** Cancels what runs, refuses what comes, and closes the connection. `optimize`: update its statistics first. */
@@ -254,6 +254,11 @@ export class Session {
   abandon(): void {
     this.#calls.stopInterrupting();
     this.#statements.writeTurn.leave();
+  }
+
+  #urgencyOf({ control, readonly }: Call['statement']): NonNullable<ExecuteHint['urgency']> {
+    if (control !== 'none') return 'control';
+    return readonly && !this.#statements.writeTurn.isHeld ? 'reader' : 'writer';
   }
 
   /** The way of every statement, so there is nothing to wait for where nothing stands in the way. */

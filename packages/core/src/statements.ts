@@ -13,7 +13,16 @@ import { TransactionState } from './transaction-state.ts';
 import { WriteTurn } from './write-turn.ts';
 
 /** The hint for what begins or ends a transaction. */
-const CONTROL: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: false, effect: 'none' };
+const CONTROL: ExecuteHint = {
+  rowMode: 'object',
+  readonly: true,
+  returnsRows: false,
+  effect: 'none',
+  urgency: 'control',
+};
+
+/** The hint for a health check. */
+export const CHECK: ExecuteHint = { ...CONTROL, returnsRows: true };
 
 /** A statement without what only its caller needs. */
 type Runnable = Omit<Statement, 'firstRow'>;

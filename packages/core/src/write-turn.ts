@@ -11,6 +11,11 @@ export class WriteTurn {
     this.#gate = gate;
   }
 
+  /** Whether it has the turn. */
+  get isHeld(): boolean {
+    return this.#state === 'held';
+  }
+
   /** Takes the turn if it is free. */
   tryTake(): boolean {
     if (this.#state === 'none' && this.#gate.tryEnter()) this.#state = 'held';

@@ -75,7 +75,7 @@ test('the table of layers in docs/architecture.md is the list that the layers ar
     Array.from(names.matchAll(/`([^`]+)`/g), ([, name]) => name),
   );
   const config = await readFile(new URL('.dependency-cruiser.cjs', ROOT), 'utf8');
-  const layers = Array.from(config.matchAll(/\{ files: \[([^\]]*)\]/g), ([, files = '']) =>
+  const layers = Array.from(config.matchAll(/\{\s*files: \[([^\]]*)\]/g), ([, files = '']) =>
     Array.from(files.matchAll(/'([^']+?)(?:\.ts)?'/g), ([, name]) => name),
   );
   expect(layers.length).toBeGreaterThan(10);

@@ -1,9 +1,10 @@
 import type { Connection, ExecuteHint, Result, Row, Value } from '../driver.ts';
-import { InvalidArgumentError } from '../errors.ts';
+import { isShort, learn, learnFromFailure, UNKNOWN_MS, type Estimate, type Estimates } from './estimates.ts';
 import { SHORT_BUSY_TIMEOUT_MS } from './pragmas.ts';
+import { interrupted, NativeCalls, type Callback } from './sqlite3-calls.ts';
+import { bindable, isHeavy, NO_VALUES, toInteger } from './sqlite3-values.ts';
 import { StatementCache } from './statement-cache.ts';
-
-type Callback = (error: Error | null) => void;
+import type { ThreadCall, ThreadUser } from './threads.ts';
 
 /** What this driver uses of the sqlite3 package, so that its types are not needed. */
 export interface Sqlite3Database {
@@ -27,11 +28,30 @@ export interface Sqlite3Statement {
   on(event: 'error', listener: (error: Error) => void): unknown;
 }
 
-/** A statement that nobody described: it may write, and it may return rows. */
-const UNDESCRIBED: ExecuteHint = { rowMode: 'object', readonly: false, returnsRows: true, effect: 'insert' };
+/** A statement that nobody described is part of an open or a close: it may do anything, and must not wait for queries. */
+const UNDESCRIBED: ExecuteHint = {
+  rowMode: 'object',
+  readonly: false,
+  returnsRows: true,
+  effect: 'insert',
+  urgency: 'control',
+};
 
-/** https://www.sqlite.org/rescode.html#interrupt */
-const INTERRUPT = 9;
+/** A statement, and how long it takes. */
+interface Prepared {
+  readonly statement: Sqlite3Statement;
+  readonly estimate: Estimate;
+}
+
+/** What to do with the statement of a text, and whom to tell. */
+interface Job<T> {
+  readonly sql: string;
+  readonly params: readonly Value[];
+  readonly start: (statement: Sqlite3Statement, callback: Callback<T>) => void;
+  readonly done: (value: T) => void;
+  readonly fail: (error: unknown) => void;
+}
+
 const NO_NAMES: readonly string[] = [];
 
 /** How a handle is used. */
@@ -39,6 +59,8 @@ export interface Sqlite3Settings {
   readonly statementCacheSize: number;
   /** Whether its busy timeout is the short one that the pool has set: it is too short for a script. */
   readonly waitsBriefly: boolean;
+  /** What is known of the statements of all handles of a pool. */
+  readonly estimates: Estimates;
 }
 
 /** A script waits as long as this for the lock of another process, at each of its statements, in milliseconds. */
@@ -52,7 +74,9 @@ export class Sqlite3Connection implements Connection {
   readonly #database: Sqlite3Database;
   readonly #waitsBriefly: boolean;
   readonly #prepareNative: Sqlite3Database['prepare'];
-  readonly #statements: StatementCache<Sqlite3Statement>;
+  readonly #statements: StatementCache<Prepared>;
+  readonly #estimates: Estimates;
+  readonly #calls = new NativeCalls();
   /** Statements that a user prepared on the raw handle: the close finalizes those that were forgotten. */
   #foreign: Set<Sqlite3Statement> | undefined;
   /** Whether the call under way was interrupted: it makes no further step. */
@@ -60,11 +84,12 @@ export class Sqlite3Connection implements Connection {
   /** An error that belongs to no call: the handle cannot be trusted any more. */
   #stray: Error | undefined;
 
-  constructor(database: Sqlite3Database, { statementCacheSize, waitsBriefly }: Sqlite3Settings) {
+  constructor(database: Sqlite3Database, { statementCacheSize, waitsBriefly, estimates }: Sqlite3Settings) {
     this.#database = database;
     this.#waitsBriefly = waitsBriefly;
+    this.#estimates = estimates;
     this.#prepareNative = database.prepare.bind(database);
-    this.#statements = new StatementCache(statementCacheSize, (statement) => void statement.finalize());
+    this.#statements = new StatementCache(statementCacheSize, ({ statement }) => void statement.finalize());
     // Without a listener the event would end the process.
     database.on('error', (error) => (this.#stray = error));
   }
@@ -109,8 +134,8 @@ export class Sqlite3Connection implements Connection {
     // With a callback: without one, a statement that was finalized already would emit an error.
     for (const statement of this.#foreign ?? []) statement.finalize(() => undefined);
     try {
-      await new Promise<void>((done, fail) => {
-        this.#database.close(settle(done, fail));
+      await this.#calls.run({ ms: 0 }, 'writer', (callback) => {
+        this.#database.close(callback);
       });
     } catch (error) {
       process.emitWarning(
@@ -121,6 +146,8 @@ export class Sqlite3Connection implements Connection {
         },
       );
       throw error;
+    } finally {
+      this.#calls.quit();
     }
   }
 
@@ -130,36 +157,41 @@ export class Sqlite3Connection implements Connection {
    */
   async script(sql: string): Promise<void> {
     if (!this.#waitsBriefly || /busy_timeout/i.test(sql)) {
-      await this.exec(sql);
+      await this.#exec(sql, UNKNOWN_MS);
       return;
     }
     // Not by PRAGMA, which an interrupt that outlives the script could keep from being run. It takes the handle's mutex on
     // this thread, and no call runs on the handle now.
     this.#database.configure('busyTimeout', SCRIPT_BUSY_TIMEOUT_MS);
     try {
-      await this.exec(sql);
+      await this.#exec(sql, UNKNOWN_MS);
     } finally {
       this.#database.configure('busyTimeout', SHORT_BUSY_TIMEOUT_MS);
     }
   }
 
-  /** Runs a text as it is. */
+  /** Runs a text of the pool's own as it is, without a slot: an open must not wait behind the queries of others. */
   exec(sql: string): Promise<void> {
-    return new Promise((done, fail) => {
-      this.#database.exec(sql, settle(done, fail));
-    });
+    return this.#exec(sql, 0);
   }
 
   /** A statement of its own: one from the cache could be in use by the loop's own body. */
   async *iterate(sql: string, params: readonly Value[]): AsyncGenerator<Row, void, undefined> {
     this.#interrupted = false;
-    const statement = await this.#prepare(sql);
+    const statement = await this.#calls.run<Sqlite3Statement>({ ms: UNKNOWN_MS }, 'reader', (callback) => {
+      this.#prepare(sql, callback);
+    });
+    const estimate: Estimate = { ms: UNKNOWN_MS };
+    const step = (values: readonly Value[]): Promise<Row | undefined> =>
+      this.#calls.run(estimate, 'reader', (callback) => {
+        statement.get(values, callback);
+      });
     try {
-      let row = await get(statement, bindable(params));
+      let row = await step(bindable(params));
       while (row !== undefined) {
         yield row;
         // Without parameters `get` steps on; after the last row it answers `undefined`.
-        row = await get(statement, NO_VALUES);
+        row = await step(NO_VALUES);
       }
     } finally {
       statement.finalize();
@@ -168,6 +200,7 @@ export class Sqlite3Connection implements Connection {
 
   interrupt(): void {
     this.#interrupted = true;
+    this.#calls.interrupt();
     try {
       this.#database.interrupt();
     } catch {
@@ -179,7 +212,7 @@ export class Sqlite3Connection implements Connection {
     if (!hint.returnsRows) return this.#run(sql, params, hint);
     // `all`, never `get`: it steps to the end, so that the commit of an INSERT … RETURNING is done and reported, and no
     // read stays open. `get` acknowledges before the commit and discards its error.
-    const done = this.#withStatement<Result>(sql, params, (statement, callback) => {
+    const done = this.#withStatement<Result>(sql, params, hint, (statement, callback) => {
       statement.all(bindable(params), (error, rows) => {
         callback(error, error === null ? result(rows, 0, 0) : undefined);
       });
@@ -189,7 +222,7 @@ export class Sqlite3Connection implements Connection {
   }
 
   async #run(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
-    const done = await this.#withStatement<Result>(sql, params, (statement, callback) => {
+    const done = await this.#withStatement<Result>(sql, params, hint, (statement, callback) => {
       statement.run(bindable(params), function (error) {
         // SQLite keeps both counts from an earlier statement, perhaps of another user, when this one changed nothing.
         const changes = hint.effect === 'none' ? 0 : this.changes;
@@ -199,61 +232,95 @@ export class Sqlite3Connection implements Connection {
     return Number.isSafeInteger(done.lastInsertRowid) ? done : await this.#withChanges([], hint);
   }
 
-  /** Starts one call on the statement of a text. One promise, and nothing else to wait for if the statement is kept. */
+  /** Starts one call on the statement of a text: with one promise, and at once if it is known to be short. */
   #withStatement<T>(
     sql: string,
     params: readonly Value[],
-    start: (statement: Sqlite3Statement, callback: (error: Error | null, value?: T) => void) => void,
+    hint: ExecuteHint,
+    start: Job<T>['start'],
   ): Promise<T> {
     return new Promise<T>((done, fail) => {
-      const use = (statement: Sqlite3Statement): void => {
-        const failed = (error: unknown): void => {
-          // A statement that met SQLITE_BUSY stays active and keeps every later COMMIT from succeeding.
-          statement.finalize();
-          fail(error);
-        };
-        try {
-          start(statement, (error, value) => {
-            if (error !== null) {
-              failed(error);
-              return;
-            }
-            if (weightOf(params) > HEAVIEST_KEPT) statement.finalize();
-            else this.#statements.give(sql, statement);
-            done(value as T);
-          });
-        } catch (error) {
-          failed(error);
-        }
-      };
+      const job: Job<T> = { sql, params, start, done, fail };
       const kept = this.#statements.take(sql);
-      if (kept === undefined) this.#prepare(sql).then(use, fail);
-      else use(kept);
+      const user = userOf(hint);
+      if (hint.urgency === 'control' || isShort(kept?.estimate ?? this.#estimates.of(sql))) {
+        this.#begin(job, kept, this.#calls.short(user));
+        return;
+      }
+      const begin = (call: ThreadCall): void => {
+        this.#begin(job, kept, call);
+      };
+      this.#calls.whenThereIsASlot(user, begin, (error) => {
+        if (kept !== undefined) this.#statements.give(sql, kept);
+        job.fail(error);
+      });
     });
   }
 
-  #rows(sql: string, params: readonly Value[]): Promise<Row[]> {
-    return this.#withStatement(sql, params, (statement, callback) => {
+  #begin<T>(job: Job<T>, kept: Prepared | undefined, call: ThreadCall): void {
+    if (kept !== undefined) {
+      this.#use(job, kept, call);
+      return;
+    }
+    this.#prepare(job.sql, (error, statement) => {
+      if (statement !== undefined) this.#use(job, { statement, estimate: this.#estimates.of(job.sql) }, call);
+      else {
+        this.#calls.end(call);
+        job.fail(error);
+      }
+    });
+  }
+
+  #use<T>({ sql, params, start, done, fail }: Job<T>, prepared: Prepared, call: ThreadCall): void {
+    const failed = (error: unknown): void => {
+      learnFromFailure(prepared.estimate, this.#calls.end(call));
+      // A statement that met SQLITE_BUSY stays active and keeps every later COMMIT from succeeding.
+      prepared.statement.finalize();
+      fail(error);
+    };
+    this.#calls.sent(call);
+    try {
+      start(prepared.statement, (error, value) => {
+        if (error !== null) {
+          failed(error);
+          return;
+        }
+        learn(prepared.estimate, this.#calls.end(call));
+        if (isHeavy(params)) prepared.statement.finalize();
+        else this.#statements.give(sql, prepared);
+        done(value as T);
+      });
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #exec(sql: string, estimateMs: number): Promise<void> {
+    return this.#calls.run({ ms: estimateMs }, 'writer', (callback) => {
+      this.#database.exec(sql, callback);
+    });
+  }
+
+  #rows(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Row[]> {
+    return this.#withStatement(sql, params, hint, (statement, callback) => {
       statement.all(bindable(params), callback);
     });
   }
 
-  #prepare(sql: string): Promise<Sqlite3Statement> {
-    return new Promise((done, fail) => {
-      const statement = this.#prepareNative(sql, (error) => {
-        if (error !== null) fail(error);
-        else if (this.#interrupted) {
-          // There was nothing to interrupt yet; a statement that does not begin has no effect either.
-          statement.finalize();
-          fail(Object.assign(new Error('SQLITE_INTERRUPT: interrupted'), { errno: INTERRUPT }));
-        } else done(statement);
-      });
-      statement.on('error', (error) => (this.#stray = error));
+  #prepare(sql: string, callback: Callback<Sqlite3Statement>): void {
+    const statement = this.#prepareNative(sql, (error) => {
+      if (error !== null) callback(error);
+      else if (this.#interrupted) {
+        // There was nothing to interrupt yet; a statement that does not begin has no effect either.
+        statement.finalize();
+        callback(interrupted());
+      } else callback(null, statement);
     });
+    statement.on('error', (error) => (this.#stray = error));
   }
 
   async #withChanges(rows: Row[], { effect }: ExecuteHint): Promise<Result> {
-    const [counts] = await this.#rows(COUNTS, NO_VALUES);
+    const [counts] = await this.#rows(COUNTS, NO_VALUES, UNDESCRIBED);
     const { changes, rowid } = counts as { changes: number; rowid: string };
     return result(rows, changes, effect === 'insert' && changes > 0 ? toInteger(rowid) : 0);
   }
@@ -270,7 +337,8 @@ export class Sqlite3Connection implements Connection {
       rowMode: 'object',
     });
     let names = Object.keys(rows[0] ?? {});
-    if (isQuery && (names[0] === undefined || isIndex(names[0]))) names = await this.#columnsOf(sql, params);
+    if (isQuery && (names[0] === undefined || isIndex(names[0])))
+      names = await this.#columnsOf(sql, params, hint);
     const arrays = rows.map((row) => names.map((name) => row[name]));
     // The contract has one type for rows; who asked for arrays knows that these are.
     return { rows: arrays as unknown as Row[], columns: names.map(originalName), changes, lastInsertRowid };
@@ -280,10 +348,10 @@ export class Sqlite3Connection implements Connection {
    * The names of a query's columns, in order, when its rows do not tell: there are none, or a name is a number, which
    * JavaScript puts before the others. `LIMIT 0` keeps the query from running.
    */
-  async #columnsOf(sql: string, params: readonly Value[]): Promise<string[]> {
+  async #columnsOf(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<string[]> {
     const none = `SELECT * FROM (${sql}\n) LIMIT 0`;
     const rowOf = async (text: string): Promise<Row> => {
-      const [row] = await this.#rows(text, params);
+      const [row] = await this.#rows(text, params, hint);
       return { ...row };
     };
     const width =
@@ -296,11 +364,6 @@ export class Sqlite3Connection implements Connection {
 
 /** The rowid as text, because the package rounds integers beyond 2^53. */
 const COUNTS = 'SELECT changes() AS changes, CAST(last_insert_rowid() AS TEXT) AS rowid';
-
-function toInteger(digits: string): number | bigint {
-  const number = Number(digits);
-  return Number.isSafeInteger(number) ? number : BigInt(digits);
-}
 
 /** Whether JavaScript takes a name for an index: those keys of an object come first, in their own order. */
 function isIndex(name: string): boolean {
@@ -315,55 +378,10 @@ function originalName(name: string, at: number, names: readonly string[]): strin
     : name;
 }
 
-const NO_VALUES: readonly Value[] = [];
-
 function result(rows: Row[], changes: number, lastInsertRowid: number | bigint): Result {
   return { rows, columns: rows[0] === undefined ? NO_NAMES : Object.keys(rows[0]), changes, lastInsertRowid };
 }
 
-function settle(done: () => void, fail: (error: Error) => void): Callback {
-  return (error) => {
-    if (error === null) done();
-    else fail(error);
-  };
-}
-
-function get(statement: Sqlite3Statement, values: readonly Value[]): Promise<Row | undefined> {
-  return new Promise((done, fail) => {
-    statement.get(values, (error, row) => {
-      if (error === null) done(row);
-      else fail(error);
-    });
-  });
-}
-
-/** A kept statement keeps what was bound to it; more than this, in bytes or characters, is not kept. */
-const HEAVIEST_KEPT = 65_536;
-
-function weightOf(params: readonly Value[]): number {
-  let weight = 0;
-  for (const value of params) {
-    if (typeof value === 'string') weight += value.length;
-    else if (typeof value === 'object' && value !== null) weight += value.byteLength;
-  }
-  return weight;
-}
-
-/** The package binds an unknown type as NULL, BigInt among them, and takes bytes only as a Buffer. */
-function bindable(params: readonly Value[]): readonly Value[] {
-  return params.some((value) => typeof value === 'bigint' || (typeof value === 'object' && value !== null))
-    ? params.map(toBindable)
-    : params;
-}
-
-function toBindable(value: Value): Value {
-  if (typeof value === 'bigint') {
-    if (value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER))
-      return Number(value);
-    throw new InvalidArgumentError(
-      'The sqlite3 driver cannot bind an integer beyond 2^53. Bind it as a string and write CAST(? AS INTEGER) in the SQL.',
-    );
-  }
-  if (typeof value !== 'object' || value === null) return value;
-  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+function userOf({ urgency, readonly }: ExecuteHint): ThreadUser {
+  return urgency === 'reader' || (urgency === undefined && readonly) ? 'reader' : 'writer';
 }

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Connection, Driver } from '../driver.ts';
 import { DriverMissingError, InvalidArgumentError } from '../errors.ts';
+import { Estimates } from './estimates.ts';
 import { diagnoseOpenError } from './open-error.ts';
 import { pragmaScript, waitsBriefly, type Pragmas } from './pragmas.ts';
 import { Sqlite3Connection, type Sqlite3Database, type Sqlite3Settings } from './sqlite3-connection.ts';
@@ -48,7 +49,12 @@ export function sqlite3({ filename, pragmas = {}, statementCacheSize = 256 }: Sq
   if (!Number.isInteger(statementCacheSize) || statementCacheSize < 0) {
     throw new InvalidArgumentError('Option statementCacheSize must be a whole number from 0.');
   }
-  const setup = { script: pragmaScript(pragmas), statementCacheSize, waitsBriefly: waitsBriefly(pragmas) };
+  const setup: Setup = {
+    script: pragmaScript(pragmas),
+    statementCacheSize,
+    waitsBriefly: waitsBriefly(pragmas),
+    estimates: new Estimates(),
+  };
   const inMemory = filename === ':memory:';
   // Resolved once: a process that changes its directory must not change its database.
   const path = inMemory ? filename : resolve(filename);

@@ -1,0 +1,147 @@
+import { LONG_MS } from './estimates.ts';
+
+/**
+ * The sqlite3 package runs every call on the thread pool of libuv, which the file system, DNS and `crypto` of Node.js need
+ * too. So calls that may run long share slots, fewer than there are threads, over all pools of the process. Short ones
+ * take none: a bound on those would halve their throughput.
+ */
+
+/** Who a call is for: a writer must not wait behind readers that run for ever, so readers get one slot less. */
+export type ThreadUser = 'reader' | 'writer';
+
+/** A call that is on a thread, or waits for a slot. */
+export interface ThreadCall {
+  user: ThreadUser;
+  /** When it was sent; `Infinity` if it was not. */
+  since: number;
+  /** Of a call that needs a slot: begins it. */
+  readonly begin?: () => void;
+}
+
+/** Lets as many long calls run as leave a thread for everything else. */
+export class Threads {
+  readonly #now: () => number;
+  readonly #most: number;
+  readonly #mostReaders: number;
+  readonly #running: Record<ThreadUser, number> = { reader: 0, writer: 0 };
+  /** In the order in which they came. */
+  readonly #waiting = new Set<ThreadCall>();
+  readonly #shortCalls = new Set<ThreadCall>();
+
+  /** @param threads - How many libuv has. */
+  constructor(threads: number, now: () => number = () => performance.now()) {
+    this.#now = now;
+    this.#most = Math.max(1, threads - 1);
+    this.#mostReaders = Math.max(1, threads - 2);
+  }
+
+  /** Adds a connection: what is returned stands for its calls without a slot, of which there is one at a time. */
+  join(): ThreadCall {
+    const call: ThreadCall = { user: 'writer', since: Infinity };
+    this.#shortCalls.add(call);
+    return call;
+  }
+
+  /** Removes a connection. */
+  quit(call: ThreadCall): void {
+    this.#shortCalls.delete(call);
+    this.#admit();
+  }
+
+  /** Begins a call as soon as there is a slot for it, which may be at once. */
+  enter(call: ThreadCall): void {
+    this.#waiting.add(call);
+    this.#admit();
+  }
+
+  /** Takes back a call that waits for its slot. */
+  cancel(call: ThreadCall): void {
+    this.#waiting.delete(call);
+  }
+
+  /** Notes that a call is sent, with a slot or as one that needs none. */
+  sent(call: ThreadCall): void {
+    call.since = this.#now();
+  }
+
+  /** Ends a call that has begun; says how long it took since it was sent, in milliseconds. */
+  end(call: ThreadCall): number {
+    const ms = Math.max(0, this.#now() - call.since);
+    call.since = Infinity;
+    if (call.begin !== undefined) this.#running[call.user] -= 1;
+    // Of calls without a slot only a long one can have kept others waiting.
+    if (call.begin !== undefined || ms >= LONG_MS) this.#admit();
+    return ms;
+  }
+
+  #admit(): void {
+    for (;;) {
+      const next = this.#next();
+      if (next === undefined) return;
+      this.#waiting.delete(next);
+      this.#running[next.user] += 1;
+      next.begin?.();
+    }
+  }
+
+  /** The first in line for whom there is a slot. */
+  #next(): ThreadCall | undefined {
+    if (this.#waiting.size === 0) return undefined;
+    let { reader: readers, writer: writers } = this.#running;
+    // What was taken for short and runs long has a thread all the same.
+    const latest = this.#now() - LONG_MS;
+    for (const { user, since } of this.#shortCalls) {
+      if (since > latest) continue;
+      if (user === 'reader') readers += 1;
+      else writers += 1;
+    }
+    if (readers + writers >= this.#most) return undefined;
+    for (const call of this.#waiting) {
+      if (call.user === 'writer' || readers < this.#mostReaders) return call;
+    }
+    return undefined;
+  }
+}
+
+/**
+ * How many threads libuv makes of the environment: https://docs.libuv.org/en/v1.x/threadpool.html
+ * Without a setting a version of Node.js may make more of them, which does no harm.
+ */
+export function threadCount(setting: string | undefined): number {
+  if (setting === undefined) return DEFAULT_THREADS;
+  // As atoi() reads it, into an unsigned number.
+  const threads = Number.parseInt(setting, 10);
+  if (threads < 0) return MOST_THREADS;
+  return Math.min(threads || 1, MOST_THREADS);
+}
+
+const DEFAULT_THREADS = 4;
+const MOST_THREADS = 1024;
+
+/** With fewer, a reader and a writer that run long leave nothing for anybody else. */
+const FEWEST_THREADS = 3;
+
+/** Warns, if `threads` are too few to keep one free for others. */
+export function warnOfFew(threads: number): void {
+  if (threads >= FEWEST_THREADS) return;
+  process.emitWarning(
+    `UV_THREADPOOL_SIZE is ${String(threads)}: a query that runs long then keeps writes, other queries or the file system ` +
+      'waiting. Set it to 4 or more in the environment that the process is started with (not in the program, where it can ' +
+      'be too late), or leave it out.',
+    { type: 'SqlitePoolWarning', code: 'SQLITE_POOL_THREADS' },
+  );
+}
+
+// On globalThis, so that the ESM and the CommonJS copy of this package share it when a process loads both.
+const KEY = Symbol.for('@sqlite-pool/core/threads');
+const shelf = globalThis as { [KEY]?: Threads | undefined };
+
+/** Those of this process. Their number is read once, at the first open, and that is also when few of them are warned of. */
+export function processThreads(): Threads {
+  if (shelf[KEY] !== undefined) return shelf[KEY];
+  warnOfFew(THREADS);
+  return (shelf[KEY] = new Threads(THREADS));
+}
+
+/** Read when the module is loaded: a program that sets it later is too late, as far as we know. */
+const THREADS = threadCount(process.env['UV_THREADPOOL_SIZE']);
