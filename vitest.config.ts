@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 // Not 0: where one worker is the default, vitest puts the projects of group 0 behind all other groups.
 const first = { groupOrder: 1 };
 const last = { groupOrder: 2 };
+const veryLast = { groupOrder: 3 };
 
 /** One run over the whole workspace: `pnpm test`, or one project of it with `pnpm test --project core`. */
 export default defineConfig({
@@ -19,9 +20,17 @@ export default defineConfig({
         extends: './examples/vitest.config.ts',
         test: { name: 'examples', root: './examples', sequence: first },
       },
-      { test: { ...common('benchmarks'), root: './benchmarks', sequence: last, testTimeout: 60_000 } },
-      // Starts a process per test, so it runs alone, after all others.
+      // These two start a process per test, so each runs alone, after all others.
       { test: { ...common('smoke'), root: './smoke', sequence: last, testTimeout: 60_000 } },
+      {
+        test: {
+          ...common('benchmarks'),
+          root: './benchmarks',
+          globalSetup: './test/seed.ts',
+          sequence: veryLast,
+          testTimeout: 60_000,
+        },
+      },
     ],
   },
 });

@@ -5,16 +5,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 import { names } from '../src/benchmarks.ts';
-import { seededFile } from '../src/data.ts';
 import type { Results } from '../src/results.ts';
 
 const program = fileURLToPath(new URL('../src/bench.ts', import.meta.url));
-
-// Or several programs would seed the same file together.
-beforeAll(() => seededFile('tiny'));
 
 const bench = (...args: string[]) => promisify(execFile)(process.execPath, [program, ...args]);
 
