@@ -18,9 +18,8 @@ export class CallQueue {
   readonly #onTurnOver: () => void;
   /** The native call under way, which may go on after its caller was told that it is cancelled. */
   #running: Promise<unknown> | undefined;
-  /** Cancels the call under way. */
-  #cut: ((reason: unknown) => void) | undefined;
-  #kind: CallKind = 'statement';
+  /** Who waits for it; nobody, when the caller was told that it is cancelled. */
+  #caller: Caller | undefined;
   /** Why the turn under way is cancelled: it makes no further statement. */
   #turnCut: { readonly reason: unknown } | undefined;
   /** Aborts at the next {@link CallQueue.cut}. Made when something has to wait. */
@@ -126,36 +125,38 @@ export class CallQueue {
   }
 
   #begin<T>(start: () => Promise<T>, limit: Limit | undefined, kind: CallKind): Promise<T> {
+    const cut = (kind === 'statement' ? this.#turnCut : undefined) ?? (limit && alreadyCut(limit));
+    if (cut !== undefined) return Promise.reject(new Cut(cut.reason));
     return new Promise<T>((resolve, reject) => {
-      const cut = (kind === 'statement' ? this.#turnCut : undefined) ?? (limit && alreadyCut(limit));
-      if (cut !== undefined) {
-        reject(new Cut(cut.reason));
-        return;
-      }
-      this.#kind = kind;
-      const stopWatching = limit && watch(limit, (reason) => this.#cut?.(reason));
-      const over = (): void => {
-        stopWatching?.();
-        this.stopInterrupting();
-        this.#running = undefined;
-        this.#cut = undefined;
-      };
-      this.#cut = (reason) => {
-        this.#cut = undefined;
-        this.#keepInterrupting();
-        reject(new Cut(reason));
-      };
-      this.#running = called(start).then(
-        (value) => {
-          over();
-          resolve(value);
-        },
-        (error: unknown) => {
-          over();
-          reject(error);
-        },
-      );
+      const stopWatching = limit && watch(limit, this.#cancel);
+      this.#caller = { resolve: resolve as Caller['resolve'], reject, kind, stopWatching };
+      this.#running = called(start).then(this.#succeeded, this.#failed);
     });
+  }
+
+  // One call at a time: what to do when it ends is made once and not for each.
+  readonly #succeeded = (value: unknown): void => this.#over()?.resolve(value);
+  readonly #failed = (error: unknown): void => this.#over()?.reject(error);
+  readonly #cancel = (reason: unknown): void => {
+    const caller = this.#tell();
+    if (caller === undefined) return;
+    this.#keepInterrupting();
+    caller.reject(new Cut(reason));
+  };
+
+  /** The native call has returned. Gives who waits for it. */
+  #over(): Caller | undefined {
+    this.stopInterrupting();
+    this.#running = undefined;
+    return this.#tell();
+  }
+
+  /** Gives who waits for the call, who hears of it now and of nothing that comes later. */
+  #tell(): Caller | undefined {
+    const caller = this.#caller;
+    this.#caller = undefined;
+    caller?.stopWatching?.();
+    return caller;
   }
 
   /** Stops interrupting a call that does not return. */
@@ -192,7 +193,7 @@ export class CallQueue {
   cut(reason: unknown): void {
     this.#endEra(reason);
     if (this.busy) this.#turnCut = { reason };
-    if (this.#kind === 'statement') this.#cut?.(reason);
+    if (this.#caller?.kind === 'statement') this.#cancel(reason);
   }
 
   #thisEra(): AbortSignal {
@@ -212,13 +213,20 @@ export class CallQueue {
       this.#turns.failAll(reason);
     }
     this.#endEra(reason);
-    this.#cut?.(reason);
+    this.#cancel(reason);
   }
 
   /** After {@link CallQueue.shut}: resolves when nothing runs any more, with the last turn. */
   async drained(): Promise<void> {
     await this.#turns.enter(UNLIMITED);
   }
+}
+
+interface Caller {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (reason: unknown) => void;
+  readonly kind: CallKind;
+  readonly stopWatching: (() => void) | undefined;
 }
 
 /** Whose a native call is: a user's, or the pool's own. */

@@ -1,14 +1,14 @@
 /** The life of a resource in the pool. `quarantined`: given up, because a call on it does not return. */
 export type EntryState = 'opening' | 'idle' | 'validating' | 'leased' | 'closing' | 'quarantined' | 'closed';
 
-const MOVES: Readonly<Record<EntryState, readonly EntryState[]>> = {
-  opening: ['idle', 'leased', 'closing', 'quarantined', 'closed'],
-  idle: ['leased', 'validating', 'closing'],
-  validating: ['leased', 'idle', 'closing'],
-  leased: ['leased', 'idle', 'closing'],
-  closing: ['quarantined', 'closed'],
-  quarantined: ['closed'],
-  closed: [],
+const MOVES: Readonly<Record<EntryState, Partial<Record<EntryState, true>>>> = {
+  opening: { idle: true, leased: true, closing: true, quarantined: true, closed: true },
+  idle: { leased: true, validating: true, closing: true },
+  validating: { leased: true, idle: true, closing: true },
+  leased: { leased: true, idle: true, closing: true },
+  closing: { quarantined: true, closed: true },
+  quarantined: { closed: true },
+  closed: {},
 };
 
 /** The pool's record of one resource. */
@@ -60,7 +60,7 @@ export class Entries<R> {
 
   /** Changes the state of an entry; a move that is not legal is a mistake in the engine. */
   move(entry: OwnEntry<R>, to: EntryState): void {
-    if (!MOVES[entry.state].includes(to))
+    if (MOVES[entry.state][to] !== true)
       throw new Error(`sqlite-pool: an entry cannot go from ${entry.state} to ${to}`);
     this.#counts[entry.state] -= 1;
     this.#counts[to] += 1;

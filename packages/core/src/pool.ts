@@ -26,6 +26,8 @@ import { checkTransaction } from './transaction.ts';
 /** The writers of one pool that hold a connection at a time: one that writes, and one that is ready to. */
 const WRITERS_WITH_CONNECTION = 2;
 
+const NO_OPTIONS: AcquireOptions = {};
+
 /** How long a call that was interrupted may take to return before `close()` gives its connection up. */
 const INTERRUPT_GRACE_MS = 50;
 
@@ -140,8 +142,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * await using connection = await pool.acquire({ timeoutMs: 1000 });
    * await connection.run('INSERT INTO log (line) VALUES (?)', ['hello']);
    */
-  async acquire(options: AcquireOptions = {}): Promise<Lease> {
-    checkLimits(options);
+  async acquire(options: AcquireOptions = NO_OPTIONS): Promise<Lease> {
+    if (options !== NO_OPTIONS) checkLimits(options);
     const free = options.signal?.aborted === true ? undefined : this.tryLend();
     return free ?? this.#leases.lend(await this.#lending.take(options));
   }
