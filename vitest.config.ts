@@ -23,13 +23,8 @@ export default defineConfig({
       // These two start a process per test, so each runs alone, after all others.
       { test: { ...common('smoke'), root: './smoke', sequence: last, testTimeout: 60_000 } },
       {
-        test: {
-          ...common('benchmarks'),
-          root: './benchmarks',
-          globalSetup: './test/seed.ts',
-          sequence: veryLast,
-          testTimeout: 60_000,
-        },
+        extends: './benchmarks/vitest.config.ts',
+        test: { name: 'benchmarks', root: './benchmarks', sequence: veryLast },
       },
     ],
   },
