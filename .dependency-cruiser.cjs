@@ -8,6 +8,7 @@ const layers = [
   { files: ['testing/**'], siblings: true },
   { files: ['index.ts'] },
   { files: ['plugin-options.ts'] },
+  { files: ['request-transaction.ts'] },
   { files: ['request-lease.ts'] },
   { files: ['response-events.ts'] },
   { files: ['pool.ts'] },

@@ -1,6 +1,11 @@
 export { createPool, SqlitePool } from './pool.ts';
 export { type PoolOptions, type PoolSource } from './options.ts';
 export { RequestLease, type LeaseMode, type RequestDb, type RequestLeaseOptions } from './request-lease.ts';
+export {
+  checkRequestTransaction,
+  RequestTransaction,
+  type RequestTransactionOptions,
+} from './request-transaction.ts';
 export { type ResponseEvents } from './response-events.ts';
 export {
   pluginSettings,

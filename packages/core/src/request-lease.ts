@@ -94,6 +94,7 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
   #controller: AbortController | undefined;
   #revokedBecause: LeaseEndedError | undefined;
   #cancelGrace: (() => void) | undefined;
+  #beforeResponse: (() => void) | undefined;
 
   constructor(pool: SqlitePool, options: RequestLeaseOptions) {
     super();
@@ -112,8 +113,15 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
    * @example lease.respond();
    */
   respond(): void {
+    this.#beforeResponse?.();
     if (this.#state !== 'revoked') this.#state = 'responded';
     this.#letGo();
+  }
+
+  /** Has `listener` called when the response begins, and follows the response from now on. @internal */
+  beforeResponse(listener: () => void): void {
+    this.#beforeResponse = listener;
+    this.#follow();
   }
 
   /** Gives back a connection that nothing runs on, because someone waits for one. @internal */
@@ -226,10 +234,7 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
    * the response, so a response that has closed bounds it.
    */
   #check(): 'own' | 'pool-counted' | 'pool' {
-    if (!this.#follows) {
-      this.#follows = true;
-      this.#follow();
-    }
+    this.#follow();
     if (this.#revokedBecause !== undefined) throw this.#revokedBecause;
     this.#pool.spares.delete(this);
     if (this.#lease !== undefined) return 'own';
@@ -311,6 +316,8 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
   }
 
   #follow(): void {
+    if (this.#follows) return;
+    this.#follows = true;
     const { response } = this.#options;
     if (response === undefined) return;
     follow(

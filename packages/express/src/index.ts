@@ -5,14 +5,18 @@
  * @module
  */
 import {
+  checkRequestTransaction,
   NameTakenError,
   pluginSettings,
   RequestLease,
+  RequestTransaction,
   type PluginOptions,
   type RequestDb,
+  type RequestTransactionOptions,
   type SqlitePool,
 } from '@sqlite-pool/core';
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
+import { holdResponse } from './held-response.ts';
 
 /**
  * The names of your databases: declare those besides `db` here, and `req` has them. A name that is not declared is a
@@ -55,6 +59,13 @@ export interface SqlitePoolHandler extends RequestHandler {
   readonly pool: SqlitePool;
   /** Resolves when a first connection is open; rejects if the database cannot be opened. Await it before you listen. */
   readonly ready: Promise<void>;
+  /**
+   * Middleware that makes what comes after it one transaction: committed before the response leaves, rolled back if its
+   * status is 400 or higher. If the COMMIT fails, the error handlers answer instead. Throws `InvalidArgumentError` for an
+   * option that cannot work.
+   * @example app.post('/orders', db.transaction(), async (req, res) => { … });
+   */
+  transaction(options?: RequestTransactionOptions): RequestHandler;
   /** Closes the pool, unless it was given and `closePool` is not set. Call it after the server has closed. */
   close(): Promise<void>;
 }
@@ -70,16 +81,43 @@ export interface SqlitePoolHandler extends RequestHandler {
  */
 export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
   const { pool, closesPool, mode, name, graceMs } = pluginSettings(options);
-  const middleware: RequestHandler = (req, res, next) => {
+  /** The handle of a request, made if there is none; `undefined` if something else has its name. */
+  const handleOf = (req: Request, res: Response): RequestLease | RequestTransaction | undefined => {
     const before: unknown = Reflect.get(req, name);
-    if (before === undefined) {
-      const value = new RequestLease(pool, { mode, graceMs, method: req.method, response: res });
-      Object.defineProperty(req, name, { value, configurable: true });
-      next();
-    } else if (before instanceof RequestLease && before.isFor(pool, mode)) {
+    if (before instanceof RequestLease || before instanceof RequestTransaction) {
       // Applied twice, to an application and to a sub-application: one handle, and so one connection.
+      return before.isFor(pool, mode) ? before : undefined;
+    }
+    if (before !== undefined) return undefined;
+    const lease = new RequestLease(pool, { mode, graceMs, method: req.method, response: res });
+    Object.defineProperty(req, name, { value: lease, configurable: true });
+    return lease;
+  };
+  const middleware: RequestHandler = (req, res, next) => {
+    if (handleOf(req, res) === undefined) next(new NameTakenError(`req.${name}`));
+    else next();
+  };
+  const transaction = (transactionOptions: RequestTransactionOptions = {}): RequestHandler => {
+    checkRequestTransaction(transactionOptions);
+    return (req, res, next) => {
+      const lease = handleOf(req, res);
+      if (lease === undefined) {
+        next(new NameTakenError(`req.${name}`));
+        return;
+      }
+      // Applied twice, it is one transaction.
+      if (lease instanceof RequestLease) {
+        const own = new RequestTransaction(lease, transactionOptions);
+        Object.defineProperty(req, name, { value: own, configurable: true });
+        const settle = (status: number): Promise<void> | undefined => {
+          const { isPending } = own;
+          const settled = own.settle(status);
+          return isPending ? settled : undefined;
+        };
+        holdResponse(res, settle, next);
+      }
       next();
-    } else next(new NameTakenError(`req.${name}`));
+    };
   };
   const ready = pool.open().then(() => undefined);
   // Whoever awaits it hears of a failure; otherwise the first request does.
@@ -87,7 +125,7 @@ export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
   const close = async (): Promise<void> => {
     if (closesPool) await pool.close();
   };
-  return Object.assign(middleware, { pool, ready, close });
+  return Object.assign(middleware, { pool, ready, transaction, close });
 }
 
 export { type RequestDb, type SqlitePool } from '@sqlite-pool/core';

@@ -5,16 +5,16 @@
  * @module
  */
 import {
-  LeaseEndedError,
   NameTakenError,
   pluginSettings,
-  RequestLease,
   type PluginOptions,
   type RequestDb,
   type SqlitePool,
 } from '@sqlite-pool/core';
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
+import { serveRequests } from './requests.ts';
+import type { SqliteRouteConfig } from './route-config.ts';
 
 /**
  * The names of your databases: declare those besides `db` here, and `request` and `app` have them. A name that is not
@@ -52,36 +52,20 @@ declare module 'fastify' {
     /** This request's use of the pool. */
     readonly db: RequestDb;
   }
+  interface FastifyContextConfig {
+    /** `{ transaction: true }` makes the handler of the route one transaction. */
+    sqlite?: SqliteRouteConfig<DatabaseName> | undefined;
+  }
 }
 
 async function plugin(app: FastifyInstance, options: SqlitePoolOptions): Promise<void> {
-  const { pool, closesPool, mode, name, graceMs } = pluginSettings(options);
-  const lease = Symbol(name);
-  type Request = FastifyRequest & { [lease]: RequestLease | null };
-  app.decorateRequest(lease, null);
-  unlessTaken(`request.${name}`, () =>
-    app.decorateRequest(name, {
-      getter(this: FastifyRequest) {
-        const own = (this as Request)[lease];
-        if (own === null) throw new LeaseEndedError(`request.${name} ${TOO_EARLY}`);
-        return own;
-      },
-    }),
-  );
+  const settings = pluginSettings(options);
+  const { pool, closesPool, name } = settings;
+  unlessTaken(`request.${name}`, () => {
+    serveRequests(app, settings);
+  });
   const poolName = name === 'db' ? 'sqlite' : `${name}Pool`;
   unlessTaken(`app.${poolName}`, () => app.decorate(poolName, pool));
-
-  app.addHook('onRequest', (request, reply, done) => {
-    const { method } = request;
-    (request as Request)[lease] = new RequestLease(pool, { mode, graceMs, method, response: reply.raw });
-    done();
-  });
-  // The handler is done, and the bytes have not travelled yet: a slow reader holds no connection. An earlier hook that
-  // replied by itself has skipped ours, so there may be no lease.
-  app.addHook('onSend', (request, _reply, _payload, done) => {
-    (request as Request)[lease]?.respond();
-    done();
-  });
   if (closesPool) {
     // A hook that resolved to a value would make close() reject with it.
     app.addHook('onClose', async () => {
@@ -102,9 +86,6 @@ function unlessTaken(handle: string, decorate: () => unknown): void {
   }
 }
 
-const TOO_EARLY =
-  "is there from this plugin's onRequest hook on: register the plugin before hooks that use it.";
-
 /**
  * The plugin. Registering it opens the pool, and rejects with the reason if that fails; closing the application closes
  * the pool.
@@ -118,6 +99,7 @@ export const sqlitePool: FastifyPluginAsync<SqlitePoolOptions> = fp(plugin, {
   fastify: '5.x',
 });
 
+export { type SqliteRouteConfig } from './route-config.ts';
 export { type RequestDb, type SqlitePool } from '@sqlite-pool/core';
 
 export default sqlitePool;

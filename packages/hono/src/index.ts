@@ -5,15 +5,18 @@
  * @module
  */
 import {
+  checkRequestTransaction,
   NameTakenError,
   pluginSettings,
   RequestLease,
+  RequestTransaction,
   type PluginOptions,
   type RequestDb,
+  type RequestTransactionOptions,
   type ResponseEvents,
   type SqlitePool,
 } from '@sqlite-pool/core';
-import type { MiddlewareHandler } from 'hono';
+import type { Context, MiddlewareHandler, Next } from 'hono';
 import { createMiddleware } from 'hono/factory';
 
 /** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `graceMs`. */
@@ -34,6 +37,13 @@ export type SqlitePoolMiddleware<Name extends string> = MiddlewareHandler<{
   readonly pool: SqlitePool;
   /** Resolves when a first connection is open; rejects if the database cannot be opened. Await it before you listen. */
   readonly ready: Promise<void>;
+  /**
+   * Middleware that makes what comes after it one transaction: committed before the response leaves, rolled back if the
+   * handler failed or the status is 400 or higher. If the COMMIT fails, `onError` answers instead. Throws
+   * `InvalidArgumentError` for an option that cannot work.
+   * @example app.post('/orders', db.transaction(), async (c) => { … });
+   */
+  transaction(options?: RequestTransactionOptions): MiddlewareHandler<{ Variables: Record<Name, RequestDb> }>;
   /** Closes the pool, unless it was given and `closePool` is not set. Call it after the server has closed. */
   close(): Promise<void>;
 };
@@ -55,7 +65,8 @@ export function sqlitePool<const Name extends string = 'db'>(
   const middleware = createMiddleware<{ Variables: Record<string, RequestDb> }>(async (c, next) => {
     const before: unknown = c.get(name);
     // Applied twice, to the application and to a route of it: one handle, and so one connection.
-    if (before instanceof RequestLease && before.isFor(pool, mode)) {
+    const isHandle = before instanceof RequestLease || before instanceof RequestTransaction;
+    if (isHandle && before.isFor(pool, mode)) {
       await next();
       return;
     }
@@ -76,13 +87,44 @@ export function sqlitePool<const Name extends string = 'db'>(
       lease.respond();
     }
   });
+  const transaction = (transactionOptions: RequestTransactionOptions = {}): typeof middleware => {
+    checkRequestTransaction(transactionOptions);
+    return createMiddleware((c, next) =>
+      // Applied alone, it brings the handle of the request with it.
+      middleware(c, async () => {
+        const lease: unknown = c.get(name);
+        // Applied twice, it is one transaction.
+        if (!(lease instanceof RequestLease)) await next();
+        else {
+          const own = new RequestTransaction(lease, transactionOptions);
+          c.set(name, own);
+          await transact(own, c, next);
+        }
+      }),
+    );
+  };
   const ready = pool.open().then(() => undefined);
   // Whoever awaits it hears of a failure; otherwise the first request does.
   ready.catch(() => undefined);
   const close = async (): Promise<void> => {
     if (closesPool) await pool.close();
   };
-  return Object.assign(middleware, { pool, ready, close });
+  return Object.assign(middleware, { pool, ready, transaction, close });
+}
+
+/** Ends a transaction when the handlers are done. */
+async function transact(own: RequestTransaction, c: Context, next: Next): Promise<void> {
+  let status = 500;
+  try {
+    await next();
+    if (c.error === undefined) ({ status } = c.res);
+  } finally {
+    await own.settle(status).catch((error: unknown) => {
+      // Another answer takes the place of this one, and nobody reads its body.
+      void c.res.body?.cancel().catch(() => undefined);
+      throw error;
+    });
+  }
 }
 
 /** The response of @hono/node-server; there is none in app.request() and on other runtimes. */

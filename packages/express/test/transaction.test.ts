@@ -1,0 +1,319 @@
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, request as send, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline, Readable } from 'node:stream';
+import express5, { type ErrorRequestHandler, type RequestHandler } from 'express';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { sqlitePool, type SqlitePoolHandler, type SqlitePoolOptions } from '../src/index.ts';
+import { express4 } from './express.ts';
+
+/** `child` is checked at the COMMIT, so that one can fail. */
+const SCHEMA = `
+  CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);
+  CREATE TABLE child (parent REFERENCES notes (id) DEFERRABLE INITIALLY DEFERRED);
+`;
+const NOTE = "INSERT INTO notes (body) VALUES ('a')";
+const ORPHAN = 'INSERT INTO child VALUES (1)';
+const FREE = { leased: 0, waiting: 0, writersWaiting: 0, writerHeld: false };
+const LARGE = 'x'.repeat(1_000_000);
+
+const versions: [string, () => ReturnType<typeof express4>][] = [
+  ['Express 5', express5],
+  ['Express 4', express4],
+];
+
+async function temporaryFile(name: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'sqlite-pool-'));
+  onTestFinished(() => rm(directory, { recursive: true }));
+  return join(directory, name);
+}
+
+async function makeDb(options: Pick<SqlitePoolOptions, 'graceMs'> = {}): Promise<SqlitePoolHandler> {
+  const db = sqlitePool({
+    filename: await temporaryFile('app.db'),
+    poolSize: 2,
+    closeTimeoutMs: 100,
+    ...options,
+  });
+  onTestFinished(() => db.close());
+  await db.pool.script(SCHEMA);
+  return db;
+}
+
+async function count({ pool }: SqlitePoolHandler): Promise<number> {
+  const row = await pool.get<{ n: number }>('SELECT count(*) AS n FROM notes');
+  return row?.n ?? NaN;
+}
+
+async function listen(app: RequestListener): Promise<number> {
+  const server = createServer(app).listen(0, '127.0.0.1');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+/** Express 4 forwards nothing by itself. */
+const forwarding =
+  (handler: (...args: Parameters<RequestHandler>) => unknown): RequestHandler =>
+  (req, res, next) => {
+    void Promise.resolve(handler(req, res, next)).catch(next);
+  };
+
+/** Every way in which a handler can answer; `status` and `body` are what the client then has. */
+const answers: Record<string, { status: number; body: string; answer: RequestHandler }> = {
+  'res.json()': { status: 201, body: '{"a":1}', answer: (_req, res) => res.status(201).json({ a: 1 }) },
+  'res.send()': { status: 200, body: 'text', answer: (_req, res) => res.send('text') },
+  'a large res.send()': { status: 200, body: LARGE, answer: (_req, res) => res.send(LARGE) },
+  'res.sendStatus()': { status: 202, body: 'Accepted', answer: (_req, res) => res.sendStatus(202) },
+  'res.redirect()': {
+    status: 302,
+    body: 'Found. Redirecting to /there',
+    answer: (_req, res) => {
+      res.redirect('/there');
+    },
+  },
+  'res.end() alone': { status: 204, body: '', answer: (_req, res) => res.status(204).end() },
+  'res.sendFile()': {
+    status: 200,
+    body: LARGE,
+    answer: async (_req, res) => {
+      const file = await temporaryFile('large.txt');
+      await writeFile(file, LARGE);
+      res.sendFile(file);
+    },
+  },
+  'pipe()': {
+    status: 200,
+    body: LARGE,
+    answer: (_req, res) => Readable.from(LARGE.match(/.{1,10000}/g) ?? []).pipe(res),
+  },
+  'pipeline()': {
+    status: 200,
+    body: LARGE,
+    answer: (_req, res) => pipeline(Readable.from(LARGE.match(/.{1,10000}/g) ?? []), res, () => undefined),
+  },
+  'a stream that waits for drain': {
+    status: 200,
+    body: 'onetwo',
+    answer: async (_req, res) => {
+      expect(res.write('one')).toBe(false);
+      await once(res, 'drain');
+      res.end('two');
+    },
+  },
+  'res.writeHead()': {
+    status: 203,
+    body: 'raw',
+    answer: (_req, res) => res.writeHead(203, { 'x-raw': 'yes' }).end('raw'),
+  },
+  'res.flushHeaders()': {
+    status: 200,
+    body: 'later',
+    answer: (_req, res) => {
+      res.flushHeaders();
+      res.end('later');
+    },
+  },
+};
+
+describe.each(versions)('a route of %s that is one transaction', (_name, makeApp) => {
+  it.each(Object.entries(answers))('commits before %s leaves', async (_how, { answer, status, body }) => {
+    const db = await makeDb();
+    const app = makeApp();
+    app.use(db);
+    app.use(db.transaction());
+    app.get(
+      '/',
+      forwarding(async (req, res, next) => {
+        await req.db.run(NOTE);
+        expect(await count(db)).toBe(0);
+        await answer(req, res, next);
+      }),
+    );
+    const response = await fetch(`http://127.0.0.1:${String(await listen(app))}/`, { redirect: 'manual' });
+    expect(await count(db)).toBe(1);
+    expect([response.status, await response.text()]).toEqual([status, body]);
+    await vi.waitFor(() => expect(db.pool.stats()).toMatchObject(FREE));
+  });
+
+  it.each(Object.entries(answers))(
+    'answers 500, and not %s, when its COMMIT fails',
+    async (_how, { answer }) => {
+      const db = await makeDb();
+      const app = makeApp();
+      const seen: unknown[] = [];
+      app.use((_req, res, next) => {
+        res.setHeader('x-before', 'kept');
+        next();
+      });
+      app.use(db.transaction());
+      app.get(
+        '/',
+        forwarding(async (req, res, next) => {
+          await req.db.run(ORPHAN);
+          res.setHeader('x-handler', 'forgotten');
+          await answer(req, res, next);
+        }),
+      );
+      app.use(((error, _req, res, _next) => {
+        seen.push(error);
+        expect(res.headersSent).toBe(false);
+        res.status(500).send('not done');
+      }) satisfies ErrorRequestHandler as never);
+      const response = await fetch(`http://127.0.0.1:${String(await listen(app))}/`, { redirect: 'manual' });
+      expect([response.status, await response.text()]).toEqual([500, 'not done']);
+      expect(response.headers.get('x-before')).toBe('kept');
+      for (const name of ['x-handler', 'x-raw', 'location']) expect(response.headers.has(name)).toBe(false);
+      expect(seen).toMatchObject([{ sqliteCode: 'SQLITE_CONSTRAINT_FOREIGNKEY' }]);
+      await vi.waitFor(() => expect(db.pool.stats()).toMatchObject(FREE));
+      expect(await db.pool.all('SELECT * FROM child')).toEqual([]);
+    },
+  );
+
+  it.each(['throws', 'answers 404', 'writes a head of 500'])('rolls back when it %s', async (how) => {
+    const db = await makeDb();
+    const app = makeApp();
+    app.use(db.transaction());
+    app.get(
+      '/',
+      forwarding(async (req, res) => {
+        await req.db.run(NOTE);
+        if (how === 'throws') throw new Error('refused');
+        if (how === 'answers 404') res.status(404).send('no');
+        else res.writeHead(500).end('no');
+      }),
+    );
+    app.use(((_error, _req, res, _next) => res.status(409).end()) satisfies ErrorRequestHandler as never);
+    const response = await fetch(`http://127.0.0.1:${String(await listen(app))}/`);
+    expect(response.status).toBeGreaterThanOrEqual(400);
+    expect(await count(db)).toBe(0);
+    expect(db.pool.stats()).toMatchObject(FREE);
+  });
+
+  it('keeps its first answer when the handler fails after it', async () => {
+    const db = await makeDb();
+    const app = makeApp();
+    app.use(db.transaction());
+    app.get(
+      '/',
+      forwarding(async (req, res) => {
+        await req.db.run(NOTE);
+        res.status(201).json({ done: true });
+        throw new Error('too late');
+      }),
+    );
+    app.use(((_error, _req, res, _next) =>
+      res.status(500).set('x-error', 'yes').send('a second one')) satisfies ErrorRequestHandler as never);
+    const response = await fetch(`http://127.0.0.1:${String(await listen(app))}/`);
+    expect([response.status, await response.json()]).toEqual([201, { done: true }]);
+    expect(response.headers.has('x-error')).toBe(false);
+    expect(await count(db)).toBe(1);
+  });
+
+  it('ends an answer that has begun, and not with another one, when the handler fails in the middle of it', async () => {
+    const db = await makeDb();
+    const app = makeApp();
+    const refused: unknown[] = [];
+    app.use(db.transaction());
+    app.get(
+      '/',
+      forwarding(async (req, res) => {
+        await req.db.run(NOTE);
+        res.write('half');
+        throw new Error('too late');
+      }),
+    );
+    app.use(((error, _req, res, next) => {
+      expect(res.headersSent).toBe(true);
+      try {
+        res.setHeader('x-error', 'yes');
+      } catch (cause) {
+        refused.push(cause);
+      }
+      next(error);
+    }) satisfies ErrorRequestHandler as never);
+    const answer = fetch(`http://127.0.0.1:${String(await listen(app))}/`).then((response) =>
+      response.text(),
+    );
+    await expect(answer).rejects.toThrow();
+    expect(refused).toMatchObject([{ code: 'ERR_HTTP_HEADERS_SENT' }]);
+  });
+
+  it('waits for nothing when its handler does not use the database', async () => {
+    const db = await makeDb();
+    const app = makeApp();
+    app.use(db.transaction());
+    app.get('/', (_req, res) => {
+      res.json(1);
+      expect(res.writableEnded).toBe(true);
+    });
+    const { acquires } = db.pool.stats();
+    expect((await fetch(`http://127.0.0.1:${String(await listen(app))}/`)).status).toBe(200);
+    expect(db.pool.stats().acquires).toBe(acquires);
+  });
+
+  it('is one transaction when it is applied twice, beside the middleware itself', async () => {
+    const db = await makeDb();
+    const app = makeApp();
+    app.use(db);
+    app.use(db.transaction());
+    app.use(db.transaction({ mode: 'deferred' }));
+    app.use(db);
+    app.get(
+      '/',
+      forwarding(async (req, res) => {
+        await req.db.run(NOTE);
+        res.status(400).end();
+      }),
+    );
+    expect((await fetch(`http://127.0.0.1:${String(await listen(app))}/`)).status).toBe(400);
+    expect(await count(db)).toBe(0);
+  });
+
+  it('refuses a name that is taken', async () => {
+    const db = await makeDb();
+    const app = makeApp();
+    app.use(await makeDb());
+    app.use(db.transaction());
+    const seen: unknown[] = [];
+    app.use(((error, _req, res, _next) => {
+      seen.push(error);
+      res.status(500).end();
+    }) satisfies ErrorRequestHandler as never);
+    await fetch(`http://127.0.0.1:${String(await listen(app))}/`);
+    expect(seen).toMatchObject([{ code: 'NAME_TAKEN' }]);
+  });
+
+  it.each([
+    ['GET', 60_000],
+    ['POST', 50],
+  ] as const)(
+    'F62 of a %s that never answers is rolled back when its client leaves',
+    async (method, graceMs) => {
+      const db = await makeDb({ graceMs });
+      const app = makeApp();
+      app.use(db.transaction());
+      app.use(forwarding((req) => req.db.run(NOTE)));
+      const client = send({ port: await listen(app), host: '127.0.0.1', method, path: '/' });
+      client.on('error', () => undefined).end();
+      await vi.waitFor(() => expect(db.pool.stats().writerHeld).toBe(true));
+      client.destroy();
+      await vi.waitFor(() => expect(db.pool.stats()).toMatchObject(FREE));
+      expect(await count(db)).toBe(0);
+    },
+  );
+});
+
+it('options of a transaction that cannot work are refused at once', async () => {
+  const db = await makeDb();
+  // A mistake that TypeScript would catch.
+  expect(() => db.transaction({ retries: 1 } as object)).toThrow(
+    expect.objectContaining({ code: 'INVALID_ARGUMENT' }) as Error,
+  );
+});

@@ -1,0 +1,226 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { request as send } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
+import { Hono, type Context } from 'hono';
+import { stream } from 'hono/streaming';
+import { timeout } from 'hono/timeout';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import {
+  sqlitePool,
+  type SqlitePoolMiddleware,
+  type SqlitePoolOptions,
+  type SqlitePoolVariables,
+} from '../src/index.ts';
+
+/** `child` is checked at the COMMIT, so that one can fail. */
+const SCHEMA = `
+  CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT);
+  CREATE TABLE child (parent REFERENCES notes (id) DEFERRABLE INITIALLY DEFERRED);
+`;
+const NOTE = "INSERT INTO notes (body) VALUES ('a')";
+const ORPHAN = 'INSERT INTO child VALUES (1)';
+const FREE = { leased: 0, waiting: 0, writersWaiting: 0, writerHeld: false };
+
+type Db = SqlitePoolMiddleware<'db'>;
+interface Env {
+  Variables: SqlitePoolVariables;
+  Bindings: HttpBindings;
+}
+
+async function makeDb(options: Pick<SqlitePoolOptions, 'graceMs'> = {}): Promise<Db> {
+  const directory = await mkdtemp(join(tmpdir(), 'sqlite-pool-'));
+  const db = sqlitePool({
+    filename: join(directory, 'app.db'),
+    poolSize: 2,
+    closeTimeoutMs: 100,
+    ...options,
+  });
+  onTestFinished(async () => {
+    await db.close();
+    await rm(directory, { recursive: true });
+  });
+  await db.pool.script(SCHEMA);
+  return db;
+}
+
+async function count({ pool }: Db): Promise<number> {
+  const row = await pool.get<{ n: number }>('SELECT count(*) AS n FROM notes');
+  return row?.n ?? NaN;
+}
+
+async function listen({ fetch }: Pick<Hono<Env>, 'fetch'>): Promise<number> {
+  const server = createAdaptorServer({ fetch }).listen(0, '127.0.0.1');
+  onTestFinished(() => {
+    if ('closeAllConnections' in server) server.closeAllConnections();
+    server.close();
+  });
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+function makeApp(): Hono<Env> {
+  const app = new Hono<Env>();
+  app.onError((error, c) => c.text(error.message, 500));
+  return app;
+}
+
+describe('a route of Hono that is one transaction', () => {
+  it('commits before its response leaves', async () => {
+    const db = await makeDb();
+    const app = makeApp().post('/', db.transaction(), async (c) => {
+      await c.get('db').run(NOTE);
+      expect(await count(db)).toBe(0);
+      return c.json({ done: true }, 201);
+    });
+    const response = await app.request('/', { method: 'POST' });
+    expect([response.status, await response.json(), await count(db)]).toEqual([201, { done: true }, 1]);
+    expect(db.pool.stats()).toMatchObject(FREE);
+  });
+
+  it.each<[string, (c: Context) => Response | Promise<Response>]>([
+    ['throws', () => Promise.reject(new Error('refused'))],
+    ['answers 409', (c) => c.text('no', 409)],
+    ['is not found', (c) => c.notFound()],
+    // Hono passes on what is no Error.
+    ['rejects with what is no Error', () => Promise.reject(Object.create(null) as Error)],
+  ])('rolls back when its handler %s', async (_how, answer) => {
+    const db = await makeDb();
+    const app = makeApp().post('/', db.transaction(), async (c) => {
+      await c.get('db').run(NOTE);
+      return answer(c);
+    });
+    const response = await Promise.resolve(app.request('/', { method: 'POST' })).catch(() => undefined);
+    expect(response?.status ?? 500).toBeGreaterThanOrEqual(400);
+    expect(await count(db)).toBe(0);
+    expect(db.pool.stats()).toMatchObject(FREE);
+  });
+
+  it('rolls back when its handler throws, even if onError makes a redirect of it', async () => {
+    const db = await makeDb();
+    const app = makeApp().post('/', db.transaction(), async (c) => {
+      await c.get('db').run(NOTE);
+      throw new Error('log in first');
+    });
+    app.onError((_error, c) => c.redirect('/login'));
+    expect((await app.request('/', { method: 'POST' })).status).toBe(302);
+    expect(await count(db)).toBe(0);
+  });
+
+  it.each(['json', 'stream'])(
+    'answers 500 through onError when its COMMIT fails, and not its %s',
+    async (how) => {
+      const db = await makeDb();
+      const cancelled = vi.fn();
+      const app = makeApp().post('/', db.transaction(), async (c) => {
+        await c.get('db').run(ORPHAN);
+        return how === 'json'
+          ? c.json({ done: true }, 201)
+          : c.body(new ReadableStream({ cancel: cancelled }));
+      });
+      const port = await listen(app);
+      const response = await fetch(`http://127.0.0.1:${String(port)}/`, { method: 'POST' });
+      expect([response.status, await response.text()]).toEqual([
+        500,
+        expect.stringContaining('FOREIGNKEY') as string,
+      ]);
+      expect(cancelled).toHaveBeenCalledTimes(how === 'stream' ? 1 : 0);
+      expect(await db.pool.all('SELECT * FROM child')).toEqual([]);
+      expect(db.pool.stats()).toMatchObject(FREE);
+    },
+  );
+
+  it('takes nothing if its handler does not use the database', async () => {
+    const db = await makeDb();
+    const { acquires } = db.pool.stats();
+    expect(
+      (
+        await makeApp()
+          .get('/', db.transaction(), (c) => c.text(''))
+          .request('/')
+      ).status,
+    ).toBe(200);
+    expect(db.pool.stats().acquires).toBe(acquires);
+  });
+
+  it('is one transaction when it is applied twice, beside the middleware itself', async () => {
+    const db = await makeDb();
+    const inner = new Hono<Env>().use(db).post('/', db.transaction({ mode: 'deferred' }), async (c) => {
+      await c.get('db').run(NOTE);
+      return c.text('no', 400);
+    });
+    const app = makeApp().use(db).use(db.transaction()).route('/', inner);
+    expect((await app.request('/', { method: 'POST' })).status).toBe(400);
+    expect(await count(db)).toBe(0);
+  });
+
+  it('is over before the first byte of a stream: what comes later reads, and may not write', async () => {
+    const db = await makeDb();
+    const late: unknown[] = [];
+    const app = makeApp().get('/', db.transaction(), async (c) => {
+      await c.get('db').run(NOTE);
+      return stream(c, async (body) => {
+        await vi.waitFor(() => expect(db.pool.stats().writerHeld).toBe(false));
+        for await (const row of c.get('db').iterate('SELECT body FROM notes'))
+          await body.write(JSON.stringify(row));
+        await c
+          .get('db')
+          .run(NOTE)
+          .catch((error: unknown) => late.push(error));
+      });
+    });
+    const response = await fetch(`http://127.0.0.1:${String(await listen(app))}/`);
+    expect(await response.text()).toBe('{"body":"a"}');
+    await vi.waitFor(() => expect(late).toMatchObject([{ code: 'LEASE_ENDED' }]));
+    await vi.waitFor(() => expect(db.pool.stats()).toMatchObject(FREE));
+    expect(await count(db)).toBe(1);
+  });
+
+  it('F63 is rolled back at timeout(), and what the handler does then is refused', async () => {
+    const db = await makeDb();
+    const late: unknown[] = [];
+    const app = makeApp().post('/', db.transaction(), timeout(30), async (c) => {
+      await c.get('db').run(NOTE);
+      await vi.waitFor(() => expect(db.pool.stats().writerHeld).toBe(false));
+      await c
+        .get('db')
+        .run(NOTE)
+        .catch((error: unknown) => late.push(error));
+      return c.text('');
+    });
+    expect((await app.request('/', { method: 'POST' })).status).toBeGreaterThanOrEqual(500);
+    await vi.waitFor(() => expect(late).toMatchObject([{ code: 'LEASE_ENDED' }]));
+    expect(await count(db)).toBe(0);
+  });
+
+  it.each([
+    ['GET', 60_000],
+    ['POST', 50],
+  ] as const)(
+    'F62 of a %s that never answers is rolled back when its client leaves',
+    async (method, graceMs) => {
+      const db = await makeDb({ graceMs });
+      const app = makeApp().all('/', db.transaction(), async (c) => {
+        await c.get('db').run(NOTE);
+        return new Promise<Response>(() => undefined);
+      });
+      const client = send({ port: await listen(app), host: '127.0.0.1', method, path: '/' });
+      client.on('error', () => undefined).end();
+      await vi.waitFor(() => expect(db.pool.stats().writerHeld).toBe(true));
+      client.destroy();
+      await vi.waitFor(() => expect(db.pool.stats()).toMatchObject(FREE));
+      expect(await count(db)).toBe(0);
+    },
+  );
+
+  it('refuses options that cannot work at once', async () => {
+    const db = await makeDb();
+    // A mistake that TypeScript would catch.
+    expect(() => db.transaction({ retries: 1 } as object)).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT' }) as Error,
+    );
+  });
+});
