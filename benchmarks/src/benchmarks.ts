@@ -3,6 +3,10 @@ import type { Benchmark } from './benchmark.ts';
 /** In the order in which `pnpm bench` runs them. */
 const benchmarks = {
   writes: () => import('./suites/writes.ts'),
+  load: () => import('./suites/load.ts'),
+  overhead: () => import('./suites/overhead.ts'),
+  alternatives: () => import('./suites/alternatives.ts'),
+  pool: () => import('./suites/pool.ts'),
   mixed: () => import('./suites/mixed.ts'),
   threads: () => import('./suites/threads.ts'),
   cache: () => import('./suites/cache.ts'),
