@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
+import { SaxesParser } from 'saxes';
 import { describe, expect, it } from 'vitest';
 
 import { names } from '../src/benchmarks.ts';
@@ -29,10 +30,11 @@ describe.concurrent.each(names)('bench %s', (name) => {
     for (const { head, rows } of tables) for (const row of rows) expect(row).toHaveLength(head.length);
     for (const { verdict } of targets) expect(verdict).toMatch(/^(not )?reached: [\d,.–]+/);
     for (const chart of charts) {
-      for (const theme of ['light', 'dark'])
-        expect(await readFile(join(out.path, 'charts', `${chart.name}-${theme}.svg`), 'utf8')).toContain(
-          '</svg>',
-        );
+      for (const theme of ['light', 'dark']) {
+        const svg = await readFile(join(out.path, 'charts', `${chart.name}-${theme}.svg`), 'utf8');
+        new SaxesParser().write(svg).close(); // throws where it is not well-formed
+        expect(svg).toContain('<svg ');
+      }
     }
   });
 });

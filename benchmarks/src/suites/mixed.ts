@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { createPool } from '@sqlite-pool/core';
 import BetterSqlite3 from 'better-sqlite3';
 
-import type { Benchmark, Place } from '../benchmark.ts';
+import type { Benchmark, Chart, Place } from '../benchmark.ts';
 import { PRAGMAS, pragmaSql } from '../by-hand.ts';
 import type { Row } from '../contender.ts';
 import type { Figures, Labels, Sample } from '../figures.ts';
@@ -71,7 +71,7 @@ export const benchmark: Benchmark<Task> = {
         atLeast: 10,
       },
     ],
-    charts: [],
+    charts: [chart(figures)],
   }),
 };
 
@@ -219,4 +219,31 @@ function rowsOf(figures: Figures, labels: Labels, metrics: readonly string[]): s
     variant,
     ...metrics.map((metric) => shownFigure(figures.find({ labels, variant, metric }))),
   ]);
+}
+
+function chart(figures: Figures): Chart {
+  const measures = { p50Ms: 'median', p99Ms: 'p99', maxMs: 'slowest' };
+  const values = WAYS.flatMap((variant) =>
+    Object.entries(measures).map(([metric, measure]) => ({
+      variant,
+      measure,
+      ms: figures.at({ labels: BESIDE, variant, metric }).median,
+    })),
+  );
+  return {
+    name: 'mixed',
+    title: `Point reads beside a query of ${SLOW_MS} ms: how long they take`,
+    spec: {
+      data: { values },
+      facet: { row: { field: 'measure', type: 'nominal', title: null, sort: null } },
+      spec: {
+        width: 480,
+        mark: 'bar',
+        encoding: {
+          y: { field: 'variant', type: 'nominal', sort: null, title: null },
+          x: { field: 'ms', type: 'quantitative', title: 'ms' },
+        },
+      },
+    },
+  };
 }
