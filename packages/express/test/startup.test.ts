@@ -3,10 +3,6 @@ import express from 'express';
 import request from 'supertest';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryFile } from '../../../conformance/framework.ts';
-import { startupCases } from '../../../conformance/startup-cases.ts';
-import { frameworks } from './express.ts';
-
-frameworks.forEach(startupCases);
 
 describe('a database that cannot be opened in Express', () => {
   it('F08 answers 500 without a path or SQL when nobody awaited `ready`', async () => {

@@ -2,10 +2,6 @@ import { sqlitePool, type SqlitePoolOptions } from '../src/index.ts';
 import { fastify, type FastifyInstance } from 'fastify';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { temporaryFile } from '../../../conformance/framework.ts';
-import { startupCases } from '../../../conformance/startup-cases.ts';
-import { framework } from './fastify.ts';
-
-startupCases(framework);
 
 describe('boot in Fastify', () => {
   it('F08 rejects ready(), listen() and inject() when the database cannot be opened', async () => {

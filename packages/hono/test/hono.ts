@@ -1,43 +1,134 @@
 import { once } from 'node:events';
+import { createServer as createHttp2Server } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
-import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
-import { sqlitePool } from '../src/index.ts';
-import { Hono } from 'hono';
+import type * as nodeServer from '@hono/node-server';
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
+import type { RequestDb } from '@sqlite-pool/core';
+import type {
+  PluginAbility,
+  PluginAnswer,
+  PluginContext,
+  PluginRoute,
+  RunningPlugin,
+  StartPlugin,
+} from '@sqlite-pool/core/testing';
+import { Hono, type Context, type MiddlewareHandler } from 'hono';
+import { HTTPException } from 'hono/http-exception';
 import { stream } from 'hono/streaming';
-import { vi } from 'vitest';
-import type { Framework } from '../../../conformance/framework.ts';
+import { WebSocketServer } from 'ws';
+import { sqlitePool } from '../src/index.ts';
 
-/** Hono on Node.js, for the cases the plugins share. */
-export const framework: Framework = {
-  name: 'Hono',
-  async serve(options, routes) {
-    // Hono's own answer to an error prints it.
-    vi.spyOn(console, 'error').mockReturnValue();
+/** What every supported version can do. */
+export const CAN: readonly PluginAbility[] = ['after', 'before', 'child-scope', 'hijack', 'http2', 'inject'];
+
+/** What differs from version to version. */
+interface Versioned extends Pick<typeof nodeServer, 'createAdaptorServer'> {
+  readonly timeout?: (ms: number, error: HTTPException) => MiddlewareHandler;
+  readonly upgradeWebSocket?: typeof nodeServer.upgradeWebSocket;
+}
+
+interface Env {
+  Bindings: nodeServer.HttpBindings;
+  Variables: { db: RequestDb };
+}
+
+/** Starts applications of Hono on Node.js. */
+export function starter({ createAdaptorServer, timeout, upgradeWebSocket }: Versioned): StartPlugin {
+  return async ({ options, routes, http2 = false, handlerTimeoutMs }) => {
     const db = sqlitePool({ ...options, name: 'db' });
     await db.ready;
-    const app = new Hono<{ Bindings: HttpBindings }>();
-    const withDb = app.use(db);
-    for (const [route, handler] of Object.entries(routes)) {
-      const [method = '', path = ''] = route.split(' ');
-      withDb.on(method, [path], async (c) => {
-        const closed = once(c.env.outgoing, 'close').then(() => undefined);
-        const value = await handler({ db: c.get('db'), closed });
-        if (typeof value === 'string') return c.text(value);
-        if (value instanceof Buffer) return c.body(new Uint8Array(value));
-        if (!(value instanceof Readable)) return c.json(value);
-        return stream(c, async (body) => {
-          for await (const chunk of value) await body.write(chunk as string);
-        });
-      });
-    }
-    const server = createAdaptorServer({ fetch: app.fetch }).listen(0, '127.0.0.1');
+    const app = new Hono<Env>();
+    if (timeout && handlerTimeoutMs !== undefined)
+      app.use('*', timeout(handlerTimeoutMs, new HTTPException(503)));
+    app.use('*', db);
+    for (const route of routes.filter(({ child }) => !child))
+      addRoute(app, route.path, route, upgradeWebSocket);
+    const child = new Hono<Env>();
+    for (const route of routes.filter((each) => each.child))
+      addRoute(child, route.path.replace('/child', ''), route);
+    app.route('/child', child);
+    const server = createAdaptorServer({
+      fetch: app.fetch,
+      ...(http2 && { createServer: createHttp2Server }),
+      ...(routes.some(({ websocket }) => websocket) && { websocket: { server: webSockets() } }),
+    }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const close = async (): Promise<void> => {
       if ('closeAllConnections' in server) server.closeAllConnections();
       server.close();
       await db.close();
     };
-    return { port: (server.address() as AddressInfo).port, pool: db.pool, close };
-  },
-};
+    const inject: RunningPlugin['inject'] = async (method, path) => {
+      const answer = await app.request(path, { method });
+      return { status: answer.status, body: await answer.text() };
+    };
+    return { port: (server.address() as AddressInfo).port, pool: db.pool, close, inject };
+  };
+}
+
+function webSockets(): nodeServer.WebSocketServerLike {
+  // Declared without undefined, where ws allows it.
+  return new WebSocketServer({ noServer: true }) as nodeServer.WebSocketServerLike;
+}
+
+function addRoute(
+  app: Hono<Env>,
+  path: string,
+  route: PluginRoute,
+  upgradeWebSocket?: Versioned['upgradeWebSocket'],
+): void {
+  const { method, handler, before, after, websocket } = route;
+  const steps: MiddlewareHandler<Env>[] = [];
+  if (after) {
+    steps.push(async (c, next) => {
+      await next();
+      if (c.error === undefined) await after(contextOf(c, undefined));
+    });
+  }
+  if (before) {
+    steps.push(async (c, next) => {
+      const answer = await before(contextOf(c, undefined));
+      if (answer !== undefined) return send(c, answer);
+      return await next();
+    });
+  }
+  if (websocket && upgradeWebSocket) {
+    steps.push(
+      upgradeWebSocket((c) => ({
+        onMessage: ({ data }, socket) => {
+          const { db } = (c as Context<Env>).var;
+          // What a message is answered with when it fails is up to the application.
+          websocket({ db, body: data }).then(
+            (answer) => {
+              socket.send(JSON.stringify(answer));
+            },
+            () => {
+              socket.close();
+            },
+          );
+        },
+      })),
+    );
+  }
+  app.on(method, [path], ...steps, async (c) => {
+    const body: unknown = c.req.header('content-type') === undefined ? undefined : await c.req.json();
+    return send(c, await handler(contextOf(c, body)));
+  });
+}
+
+function contextOf(c: Context<Env>, body: unknown): PluginContext {
+  // app.request() has no bindings, and no case asks for them there.
+  const { incoming: request, outgoing: response } = c.env ?? {};
+  return { db: c.get('db'), body, request, response };
+}
+
+function send(c: Context<Env>, value: PluginAnswer): Response {
+  if (value === undefined) return RESPONSE_ALREADY_SENT;
+  if (typeof value === 'string') return c.text(value);
+  if (value instanceof Uint8Array) return c.body(new Uint8Array(value));
+  if (!(value instanceof Readable)) return c.json(value);
+  return stream(c, async (body) => {
+    for await (const chunk of value) await body.write(chunk as string);
+  });
+}

@@ -2,10 +2,6 @@ import { sqlitePool } from '../src/index.ts';
 import { Hono } from 'hono';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { temporaryFile } from '../../../conformance/framework.ts';
-import { startupCases } from '../../../conformance/startup-cases.ts';
-import { framework } from './hono.ts';
-
-startupCases(framework);
 
 describe('a database that cannot be opened in Hono', () => {
   it('F08 answers 500 without a path or SQL when nobody awaited `ready`', async () => {

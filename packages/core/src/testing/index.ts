@@ -1,6 +1,6 @@
 /**
- * Helpers for tests of code that uses a pool, and of drivers: a clock that stands still, a driver that fails on
- * command, and the cases every driver must pass. They need no test runner.
+ * Helpers for tests of code that uses a pool, of drivers and of plugins: a clock that stands still, a driver that fails on
+ * command, and the cases that every driver and every plugin must pass. They need no test runner.
  *
  * @module
  */
@@ -10,3 +10,14 @@ export { type FakeAbility } from './fake-connection.ts';
 export { type FakeCall, type FakeMethod, type FakeOutcome, type FakeScript } from './fake-call.ts';
 export { driverCases, type DriverCase } from './driver-cases.ts';
 export { type OpenDriver } from './driver-bench.ts';
+export { pluginCases } from './plugin-cases.ts';
+export {
+  type PluginAbility,
+  type PluginAnswer,
+  type PluginApp,
+  type PluginCase,
+  type PluginContext,
+  type PluginRoute,
+  type RunningPlugin,
+  type StartPlugin,
+} from './plugin/contract.ts';

@@ -1,0 +1,263 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { PoolOptions } from '../../options.ts';
+import type { RequestOptions } from '../../plugin-options.ts';
+import type { SqlitePool } from '../../pool.ts';
+import { fetchOnce, Http2Client, RawClient, type Answer } from './clients.ts';
+import type {
+  PluginAbility,
+  PluginApp,
+  PluginCase,
+  PluginContext,
+  PluginRoute,
+  RunningPlugin,
+  StartPlugin,
+} from './contract.ts';
+import { ListenerWatch } from './listeners.ts';
+
+export type Handler = PluginRoute['handler'];
+
+/** Routes by method and path: a handler, or a handler and more. */
+export type Routes = Readonly<
+  Record<`${'GET' | 'POST'} /${string}`, Handler | Omit<PluginRoute, 'method' | 'path'>>
+>;
+
+export type Settings = Omit<PoolOptions & RequestOptions, 'filename' | 'name'>;
+
+/** A running application, its database, and clients for it. */
+export interface Running extends RunningPlugin {
+  readonly filename: string;
+  /** One request on a connection of its own. */
+  fetch(method: string, path: string, body?: string): Promise<Answer>;
+  /** A new connection, which sends requests without waiting for answers. */
+  send(...requests: readonly string[]): RawClient;
+  /** A new connection that speaks HTTP/2. */
+  http2(): Http2Client;
+}
+
+/** What a case works with. */
+export interface Bench {
+  /** The plugin itself, for an application that is not to start. */
+  readonly serve: StartPlugin;
+  readonly directory: string;
+  /**
+   * Starts an application on a new database with a table `notes (id, body UNIQUE)`. When the case is done its pool must be
+   * whole, and it must still answer.
+   */
+  start(
+    settings: Settings,
+    routes: Routes,
+    app?: Pick<PluginApp, 'http2' | 'handlerTimeoutMs'>,
+  ): Promise<Running>;
+  /** Resolves when `check` is true. */
+  eventually(check: () => boolean): Promise<void>;
+}
+
+export type Use = (bench: Bench) => Promise<void>;
+
+/** The cases of one group that need the same. */
+export function casesOf(
+  group: string,
+  needs: readonly PluginAbility[],
+  list: Readonly<Record<string, Use>>,
+): PluginCase[] {
+  return Object.entries(list).map(([title, use]) => ({
+    group,
+    title,
+    needs,
+    run: (start, patienceMs = 10_000) => onBench(start, patienceMs, use),
+  }));
+}
+
+async function onBench(serve: StartPlugin, patienceMs: number, use: Use): Promise<void> {
+  const started = new Started(serve, await mkdtemp(join(tmpdir(), 'sqlite-pool-plugin-')));
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const message = `The case has not ended after ${String(patienceMs)} ms. ${started.describe()}`;
+      reject(new assert.AssertionError({ message }));
+    }, patienceMs);
+  });
+  try {
+    await Promise.race([use(started).then(() => started.check()), late]);
+  } finally {
+    clearTimeout(timer);
+    await started.end();
+  }
+}
+
+/** What a case has started, and must leave in order. */
+class Started implements Bench {
+  readonly serve: StartPlugin;
+  readonly directory: string;
+  readonly #running: Running[] = [];
+  readonly #clients: { leave(): void }[] = [];
+  readonly #listeners: ListenerWatch = new ListenerWatch();
+  #state: 'in use' | 'ended' = 'in use';
+
+  constructor(serve: StartPlugin, directory: string) {
+    this.serve = async (app) => {
+      const running = await serve(app);
+      this.#closers.push(() => running.close());
+      return running;
+    };
+    this.directory = directory;
+  }
+
+  readonly #closers: (() => Promise<void>)[] = [];
+
+  readonly start: Bench['start'] = async (settings, routes, app = {}) => {
+    const { serve, directory } = this;
+    const filename = join(directory, `${String(this.#running.length)}.db`);
+    const options = { closeTimeoutMs: 100, acquisitionTimeoutMs: 5000, ...settings, filename };
+    const server = await serve({ ...app, options, routes: [...this.#routes(routes), NEXT] });
+    await server.pool.script('CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT UNIQUE)');
+    const client = <Client extends { leave(): void }>(made: Client): Client => {
+      this.#clients.push(made);
+      return made;
+    };
+    const running: Running = {
+      ...server,
+      filename,
+      fetch: (method, path, body) => fetchOnce(server.port, method, path, body),
+      send: (...requests) => client(new RawClient(server.port)).send(...requests),
+      http2: () => client(new Http2Client(server.port)),
+    };
+    const get = app.http2 === true ? (path: string) => running.http2().fetch('GET', path) : undefined;
+    this.#running.push({
+      ...running,
+      fetch: get ? (_, path) => get(path) as Promise<Answer> : running.fetch,
+    });
+    return running;
+  };
+
+  readonly eventually: Bench['eventually'] = async (check) => {
+    // A case that is over polls no more.
+    while (!check() && this.#state === 'in use') await pause(2);
+  };
+
+  /** What holds after every case, while its clients are still there, and when they are gone. */
+  async check(): Promise<void> {
+    const open = this.#running.filter(({ pool }) => !pool.closed);
+    for (const { pool } of this.#running) await this.#whole(pool);
+    for (const { fetch, pool } of open) {
+      const { status, body } = await fetch('GET', NEXT.path);
+      assert.deepEqual({ status, body }, { status: 200, body: '{"next":1}' });
+      await this.#whole(pool);
+    }
+    this.#leave();
+    for (const { pool } of this.#running) await this.#whole(pool);
+    await this.eventually(() => this.#listeners.left === 0);
+  }
+
+  describe(): string {
+    const stats = this.#running.map(({ pool }) => JSON.stringify(pool.stats())).join(' ');
+    return `Listeners left: ${String(this.#listeners.left)}. The pool: ${stats}`;
+  }
+
+  async end(): Promise<void> {
+    this.#state = 'ended';
+    this.#leave();
+    // One that does not close has failed the case already, or fails the next one; it is not waited for.
+    const closing = Promise.allSettled(this.#closers.map((close) => close()));
+    await Promise.race([closing, pause(CLOSING_MS, undefined, { ref: false })]);
+    await rm(this.directory, { recursive: true, force: true, maxRetries: 3 });
+  }
+
+  #leave(): void {
+    for (const client of this.#clients) client.leave();
+  }
+
+  async #whole(pool: SqlitePool): Promise<void> {
+    await this.eventually(() => {
+      const { leased, waiting, writerHeld, writersWaiting } = pool.stats();
+      return leased === 0 && waiting === 0 && !writerHeld && writersWaiting === 0;
+    });
+  }
+
+  #routes(routes: Routes): PluginRoute[] {
+    const watched = <Result>(
+      step: ((context: PluginContext) => Promise<Result>) | undefined,
+    ): ((context: PluginContext) => Promise<Result>) | undefined =>
+      step && ((context) => step(this.#listeners.watch(context)));
+    return Object.entries(routes).map(([name, route]) => {
+      const [method, path] = name.split(' ') as [PluginRoute['method'], string];
+      const { handler, before, after, ...more } =
+        typeof route === 'function' ? { handler: route } : (route as Omit<PluginRoute, 'method' | 'path'>);
+      return {
+        ...more,
+        method,
+        path,
+        handler: watched(handler) as Handler,
+        before: watched(before),
+        after: watched(after),
+      };
+    });
+  }
+}
+
+/** The next request, which every case must leave possible. */
+const NEXT: PluginRoute = {
+  method: 'GET',
+  path: '/next',
+  handler: async ({ db }) => db.get('SELECT 1 AS next'),
+};
+
+const CLOSING_MS = 5000;
+
+/** A promise, and what settles it: how a handler and its case tell each other where they are. */
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  readonly resolve: (value: T | PromiseLike<T>) => void;
+}
+
+export function deferred<T = void>(): Deferred<T> {
+  let resolve!: Deferred<T>['resolve'];
+  const promise = new Promise<T>((settle) => (resolve = settle));
+  return { promise, resolve };
+}
+
+/** How work ends: the code of its error, its message, or `done`. */
+export async function ending(work: Promise<unknown>): Promise<string> {
+  return await work.then(
+    () => 'done',
+    (error: unknown) => String((error as { code?: unknown }).code ?? error),
+  );
+}
+
+/** Resolves when the response of a request closes: its client has left, or has the whole answer. */
+export async function closing({ response }: PluginContext): Promise<void> {
+  if (!response.closed) await new Promise<void>((closed) => response.once('close', closed));
+}
+
+/** Asserts that `actual` has what `expected` has. */
+export function has<T extends object>(actual: T, expected: Partial<Record<keyof T, unknown>>): void {
+  const keys = Object.keys(expected) as (keyof T)[];
+  assert.deepEqual(Object.fromEntries(keys.map((key) => [key, actual[key]])), expected);
+}
+
+/** Nothing more to say. */
+export const never = (): Promise<never> => new Promise<never>(() => undefined);
+
+export const INSERT = 'INSERT INTO notes (body) VALUES (?)';
+
+/** Runs until it is interrupted. */
+export const ENDLESS =
+  'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n';
+
+/** More rows than any buffer between here and a client holds. */
+export const LONG =
+  'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000) SELECT i, hex(zeroblob(500)) AS x FROM n';
+
+/** What the notes are. */
+export async function notes(pool: SqlitePool): Promise<unknown[]> {
+  return (await pool.all<{ body: string }>('SELECT body FROM notes ORDER BY id')).map(({ body }) => body);
+}
+
+/** Rows as the chunks of a body. */
+export async function* chunks(rows: AsyncIterable<unknown>): AsyncGenerator<string> {
+  for await (const row of rows) yield JSON.stringify(row);
+}

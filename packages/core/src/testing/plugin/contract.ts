@@ -1,0 +1,153 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
+import type { Readable } from 'node:stream';
+import type { PluginOptions } from '../../plugin-options.ts';
+import type { SqlitePool } from '../../pool.ts';
+import type { RequestDb } from '../../request-lease.ts';
+
+/**
+ * What a framework may be able to do, and a case may need.
+ *
+ * `http2`: serves HTTP/2 without TLS when `app.http2` is set.
+ * `hijack`: a handler may write to `context.response` itself, and then resolves to `undefined`.
+ * `before`: runs `route.before` ahead of the body parser and of the handler.
+ * `after`: runs `route.after` when the handler has resolved, and answers an error if it rejects.
+ * `child-scope`: serves a route with `child` in a child scope, a sub-application or a router.
+ * `handler-timeout`: answers 503 when a handler takes longer than `app.handlerTimeoutMs`.
+ * `inject`: answers without a socket (`running.inject`).
+ * `websocket`: serves WebSockets with `route.websocket`.
+ *
+ * @example const can: readonly PluginAbility[] = ['hijack', 'before', 'inject'];
+ */
+export type PluginAbility =
+  'http2' | 'hijack' | 'before' | 'after' | 'child-scope' | 'handler-timeout' | 'inject' | 'websocket';
+
+/**
+ * What a handler is given, in every framework.
+ *
+ * @example const handler = async ({ db, body }: PluginContext) => db.run('INSERT INTO notes (body) VALUES (?)', [String(body)]);
+ */
+export interface PluginContext {
+  /** What the plugin under test gives a request. */
+  readonly db: RequestDb;
+  /** The JSON that a POST brought, parsed by whatever the framework's users parse it with. */
+  readonly body: unknown;
+  /** The request and the response of Node.js. Without a socket (`inject`) nobody asks for them. */
+  readonly request: IncomingMessage | Http2ServerRequest;
+  readonly response: ServerResponse | Http2ServerResponse;
+}
+
+/**
+ * What a handler resolves to: a string or bytes are sent as they are, a stream as this framework's users send one, any other
+ * object as JSON. `undefined`: the handler answers by itself, through `context.response`.
+ *
+ * @example const answer: PluginAnswer = { id: 1 };
+ */
+export type PluginAnswer = object | string | Uint8Array | Readable | undefined;
+
+/**
+ * A route of the application under test. A GET answers HEAD too.
+ *
+ * @example const route: PluginRoute = { method: 'GET', path: '/notes', handler: ({ db }) => db.all('SELECT * FROM notes') };
+ */
+export interface PluginRoute {
+  readonly method: 'GET' | 'POST';
+  /** The whole path, without parameters. */
+  readonly path: string;
+  /** Resolves to the answer. What it rejects with goes where this framework's users send errors. It may never settle. */
+  handler(context: PluginContext): Promise<PluginAnswer>;
+  /** Needs `before`. If it resolves to something, that is the answer, and the handler does not run. */
+  readonly before?: ((context: PluginContext) => Promise<PluginAnswer>) | undefined;
+  /** Needs `after`. */
+  readonly after?: ((context: PluginContext) => Promise<void>) | undefined;
+  /** Needs `child-scope`. The path begins with `/child/`. */
+  readonly child?: boolean | undefined;
+  /** Needs `websocket`. Runs for each message, a text, of a WebSocket at this path; what it resolves to is sent back as JSON. */
+  readonly websocket?: ((message: Pick<PluginContext, 'db' | 'body'>) => Promise<PluginAnswer>) | undefined;
+}
+
+/**
+ * The application that a case asks for.
+ *
+ * @example const app: PluginApp = { options: { filename: 'app.db' }, routes: [] };
+ */
+export interface PluginApp {
+  /** For the plugin under test. */
+  readonly options: PluginOptions;
+  readonly routes: readonly PluginRoute[];
+  /** Needs `http2`. */
+  readonly http2?: boolean | undefined;
+  /** In milliseconds. Needs `handler-timeout`. */
+  readonly handlerTimeoutMs?: number | undefined;
+}
+
+/**
+ * An application that listens.
+ *
+ * @example const { port, pool, close }: RunningPlugin = await start({ options, routes: [] });
+ */
+export interface RunningPlugin {
+  /** On 127.0.0.1. */
+  readonly port: number;
+  /** The plugin's pool. */
+  readonly pool: SqlitePool;
+  /** Needs `inject`. Resolves to the status and the body of the answer. */
+  readonly inject?:
+    | ((method: string, path: string) => Promise<{ readonly status: number; readonly body: string }>)
+    | undefined;
+  /**
+   * Ends the connections, closes the server, and the pool if it is the plugin's. It must not wait for handlers, and may be
+   * called twice.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts an application with the plugin under test. Rejects if the database cannot be opened.
+ *
+ * @example
+ * const start: StartPlugin = async ({ options, routes }) => {
+ *   const { pool, closesPool, mode, graceMs } = pluginSettings(options);
+ *   await pool.open();
+ *   const server = createServer(async (request, response) => {
+ *     const { method = 'GET', url } = request;
+ *     const route = routes.find(({ path, ...each }) => path === url && each.method === method.replace('HEAD', 'GET'));
+ *     if (route === undefined) return response.writeHead(404).end();
+ *     const db = new RequestLease(pool, { mode, graceMs, method, response });
+ *     try {
+ *       const body = method === 'POST' ? await json(request) : undefined;
+ *       const answer = await route.handler({ db, body, request, response });
+ *       if (answer instanceof Readable) pipeline(answer, response, () => undefined);
+ *       else if (answer !== undefined) response.end(isRaw(answer) ? answer : JSON.stringify(answer));
+ *     } catch (error) {
+ *       response.writeHead(error.statusCode ?? 500, error.headers).end();
+ *     }
+ *   });
+ *   await once(server.listen(0, '127.0.0.1'), 'listening');
+ *   const close = async () => {
+ *     server.close().closeAllConnections();
+ *     if (closesPool) await pool.close();
+ *   };
+ *   return { port: server.address().port, pool, close };
+ * };
+ */
+export type StartPlugin = (app: PluginApp) => Promise<RunningPlugin>;
+
+/**
+ * One thing that users of a plugin rely on.
+ *
+ * @example const [first]: readonly PluginCase[] = pluginCases;
+ */
+export interface PluginCase {
+  /** What it is about, for a report. */
+  readonly group: string;
+  /** What the plugin must do, as a sentence. */
+  readonly title: string;
+  /** What the framework must be able to do; otherwise the case does not apply to it, and is to be reported so. */
+  readonly needs: readonly PluginAbility[];
+  /**
+   * Rejects with an `AssertionError` if the plugin does not do it. `patienceMs` is how long the case waits for what must happen,
+   * in milliseconds; default 10 000.
+   */
+  run(start: StartPlugin, patienceMs?: number): Promise<void>;
+}

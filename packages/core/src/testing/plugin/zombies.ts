@@ -1,0 +1,234 @@
+import assert from 'node:assert/strict';
+import {
+  casesOf,
+  closing,
+  deferred,
+  ending,
+  ENDLESS,
+  has,
+  INSERT,
+  never,
+  notes,
+  type Handler,
+} from './bench.ts';
+import type { PluginCase } from './contract.ts';
+
+/** Three ways to write into what is no longer theirs. */
+async function lateCalls({ db }: Parameters<Handler>[0]): Promise<string[]> {
+  const late = [
+    db.run(INSERT, ['late']),
+    db.run('ROLLBACK'),
+    db.transaction((tx) => tx.run(INSERT, ['later'])),
+  ];
+  return await Promise.all(late.map(ending));
+}
+
+const ENDED = ['LEASE_ENDED', 'LEASE_ENDED', 'LEASE_ENDED'];
+
+/** Handlers that go on when nobody waits for them any more: the row of the next request survives them. */
+const ABANDONED = casesOf('zombies', [], {
+  'F62 lets no handler whose client left end a transaction of the next request': async ({ start }) => {
+    const [begun, others] = [deferred(), deferred()];
+    const zombie = deferred<string[]>();
+    const { send, fetch, pool } = await start(
+      { poolSize: 1 },
+      {
+        'GET /zombie': async (context) => {
+          await context.db.run('BEGIN IMMEDIATE');
+          await context.db.run(INSERT, ['of the zombie']);
+          begun.resolve();
+          await others.promise;
+          zombie.resolve(await lateCalls(context));
+          return {};
+        },
+        'POST /honest': async ({ db }) => {
+          await db.run('BEGIN IMMEDIATE');
+          const written = await db.run(INSERT, ['of the honest one']);
+          others.resolve();
+          await zombie.promise;
+          await db.run('COMMIT');
+          return written;
+        },
+      },
+    );
+    const client = send('GET /zombie');
+    await begun.promise;
+    client.leave();
+    has(await fetch('POST', '/honest'), { status: 200 });
+    assert.deepEqual(await zombie.promise, ENDED);
+    assert.deepEqual(await notes(pool), ['of the honest one']);
+  },
+  'F62 takes the turn to write from a POST after graceMs, and its late calls reach nobody': async ({
+    start,
+  }) => {
+    const [begun, others] = [deferred(), deferred()];
+    const zombie = deferred<string[]>();
+    const { send, fetch, pool } = await start(
+      { poolSize: 1, graceMs: 20 },
+      {
+        'POST /zombie': async (context) => {
+          await context.db.run('BEGIN IMMEDIATE');
+          await context.db.run(INSERT, ['of the zombie']);
+          begun.resolve();
+          await others.promise;
+          zombie.resolve(await lateCalls(context));
+          return {};
+        },
+        'POST /honest': async ({ db }) => {
+          const written = await db.transaction((tx) => tx.run(INSERT, ['of the honest one']));
+          others.resolve();
+          return written;
+        },
+      },
+    );
+    const client = send('POST /zombie');
+    await begun.promise;
+    client.leave();
+    has(await fetch('POST', '/honest'), { status: 200 });
+    assert.deepEqual(await zombie.promise, ENDED);
+    assert.deepEqual(await notes(pool), ['of the honest one']);
+  },
+  'F27 takes the connection of a handler back after maxLeaseMs, while its client waits': async ({
+    start,
+  }) => {
+    const [begun, ended, others] = [deferred(), deferred<string>(), deferred()];
+    const { fetch, send, pool } = await start(
+      { poolSize: 1, maxLeaseMs: 50 },
+      {
+        'POST /zombie': async ({ db }) => {
+          const transaction = db.transaction(async (tx) => {
+            await tx.run(INSERT, ['of the zombie']);
+            begun.resolve();
+            await others.promise;
+            await tx.run(INSERT, ['late']);
+          });
+          ended.resolve(await ending(transaction));
+          return {};
+        },
+        'POST /honest': async ({ db }) => db.run(INSERT, ['of the honest one']),
+      },
+    );
+    send('POST /zombie').read();
+    await begun.promise;
+    has(await fetch('POST', '/honest'), { status: 200 });
+    others.resolve();
+    assert.equal(await ended.promise, 'LEASE_ENDED');
+    assert.deepEqual(await notes(pool), ['of the honest one']);
+  },
+  'F62 takes the connection back when the connection to the client times out': async ({
+    start,
+    eventually,
+  }) => {
+    const ended = deferred<string>();
+    const { send, pool } = await start(
+      { poolSize: 1 },
+      {
+        'GET /': async ({ db, request }) => {
+          request.socket.setTimeout(20);
+          ended.resolve(await ending(db.get(ENDLESS)));
+          return {};
+        },
+      },
+    );
+    send('GET /');
+    assert.equal(await ended.promise, 'LEASE_ENDED');
+    await eventually(() => pool.stats().leased === 0);
+  },
+});
+
+/** Handlers whose client was told that they took too long. */
+const TIMED_OUT = casesOf('zombies', ['handler-timeout'], {
+  'F63 frees the connection of a handler that timed out, and what it began by hand stays rolled back':
+    async ({ start }) => {
+      const [replied, zombie] = [deferred(), deferred<string[]>()];
+      const { fetch, pool } = await start(
+        { poolSize: 1 },
+        {
+          'POST /zombie': async (context) => {
+            await context.db.run('BEGIN IMMEDIATE');
+            await context.db.run(INSERT, ['of the zombie']);
+            await replied.promise;
+            zombie.resolve(await lateCalls(context));
+            return never();
+          },
+        },
+        { handlerTimeoutMs: 300 },
+      );
+      has(await fetch('POST', '/zombie'), { status: 503 });
+      await pool.transaction(async (tx) => {
+        await tx.run(INSERT, ['of another']);
+        replied.resolve();
+        assert.deepEqual(await zombie.promise, ENDED);
+      });
+      assert.deepEqual(await notes(pool), ['of another']);
+    },
+  'F63 lets the transaction() of a handler that timed out end, and takes the connection then': async ({
+    start,
+  }) => {
+    const [replied, committed] = [deferred(), deferred<string>()];
+    const { fetch, pool } = await start(
+      { poolSize: 1 },
+      {
+        'POST /zombie': async ({ db }) => {
+          const transaction = db.transaction(async (tx) => {
+            await tx.run(INSERT, ['first']);
+            await replied.promise;
+            await tx.run(INSERT, ['second']);
+          });
+          committed.resolve(await ending(transaction));
+          return never();
+        },
+      },
+      { handlerTimeoutMs: 300 },
+    );
+    has(await fetch('POST', '/zombie'), { status: 503 });
+    assert.equal(pool.stats().leased, 1);
+    replied.resolve();
+    assert.equal(await committed.promise, 'done');
+    assert.deepEqual(await notes(pool), ['first', 'second']);
+  },
+  'F63 bounds the transaction() of a handler that timed out by graceMs': async ({ start }) => {
+    const ended = deferred<string>();
+    const { fetch, pool } = await start(
+      { poolSize: 1, graceMs: 20 },
+      {
+        'POST /zombie': async ({ db }) => {
+          const transaction = db.transaction(async (tx) => {
+            await tx.run(INSERT, ['lost']);
+            await never();
+          });
+          ended.resolve(await ending(transaction));
+          return never();
+        },
+        'POST /honest': async ({ db }) => db.run(INSERT, ['of the honest one']),
+      },
+      { handlerTimeoutMs: 300 },
+    );
+    has(await fetch('POST', '/zombie'), { status: 503 });
+    assert.equal(await ended.promise, 'LEASE_ENDED');
+    has(await fetch('POST', '/honest'), { status: 200 });
+    assert.deepEqual(await notes(pool), ['of the honest one']);
+  },
+  'F62 takes a client that leaves after the timeout for what it is: nothing is left': async ({
+    start,
+    eventually,
+  }) => {
+    const { send, pool } = await start(
+      { poolSize: 1 },
+      {
+        'GET /zombie': async (context) => {
+          await context.db.get('SELECT 1');
+          await closing(context);
+          return never();
+        },
+      },
+      { handlerTimeoutMs: 100 },
+    );
+    const client = send('GET /zombie');
+    await client.begun();
+    client.leave();
+    await eventually(() => pool.stats().leased === 0);
+  },
+});
+
+export const ZOMBIES: readonly PluginCase[] = [...ABANDONED, ...TIMED_OUT];

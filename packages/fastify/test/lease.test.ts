@@ -1,4 +1,0 @@
-import { leaseCases } from '../../../conformance/lease-cases.ts';
-import { framework } from './fastify.ts';
-
-leaseCases(framework);
