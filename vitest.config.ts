@@ -47,6 +47,8 @@ function common(name: string) {
     sequence: first,
     testTimeout: 15_000,
     hookTimeout: 15_000,
+    // Each may keep one of the four threads of libuv busy and need another.
+    maxConcurrency: 3,
     // A mock, a fake timer or a global that outlives its test makes another one lie.
     restoreMocks: true,
     unstubGlobals: true,

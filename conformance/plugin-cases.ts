@@ -11,7 +11,7 @@ export interface Framework {
 
 /** Runs the cases for plugins as tests, and holds the table of docs/testing.md to them. */
 export function testPlugin({ name, can, start }: Framework): void {
-  describe(`cases for plugins: ${name}`, () => {
+  describe.concurrent(`cases for plugins: ${name}`, () => {
     for (const { group, title, needs, run } of pluginCases) {
       const lacks = needs.filter((need) => !can.includes(need));
       it(`${group}: ${title}`, async ({ skip }) => {

@@ -38,7 +38,14 @@ export function express4(): Application {
 }
 
 /** No HTTP/2 (its response is no response of node:http), and no request for a WebSocket: those are no requests to Express. */
-const CAN: readonly PluginAbility[] = ['before', 'child-scope', 'handler-timeout', 'hijack', 'inject'];
+const CAN: readonly PluginAbility[] = [
+  'before',
+  'child-scope',
+  'error-status',
+  'handler-timeout',
+  'hijack',
+  'inject',
+];
 
 /** The highest and the lowest version of Express 5 and of Express 4; 4 does not forward what an async handler rejects with. */
 export const frameworks: readonly Framework[] = [
@@ -49,14 +56,13 @@ export const frameworks: readonly Framework[] = [
 ];
 
 function starter(express: Express): StartPlugin {
-  return async ({ options, routes, handlerTimeoutMs }) => {
-    const db = sqlitePool(options);
+  return async ({ options, routes }) => {
+    const db = sqlitePool({ ...options, name: 'db' });
     await db.ready;
     const app = express();
     // Or it prints every error.
     app.set('env', 'test');
     app.use(db);
-    if (handlerTimeoutMs !== undefined) app.use(timeout(handlerTimeoutMs));
     for (const route of routes.filter(({ child }) => !child)) addRoute(app, express, route.path, route);
     const child = express();
     for (const route of routes.filter((each) => each.child))
@@ -69,10 +75,11 @@ function starter(express: Express): StartPlugin {
       server.close();
       await db.close();
     };
-    const inject: RunningPlugin['inject'] = async (method, path) =>
-      supertest(app as never)
-        [method === 'HEAD' ? 'head' : 'get'](path)
-        .then(({ status, text }) => ({ status, body: text }));
+    const inject: RunningPlugin['inject'] = async (method, path) => {
+      const agent = supertest(app);
+      const { status, text } = await (method === 'HEAD' ? agent.head(path) : agent.get(path));
+      return { status, body: text };
+    };
     return { port: (server.address() as AddressInfo).port, pool: db.pool, close, inject };
   };
 }
@@ -81,7 +88,7 @@ function addRoute(
   app: Application,
   express: Express,
   path: string,
-  { method, handler, before }: PluginRoute,
+  { method, handler, before, timeoutMs }: PluginRoute,
 ) {
   const step = (run: typeof handler, goesOn: boolean): RequestHandler => {
     return (req: Request, res: Response, next: NextFunction): void => {
@@ -94,7 +101,12 @@ function addRoute(
         .catch(next);
     };
   };
-  const steps = [...(before ? [step(before, true)] : []), express.json(), step(handler, false)];
+  const steps = [
+    ...(timeoutMs === undefined ? [] : [timeout(timeoutMs)]),
+    ...(before ? [step(before, true)] : []),
+    express.json(),
+    step(handler, false),
+  ];
   app[method === 'POST' ? 'post' : 'get'](path, ...steps);
 }
 

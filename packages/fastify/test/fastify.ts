@@ -10,6 +10,7 @@ const CAN: readonly PluginAbility[] = [
   'after',
   'before',
   'child-scope',
+  'error-status',
   'hijack',
   'http2',
   'inject',
@@ -24,15 +25,14 @@ export const frameworks: readonly Framework[] = [
 ];
 
 function starter(make: typeof fastify): StartPlugin {
-  return async ({ options, routes, http2 = false, handlerTimeoutMs }) => {
+  return async ({ options, routes, http2 = false }) => {
     const settings = {
       forceCloseConnections: !http2,
       ...(http2 && { http2, http2SessionTimeout: 500 }),
-      ...(handlerTimeoutMs !== undefined && { handlerTimeout: handlerTimeoutMs }),
     };
     const app = make(settings as object) as FastifyInstance;
     if (routes.some((route) => route.websocket)) await app.register(websocket);
-    await app.register(sqlitePool, options);
+    await app.register(sqlitePool, { ...options, name: 'db' });
     for (const route of routes.filter(({ child }) => !child)) addRoute(app, route);
     await app.register(async (child) => {
       for (const route of routes.filter((each) => each.child)) addRoute(child, route);
@@ -53,11 +53,12 @@ function starter(make: typeof fastify): StartPlugin {
 
 function addRoute(
   app: FastifyInstance,
-  { method, path, handler, before, after, websocket: onMessage }: PluginRoute,
+  { method, path, handler, before, after, timeoutMs, websocket: onMessage }: PluginRoute,
 ): void {
   app.route({
     method,
     url: path,
+    ...(timeoutMs !== undefined && { handlerTimeout: timeoutMs }),
     ...(before && {
       onRequest: async (request, reply) => {
         const answer = await before(contextOf(request, reply));
@@ -72,7 +73,7 @@ function addRoute(
     }),
     ...(onMessage && {
       wsHandler: (socket, { db }) => {
-        socket.on('message', (body) => {
+        socket.on('message', (body: Buffer) => {
           // What a message is answered with when it fails is up to the application.
           onMessage({ db, body: String(body) }).then((answer) => {
             socket.send(JSON.stringify(answer));

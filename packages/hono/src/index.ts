@@ -129,10 +129,30 @@ async function transact(own: RequestTransaction, c: Context, next: Next): Promis
 
 /** The response of @hono/node-server; there is none in app.request() and on other runtimes. */
 function nodeResponse(env: unknown): ResponseEvents | undefined {
-  const outgoing = (env as { outgoing?: Partial<ResponseEvents> } | null | undefined)?.outgoing;
-  // On other runtimes the name could be anybody's.
-  return typeof outgoing?.writeHead === 'function' ? (outgoing as ResponseEvents) : undefined;
+  const { incoming, outgoing } = (env ?? {}) as NodeEnv;
+  // On other runtimes the names could be anybody's.
+  if (typeof outgoing?.writeHead === 'function') return outgoing as ResponseEvents;
+  const socket = incoming?.socket;
+  return typeof socket?.once === 'function' ? webSocketResponse(socket as Socket) : undefined;
 }
+
+/** A request for a WebSocket has no response: all that follows it are messages, until its socket closes. */
+function webSocketResponse(socket: Socket): ResponseEvents {
+  return {
+    closed: socket.closed,
+    headersSent: true,
+    writableEnded: false,
+    once: (event, listener) => socket.once(event, listener),
+    writeHead: () => undefined,
+  };
+}
+
+interface NodeEnv {
+  readonly incoming?: { readonly socket?: Partial<Socket> | null } | null;
+  readonly outgoing?: Partial<ResponseEvents> | null;
+}
+
+type Socket = Pick<ResponseEvents, 'closed' | 'once'>;
 
 export { type RequestDb, type SqlitePool } from '@sqlite-pool/core';
 

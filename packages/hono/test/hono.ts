@@ -34,19 +34,16 @@ interface Env {
 }
 
 /** Starts applications of Hono on Node.js. */
-export function starter({ createAdaptorServer, timeout, upgradeWebSocket }: Versioned): StartPlugin {
-  return async ({ options, routes, http2 = false, handlerTimeoutMs }) => {
+export function starter({ createAdaptorServer, ...versioned }: Versioned): StartPlugin {
+  return async ({ options, routes, http2 = false }) => {
     const db = sqlitePool({ ...options, name: 'db' });
     await db.ready;
     const app = new Hono<Env>();
-    if (timeout && handlerTimeoutMs !== undefined)
-      app.use('*', timeout(handlerTimeoutMs, new HTTPException(503)));
     app.use('*', db);
-    for (const route of routes.filter(({ child }) => !child))
-      addRoute(app, route.path, route, upgradeWebSocket);
+    for (const route of routes.filter(({ child }) => !child)) addRoute(app, route.path, route, versioned);
     const child = new Hono<Env>();
     for (const route of routes.filter((each) => each.child))
-      addRoute(child, route.path.replace('/child', ''), route);
+      addRoute(child, route.path.replace('/child', ''), route, versioned);
     app.route('/child', child);
     const server = createAdaptorServer({
       fetch: app.fetch,
@@ -76,10 +73,11 @@ function addRoute(
   app: Hono<Env>,
   path: string,
   route: PluginRoute,
-  upgradeWebSocket?: Versioned['upgradeWebSocket'],
+  { timeout, upgradeWebSocket }: Omit<Versioned, 'createAdaptorServer'>,
 ): void {
-  const { method, handler, before, after, websocket } = route;
+  const { method, handler, before, after, timeoutMs, websocket } = route;
   const steps: MiddlewareHandler<Env>[] = [];
+  if (timeout && timeoutMs !== undefined) steps.push(timeout(timeoutMs, new HTTPException(503)));
   if (after) {
     steps.push(async (c, next) => {
       await next();
@@ -90,7 +88,8 @@ function addRoute(
     steps.push(async (c, next) => {
       const answer = await before(contextOf(c, undefined));
       if (answer !== undefined) return send(c, answer);
-      return await next();
+      await next();
+      return undefined;
     });
   }
   if (websocket && upgradeWebSocket) {
@@ -119,7 +118,7 @@ function addRoute(
 
 function contextOf(c: Context<Env>, body: unknown): PluginContext {
   // app.request() has no bindings, and no case asks for them there.
-  const { incoming: request, outgoing: response } = c.env ?? {};
+  const { incoming: request, outgoing: response } = Object(c.env) as Env['Bindings'];
   return { db: c.get('db'), body, request, response };
 }
 

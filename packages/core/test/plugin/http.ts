@@ -3,11 +3,11 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline, Readable } from 'node:stream';
 import { json } from 'node:stream/consumers';
-import { pluginSettings, RequestLease } from '../../src/index.ts';
+import { pluginSettings, RequestLease, type RetryableError } from '../../src/index.ts';
 import type { PluginAbility, StartPlugin } from '../../src/testing/index.ts';
 
 /** What a server of Node.js can do here. */
-export const can: readonly PluginAbility[] = ['hijack'];
+export const can: readonly PluginAbility[] = ['error-status', 'hijack'];
 
 /** A plugin for plain node:http, in an application of it. */
 export const start: StartPlugin = async ({ options, routes }) => {
@@ -27,8 +27,9 @@ export const start: StartPlugin = async ({ options, routes }) => {
       else if (typeof value === 'string' || value instanceof Uint8Array) response.end(value);
       else if (value !== undefined) response.end(JSON.stringify(value));
     };
-    answer().catch((error: { statusCode?: number; headers?: Record<string, string> }) => {
-      response.writeHead(error.statusCode ?? 500, error.headers).end();
+    answer().catch((error: unknown) => {
+      const { statusCode = 500, headers } = error as Partial<RetryableError>;
+      response.writeHead(statusCode, headers).end();
     });
   });
   await once(server.listen(0, '127.0.0.1'), 'listening');

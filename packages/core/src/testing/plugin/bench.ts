@@ -21,21 +21,21 @@ import { ListenerWatch } from './listeners.ts';
 export type Handler = PluginRoute['handler'];
 
 /** Routes by method and path: a handler, or a handler and more. */
-export type Routes = Readonly<
+type Routes = Readonly<
   Record<`${'GET' | 'POST'} /${string}`, Handler | Omit<PluginRoute, 'method' | 'path'>>
 >;
 
-export type Settings = Omit<PoolOptions & RequestOptions, 'filename' | 'name'>;
+type Settings = Omit<PoolOptions & RequestOptions, 'filename' | 'name'>;
 
 /** A running application, its database, and clients for it. */
-export interface Running extends RunningPlugin {
+interface Running extends RunningPlugin {
   readonly filename: string;
   /** One request on a connection of its own. */
-  fetch(method: string, path: string, body?: string): Promise<Answer>;
+  readonly fetch: (method: string, path: string, body?: string) => Promise<Answer>;
   /** A new connection, which sends requests without waiting for answers. */
-  send(...requests: readonly string[]): RawClient;
+  readonly send: (...requests: readonly string[]) => RawClient;
   /** A new connection that speaks HTTP/2. */
-  http2(): Http2Client;
+  readonly http2: () => Http2Client;
 }
 
 /** What a case works with. */
@@ -47,13 +47,9 @@ export interface Bench {
    * Starts an application on a new database with a table `notes (id, body UNIQUE)`. When the case is done its pool must be
    * whole, and it must still answer.
    */
-  start(
-    settings: Settings,
-    routes: Routes,
-    app?: Pick<PluginApp, 'http2' | 'handlerTimeoutMs'>,
-  ): Promise<Running>;
+  readonly start: (settings: Settings, routes: Routes, app?: Pick<PluginApp, 'http2'>) => Promise<Running>;
   /** Resolves when `check` is true. */
-  eventually(check: () => boolean): Promise<void>;
+  readonly eventually: (check: () => boolean) => Promise<void>;
 }
 
 export type Use = (bench: Bench) => Promise<void>;
@@ -185,8 +181,7 @@ class Started implements Bench {
       step && ((context) => step(this.#listeners.watch(context)));
     return Object.entries(routes).map(([name, route]) => {
       const [method, path] = name.split(' ') as [PluginRoute['method'], string];
-      const { handler, before, after, ...more } =
-        typeof route === 'function' ? { handler: route } : (route as Omit<PluginRoute, 'method' | 'path'>);
+      const { handler, before, after, ...more } = typeof route === 'function' ? { handler: route } : route;
       return {
         ...more,
         method,

@@ -21,8 +21,7 @@ export async function fetchOnce(port: number, method: string, path: string, body
     sent.on('error', reject);
     sent.end(body);
   });
-  // An answer to a request always has a status.
-  return { status: incoming.statusCode as number, headers: incoming.headers, body: await text(incoming) };
+  return { status: Number(incoming.statusCode), headers: incoming.headers, body: await text(incoming) };
 }
 
 /** A client that sends what it is told, and reads only when it is told to. */

@@ -12,15 +12,24 @@ import type { RequestDb } from '../../request-lease.ts';
  * `hijack`: a handler may write to `context.response` itself, and then resolves to `undefined`.
  * `before`: runs `route.before` ahead of the body parser and of the handler.
  * `after`: runs `route.after` when the handler has resolved, and answers an error if it rejects.
+ * `error-status`: answers an error of the pool with its `statusCode` and `headers`.
  * `child-scope`: serves a route with `child` in a child scope, a sub-application or a router.
- * `handler-timeout`: answers 503 when a handler takes longer than `app.handlerTimeoutMs`.
+ * `handler-timeout`: answers 503 when a handler takes longer than `route.timeoutMs`.
  * `inject`: answers without a socket (`running.inject`).
  * `websocket`: serves WebSockets with `route.websocket`.
  *
  * @example const can: readonly PluginAbility[] = ['hijack', 'before', 'inject'];
  */
 export type PluginAbility =
-  'http2' | 'hijack' | 'before' | 'after' | 'child-scope' | 'handler-timeout' | 'inject' | 'websocket';
+  | 'http2'
+  | 'error-status'
+  | 'hijack'
+  | 'before'
+  | 'after'
+  | 'child-scope'
+  | 'handler-timeout'
+  | 'inject'
+  | 'websocket';
 
 /**
  * What a handler is given, in every framework.
@@ -55,13 +64,15 @@ export interface PluginRoute {
   /** The whole path, without parameters. */
   readonly path: string;
   /** Resolves to the answer. What it rejects with goes where this framework's users send errors. It may never settle. */
-  handler(context: PluginContext): Promise<PluginAnswer>;
+  readonly handler: (context: PluginContext) => Promise<PluginAnswer>;
   /** Needs `before`. If it resolves to something, that is the answer, and the handler does not run. */
   readonly before?: ((context: PluginContext) => Promise<PluginAnswer>) | undefined;
   /** Needs `after`. */
   readonly after?: ((context: PluginContext) => Promise<void>) | undefined;
   /** Needs `child-scope`. The path begins with `/child/`. */
   readonly child?: boolean | undefined;
+  /** In milliseconds. Needs `handler-timeout`. */
+  readonly timeoutMs?: number | undefined;
   /** Needs `websocket`. Runs for each message, a text, of a WebSocket at this path; what it resolves to is sent back as JSON. */
   readonly websocket?: ((message: Pick<PluginContext, 'db' | 'body'>) => Promise<PluginAnswer>) | undefined;
 }
@@ -77,8 +88,6 @@ export interface PluginApp {
   readonly routes: readonly PluginRoute[];
   /** Needs `http2`. */
   readonly http2?: boolean | undefined;
-  /** In milliseconds. Needs `handler-timeout`. */
-  readonly handlerTimeoutMs?: number | undefined;
 }
 
 /**
@@ -99,7 +108,7 @@ export interface RunningPlugin {
    * Ends the connections, closes the server, and the pool if it is the plugin's. It must not wait for handlers, and may be
    * called twice.
    */
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /**
@@ -149,5 +158,5 @@ export interface PluginCase {
    * Rejects with an `AssertionError` if the plugin does not do it. `patienceMs` is how long the case waits for what must happen,
    * in milliseconds; default 10 000.
    */
-  run(start: StartPlugin, patienceMs?: number): Promise<void>;
+  readonly run: (start: StartPlugin, patienceMs?: number) => Promise<void>;
 }

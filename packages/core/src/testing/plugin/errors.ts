@@ -90,6 +90,10 @@ const HANDLERS = casesOf('errors', [], {
         assert.ok(!told.includes(name), `The answer says ${name}.`);
     }
   },
+});
+
+/** What a client is told that may try again. */
+const RETRYABLE = casesOf('errors', ['error-status'], {
   'F15 answers 503 with Retry-After at once when the queue is full': async ({ start }) => {
     const [entered, leave] = [deferred(), deferred()];
     const { fetch } = await start(
@@ -117,7 +121,7 @@ const HANDLERS = casesOf('errors', [], {
   'F11 answers 503 with Retry-After after a wait for a connection that took too long': async ({ start }) => {
     const [entered, leave] = [deferred(), deferred()];
     const { fetch, pool } = await start(
-      { poolSize: 1, acquisitionTimeoutMs: 100 },
+      { poolSize: 1, acquisitionTimeoutMs: 400 },
       {
         'GET /holds': async ({ db }) => {
           await db.connection(async () => {
@@ -146,7 +150,10 @@ const BODIES = casesOf('errors', ['before'], {
       { poolSize: 1 },
       {
         'POST /': {
-          before: async ({ db }) => void (await db.get('SELECT 1')),
+          before: async ({ db }) => {
+            await db.get('SELECT 1');
+            return undefined;
+          },
           handler: async ({ db }) => db.run(INSERT, ['never']),
         },
       },
@@ -182,4 +189,4 @@ const BODIES = casesOf('errors', ['before'], {
 export const HALF_A_POST =
   'POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{"text"';
 
-export const ERRORS: readonly PluginCase[] = [...HANDLERS, ...BODIES];
+export const ERRORS: readonly PluginCase[] = [...HANDLERS, ...RETRYABLE, ...BODIES];

@@ -10,7 +10,10 @@ const BEFORE = casesOf('hooks', ['before'], {
       { poolSize: 1 },
       {
         'GET /': {
-          before: async ({ db }) => void (await db.run('CREATE TEMP TABLE mine AS SELECT 1 AS n')),
+          before: async ({ db }) => {
+            await db.run('CREATE TEMP TABLE mine AS SELECT 1 AS n');
+            return undefined;
+          },
           handler: async ({ db }) => db.get('SELECT * FROM mine'),
         },
       },
@@ -64,7 +67,9 @@ const AFTER = casesOf('hooks', ['after'], {
       {
         'POST /': {
           handler: async ({ db }) => db.run(INSERT, ['by the handler']),
-          after: async ({ db }) => void (await db.run(INSERT, ['after it'])),
+          after: async ({ db }) => {
+            await db.run(INSERT, ['after it']);
+          },
         },
       },
     );

@@ -8,16 +8,19 @@ import { fetchOnce } from './clients.ts';
 import type { PluginCase } from './contract.ts';
 
 /** Starting and stopping an application with its pool. */
-export const STARTUP: readonly PluginCase[] = casesOf('start and stop', [], {
+const STARTING = casesOf('start and stop', [], {
   'F08 fails at the start, and names no path, when the database cannot be opened': async ({
     serve,
     directory,
   }) => {
     const filename = join(directory, 'no-such-directory', 'app.db');
-    await assert.rejects(serve({ options: { filename }, routes: [] }), (error: { code?: unknown }) => {
-      assert.equal(error.code, 'OPEN_FAILED');
-      return !String(error).includes('no-such-directory');
-    });
+    await assert.rejects(
+      serve({ options: { filename }, routes: [] }),
+      (error: Error & { code?: unknown }) => {
+        assert.equal(error.code, 'OPEN_FAILED');
+        return !String(error).includes('no-such-directory');
+      },
+    );
   },
   'F08 fails at the start when a pool that was given cannot open its database': async ({
     serve,
@@ -107,13 +110,6 @@ export const STARTUP: readonly PluginCase[] = casesOf('start and stop', [], {
     has(pool.stats(), { size: 0, leased: 0 });
     await request;
   },
-  'answers 503 with Retry-After once its pool is closed': async ({ start }) => {
-    const { fetch, pool } = await start({}, { 'GET /': async ({ db }) => db.get('SELECT 1') });
-    await pool.close();
-    const answer = await fetch('GET', '/');
-    has(answer, { status: 503 });
-    has(answer.headers, { 'retry-after': '1' });
-  },
   'keeps two applications in one process apart': async ({ start }) => {
     const routes = { 'GET /': async () => ({}) };
     const [one, two] = [await start({}, routes), await start({}, routes)];
@@ -122,6 +118,18 @@ export const STARTUP: readonly PluginCase[] = casesOf('start and stop', [], {
     has(await fetchOnce(two.port, 'GET', '/'), { status: 200 });
   },
 });
+
+const CLOSED = casesOf('start and stop', ['error-status'], {
+  'answers 503 with Retry-After once its pool is closed': async ({ start }) => {
+    const { fetch, pool } = await start({}, { 'GET /': async ({ db }) => db.get('SELECT 1') });
+    await pool.close();
+    const answer = await fetch('GET', '/');
+    has(answer, { status: 503 });
+    has(answer.headers, { 'retry-after': '1' });
+  },
+});
+
+export const STARTUP: readonly PluginCase[] = [...STARTING, ...CLOSED];
 
 async function usingPool(filename: string, use: (pool: SqlitePool) => Promise<void>): Promise<void> {
   const pool = createPool({ filename });

@@ -93,7 +93,7 @@ const ABANDONED = casesOf('zombies', [], {
   }) => {
     const [begun, ended, others] = [deferred(), deferred<string>(), deferred()];
     const { fetch, send, pool } = await start(
-      { poolSize: 1, maxLeaseMs: 50 },
+      { poolSize: 1, maxLeaseMs: 300 },
       {
         'POST /zombie': async ({ db }) => {
           const transaction = db.transaction(async (tx) => {
@@ -109,7 +109,8 @@ const ABANDONED = casesOf('zombies', [], {
       },
     );
     send('POST /zombie').read();
-    await begun.promise;
+    // On a busy machine it may come no further.
+    await Promise.race([begun.promise, ended.promise]);
     has(await fetch('POST', '/honest'), { status: 200 });
     others.resolve();
     assert.equal(await ended.promise, 'LEASE_ENDED');
@@ -144,15 +145,17 @@ const TIMED_OUT = casesOf('zombies', ['handler-timeout'], {
       const { fetch, pool } = await start(
         { poolSize: 1 },
         {
-          'POST /zombie': async (context) => {
-            await context.db.run('BEGIN IMMEDIATE');
-            await context.db.run(INSERT, ['of the zombie']);
-            await replied.promise;
-            zombie.resolve(await lateCalls(context));
-            return never();
+          'POST /zombie': {
+            timeoutMs: 500,
+            handler: async (context) => {
+              await context.db.run('BEGIN IMMEDIATE');
+              await context.db.run(INSERT, ['of the zombie']);
+              await replied.promise;
+              zombie.resolve(await lateCalls(context));
+              return never();
+            },
           },
         },
-        { handlerTimeoutMs: 300 },
       );
       has(await fetch('POST', '/zombie'), { status: 503 });
       await pool.transaction(async (tx) => {
@@ -169,17 +172,19 @@ const TIMED_OUT = casesOf('zombies', ['handler-timeout'], {
     const { fetch, pool } = await start(
       { poolSize: 1 },
       {
-        'POST /zombie': async ({ db }) => {
-          const transaction = db.transaction(async (tx) => {
-            await tx.run(INSERT, ['first']);
-            await replied.promise;
-            await tx.run(INSERT, ['second']);
-          });
-          committed.resolve(await ending(transaction));
-          return never();
+        'POST /zombie': {
+          timeoutMs: 500,
+          handler: async ({ db }) => {
+            const transaction = db.transaction(async (tx) => {
+              await tx.run(INSERT, ['first']);
+              await replied.promise;
+              await tx.run(INSERT, ['second']);
+            });
+            committed.resolve(await ending(transaction));
+            return never();
+          },
         },
       },
-      { handlerTimeoutMs: 300 },
     );
     has(await fetch('POST', '/zombie'), { status: 503 });
     assert.equal(pool.stats().leased, 1);
@@ -192,17 +197,19 @@ const TIMED_OUT = casesOf('zombies', ['handler-timeout'], {
     const { fetch, pool } = await start(
       { poolSize: 1, graceMs: 20 },
       {
-        'POST /zombie': async ({ db }) => {
-          const transaction = db.transaction(async (tx) => {
-            await tx.run(INSERT, ['lost']);
-            await never();
-          });
-          ended.resolve(await ending(transaction));
-          return never();
+        'POST /zombie': {
+          timeoutMs: 500,
+          handler: async ({ db }) => {
+            const transaction = db.transaction(async (tx) => {
+              await tx.run(INSERT, ['lost']);
+              await never();
+            });
+            ended.resolve(await ending(transaction));
+            return never();
+          },
         },
         'POST /honest': async ({ db }) => db.run(INSERT, ['of the honest one']),
       },
-      { handlerTimeoutMs: 300 },
     );
     has(await fetch('POST', '/zombie'), { status: 503 });
     assert.equal(await ended.promise, 'LEASE_ENDED');
@@ -216,13 +223,15 @@ const TIMED_OUT = casesOf('zombies', ['handler-timeout'], {
     const { send, pool } = await start(
       { poolSize: 1 },
       {
-        'GET /zombie': async (context) => {
-          await context.db.get('SELECT 1');
-          await closing(context);
-          return never();
+        'GET /zombie': {
+          timeoutMs: 500,
+          handler: async (context) => {
+            await context.db.get('SELECT 1');
+            await closing(context);
+            return never();
+          },
         },
       },
-      { handlerTimeoutMs: 100 },
     );
     const client = send('GET /zombie');
     await client.begun();
