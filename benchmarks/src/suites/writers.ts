@@ -51,7 +51,7 @@ type Write = (writer: number) => Promise<boolean>;
 
 async function write(task: WriteTask, { filename, seconds }: Place, small: string): Promise<Sample> {
   const writeOnce = await (task.way === 'hand' ? writerByHand : writerOfPool)(task, filename);
-  const idle = await probeIdle(small, Math.max(SHORTEST_PROBE_SECONDS, seconds / 4));
+  const idle = await probeIdle(small, Math.max(SHORTEST_PROBE_SECONDS, seconds / 2));
   let acknowledged = 0;
   let busy = 0;
   const probe = probeFile(small);
@@ -157,7 +157,7 @@ async function readEndlessly(
   { filename, seconds }: Place,
   small: string,
 ): Promise<Sample> {
-  const idle = await probeIdle(small, Math.max(SHORTEST_PROBE_SECONDS, seconds / 4));
+  const idle = await probeIdle(small, Math.max(SHORTEST_PROBE_SECONDS, seconds / 2));
   await (way === 'hand' ? startByHand : startInPool)(filename, workers);
   const probe = probeFile(small);
   await sleep(Math.max(SHORTEST_PROBE_SECONDS, seconds) * 1000);
