@@ -19,5 +19,5 @@ export const scales: Readonly<Record<ScaleName, Scale>> = {
   tiny: { name: 'tiny', data: 'tiny', rounds: 1, seconds: 0.02, complete: false },
   small: { name: 'small', data: 'small', rounds: 1, seconds: 0.25, complete: false },
   default: { name: 'default', data: 'medium', rounds: 3, seconds: 0.25, complete: false },
-  full: { name: 'full', data: 'full', rounds: 3, seconds: 1.5, complete: true },
+  full: { name: 'full', data: 'full', rounds: 3, seconds: 1.25, complete: true },
 };

@@ -55,8 +55,8 @@ async function write(task: WriteTask, { filename, seconds }: Place, small: strin
   let acknowledged = 0;
   let busy = 0;
   const probe = probeFile(small);
-  // By hand a stall lasts as long as some busy timeouts; what has not ended ten times the time later is told as it is.
-  const patienceSeconds = seconds * 10;
+  // By hand a stall lasts as long as some busy timeouts; what has not ended twelve times the time later is told as it is.
+  const patienceSeconds = seconds * 12;
   const { perSecond, count, inFlight, ...latency } = await hammer(
     { workers: task.workers, seconds, patienceSeconds },
     async (writer) => {

@@ -100,7 +100,7 @@ function writesTable(title: string, entries: readonly Entry[]): Table {
     ]),
     note:
       'readFile is an unrelated `fs.readFile` every 5 ms meanwhile, idle the same before. By hand, a run ends when all ' +
-      'writers have come back, or ten times the time later; what was under way then counts with the time it took so far.',
+      'writers have come back, or twelve times the time later; what was under way then counts with the time it took so far.',
   };
 }
 
