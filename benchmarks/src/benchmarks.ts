@@ -7,6 +7,7 @@ const benchmarks = {
   overhead: () => import('./suites/overhead.ts'),
   alternatives: () => import('./suites/alternatives.ts'),
   pool: () => import('./suites/pool.ts'),
+  http: () => import('./suites/http.ts'),
   mixed: () => import('./suites/mixed.ts'),
   threads: () => import('./suites/threads.ts'),
   cache: () => import('./suites/cache.ts'),
