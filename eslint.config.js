@@ -78,7 +78,16 @@ export default defineConfig(
     files: ['**/*.{js,cjs,mjs}'],
     extends: [tseslint.configs.disableTypeChecked],
     languageOptions: {
-      globals: { console: false, fetch: false, module: false, process: false, require: false, URL: false },
+      globals: {
+        clearInterval: false,
+        console: false,
+        fetch: false,
+        module: false,
+        process: false,
+        require: false,
+        setInterval: false,
+        URL: false,
+      },
     },
     rules: { '@typescript-eslint/no-require-imports': 'off' },
   },

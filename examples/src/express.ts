@@ -9,7 +9,7 @@ import { schema } from './shared/schema.ts';
 import { listen, main, type RunningServer } from './shared/server.ts';
 import { feedQuery, idParams, newComment, newLike, parse } from './shared/validation.ts';
 
-/** The social API on Express; close the server first, then `db.close()`. */
+/** The social API on Express; `db.closeWith(server)` closes the server first, then the pool. */
 export async function createExpressApp(options: SqlitePoolOptions) {
   const db = sqlitePool(options);
   await db.pool.script(schema);

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import type { AddressInfo, Server } from 'node:net';
 
+import type { ClosableServer } from '@sqlite-pool/core';
+
 /** An example that listens. */
 export interface RunningServer {
   readonly url: string;
@@ -10,19 +12,16 @@ export interface RunningServer {
 
 /** Listens on 127.0.0.1, for the frameworks that leave this to Node; port 0 is any free one. */
 export async function listen(
-  server: Server,
+  server: Server & ClosableServer,
   port: number,
-  db: { close(): Promise<void> },
+  db: { closeWith(server: ClosableServer): () => Promise<void> },
 ): Promise<RunningServer> {
   server.listen(port, '127.0.0.1');
   await once(server, 'listening'); // rejects with the server's 'error': a port that is taken, say
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async close() {
-      // The server first: requests under way still need the pool.
-      await server[Symbol.asyncDispose]();
-      await db.close();
-    },
+    // The server first: requests under way still need the pool.
+    close: db.closeWith(server),
   };
 }
 

@@ -14,6 +14,7 @@ export {
   type PluginSettings,
   type RequestOptions,
 } from './plugin-options.ts';
+export { closeWithServer, type ClosableServer, type ShutdownOptions } from './server-close.ts';
 export { Lease, type AcquireOptions } from './lease.ts';
 export {
   type ExecuteOptions,

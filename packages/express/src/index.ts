@@ -6,13 +6,16 @@
  */
 import {
   checkRequestTransaction,
+  closeWithServer,
   NameTakenError,
   pluginSettings,
   RequestLease,
   RequestTransaction,
+  type ClosableServer,
   type PluginOptions,
   type RequestDb,
   type RequestTransactionOptions,
+  type ShutdownOptions,
   type SqlitePool,
 } from '@sqlite-pool/core';
 import type { Request, RequestHandler, Response } from 'express';
@@ -68,6 +71,12 @@ export interface SqlitePoolHandler extends RequestHandler {
   transaction(options?: RequestTransactionOptions): RequestHandler;
   /** Closes the pool, unless it was given and `closePool` is not set. Call it after the server has closed. */
   close(): Promise<void>;
+  /**
+   * Closes the pool after its server; the function returned closes both, as do `signals` and `server.close()`. Every
+   * request that has begun is answered, or ended after `timeoutMs` (10 seconds). Throws `InvalidArgumentError`.
+   * @example db.closeWith(server, { signals: ['SIGTERM', 'SIGINT'] });
+   */
+  closeWith(server: ClosableServer, options?: ShutdownOptions): () => Promise<void>;
 }
 
 /**
@@ -125,7 +134,9 @@ export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
   const close = async (): Promise<void> => {
     if (closesPool) await pool.close();
   };
-  return Object.assign(middleware, { pool, ready, transaction, close });
+  const closeWith = (server: ClosableServer, shutdown?: ShutdownOptions): (() => Promise<void>) =>
+    closeWithServer(server, close, shutdown);
+  return Object.assign(middleware, { pool, ready, transaction, close, closeWith });
 }
 
 export { type RequestDb, type SqlitePool } from '@sqlite-pool/core';
