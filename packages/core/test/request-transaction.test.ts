@@ -77,10 +77,10 @@ describe('a request that is one transaction', () => {
   });
 
   it('rejects with the reason when its COMMIT fails, and only once', async () => {
-    const made = makeTransaction({}, {}, {}, { execute: { 3: { reject: { errno: 5 } } } });
+    const made = makeTransaction({}, {}, {}, { execute: { 3: { reject: { errno: 13 } } } });
     const { db, pool } = made;
     await db.run(WRITE);
-    await expect(db.settle(200)).rejects.toMatchObject({ code: 'SQLITE_BUSY' });
+    await expect(db.settle(200)).rejects.toMatchObject({ code: 'SQLITE_ERROR' });
     await db.settle(500);
     expect(sent(made).filter((sql) => sql === 'ROLLBACK')).toHaveLength(1);
     expect(pool.stats()).toMatchObject({ writerHeld: false });
@@ -133,8 +133,8 @@ describe('a request that is one transaction', () => {
   });
 
   it('begins again with the next statement if it could not begin, and has nothing to commit before that', async () => {
-    const made = makeTransaction({}, {}, {}, { execute: { 1: { reject: { errno: 5 } } } });
-    await expect(made.db.run(WRITE)).rejects.toMatchObject({ code: 'SQLITE_BUSY' });
+    const made = makeTransaction({}, {}, {}, { execute: { 1: { reject: { errno: 13 } } } });
+    await expect(made.db.run(WRITE)).rejects.toMatchObject({ code: 'SQLITE_ERROR' });
     expect(made.db.isPending).toBe(false);
     await made.db.run(WRITE);
     await made.db.settle(200);
@@ -142,8 +142,8 @@ describe('a request that is one transaction', () => {
   });
 
   it('that nobody awaited and that could not begin is no reason to fail', async () => {
-    const { db } = makeTransaction({}, {}, {}, { execute: { 1: { reject: { errno: 5 } } } });
-    const failed = expect(db.run(WRITE)).rejects.toMatchObject({ code: 'SQLITE_BUSY' });
+    const { db } = makeTransaction({}, {}, {}, { execute: { 1: { reject: { errno: 13 } } } });
+    const failed = expect(db.run(WRITE)).rejects.toMatchObject({ code: 'SQLITE_ERROR' });
     await db.settle(200);
     await failed;
   });
