@@ -82,17 +82,15 @@ export function sqlitePool<const Name extends string = 'db'>(
     if (before !== undefined) {
       throw new NameTakenError(`c.get('${name}')`);
     }
-    const lease = new RequestLease(pool, {
-      mode,
-      graceMs,
-      method: c.req.method,
-      response: nodeResponse(c.env),
-    });
+    const signalled = new SignalledResponse(c.req.raw);
+    const response = nodeResponse(c.env) ?? signalled;
+    const lease = new RequestLease(pool, { mode, graceMs, method: c.req.method, response });
     c.set(name, lease);
     // Not in a catch: an error that the handler threw leaves next() resolved, with c.error set.
     try {
       await next();
     } finally {
+      signalled.writableEnded = true;
       lease.respond();
     }
   });
@@ -135,6 +133,34 @@ async function transact(own: RequestTransaction, c: Context, next: Next): Promis
       void c.res.body?.cancel().catch(() => undefined);
       throw error;
     });
+  }
+}
+
+/**
+ * What there is of a response on other runtimes than Node.js, and in `app.request()`: the signal of the request, which aborts
+ * when the client leaves. Deno aborts it after every response, too, so it counts only until the handler is done. It is
+ * not touched before the first statement, because reading it has a price.
+ */
+class SignalledResponse implements ResponseEvents {
+  readonly headersSent = false;
+  writableEnded = false;
+  readonly #request: { readonly signal?: AbortSignal | undefined };
+
+  /** Not every runtime gives its requests a signal. */
+  constructor(request: { readonly signal?: AbortSignal | undefined }) {
+    this.#request = request;
+  }
+
+  get closed(): boolean {
+    return this.#request.signal?.aborted === true;
+  }
+
+  once(_event: 'close', listener: () => void): void {
+    this.#request.signal?.addEventListener('abort', listener, { once: true });
+  }
+
+  writeHead(): void {
+    // Nobody calls it: there is no head but that of the Response.
   }
 }
 

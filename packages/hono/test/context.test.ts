@@ -55,6 +55,64 @@ describe('app.request() in Hono, where there is no socket to follow', () => {
   });
 });
 
+describe('the signal of a request in Hono, where there is no socket to follow', () => {
+  it('F62 that aborts revokes a GET under way', async () => {
+    const db = await makeDb();
+    const client = new AbortController();
+    const ended = deferred<unknown>();
+    const app = new Hono().use(db).get('/', async (c) => {
+      await c.var.db.get('SELECT 1');
+      client.abort();
+      ended.resolve(await outcome(c.var.db.get('SELECT 2')));
+      return c.text('');
+    });
+    await app.request('/', { signal: client.signal });
+    expect(await ended.promise).toMatchObject({ code: 'LEASE_ENDED' });
+    expect(db.pool.stats()).toMatchObject(FREE);
+  });
+
+  it('F62 that has aborted before the first statement refuses it', async () => {
+    const db = await makeDb();
+    const app = new Hono().use(db).get('/', async (c) => c.json(await outcome(c.var.db.get('SELECT 1'))));
+    const response = await app.request('/', { signal: AbortSignal.abort() });
+    expect(await response.json()).toMatchObject({ code: 'LEASE_ENDED' });
+  });
+
+  it('that aborts after the handler changes nothing: Deno aborts it after every response', async () => {
+    const db = await makeDb();
+    const client = new AbortController();
+    const app = new Hono().use(db).get('/', async (c) => {
+      await c.var.db.get('SELECT 1');
+      return stream(c, async (body) => {
+        await vi.waitFor(() => expect(client.signal.aborted).toBe(true));
+        await body.write(JSON.stringify(await c.var.db.get('SELECT 2 AS two')));
+      });
+    });
+    const response = await app.request('/', { signal: client.signal });
+    client.abort();
+    expect(await response.text()).toBe('{"two":2}');
+    await vi.waitFor(() => expect(db.pool.stats()).toMatchObject(FREE));
+  });
+
+  it('is not touched by a request that uses no database', async () => {
+    const db = await makeDb();
+    const app = new Hono().use(db).get('/', (c) => c.text('nothing'));
+    const incoming = new Request('http://127.0.0.1/');
+    const touched = vi.spyOn(incoming, 'signal', 'get');
+    expect(await (await app.fetch(incoming)).text()).toBe('nothing');
+    expect(touched).not.toHaveBeenCalled();
+  });
+
+  it('is missed by nobody on a runtime that has none', async () => {
+    const db = await makeDb();
+    const app = new Hono().use(db).get('/', async (c) => c.json(await c.var.db.get('SELECT 1 AS one')));
+    const incoming = new Request('http://127.0.0.1/');
+    Object.defineProperty(incoming, 'signal', { value: undefined });
+    expect(await (await app.fetch(incoming)).json()).toEqual({ one: 1 });
+    expect(db.pool.stats()).toMatchObject(FREE);
+  });
+});
+
 describe('what a handler throws in Hono', () => {
   it.each([
     ['an Error', new Error('a mistake'), 500],
