@@ -48,6 +48,16 @@ export class CallQueue {
     return this.#shut !== undefined;
   }
 
+  /** Why nobody gets a turn any more, if so. */
+  get shutReason(): { readonly reason: unknown } | undefined {
+    return this.#shut;
+  }
+
+  /** Resolves when the native call under way has returned, whatever its caller was told. */
+  get returned(): Promise<unknown> {
+    return this.#running ?? Promise.resolve();
+  }
+
   /** Whether a native call is under way, perhaps one that its caller was told is cancelled. */
   get running(): boolean {
     return this.#running !== undefined;
@@ -194,6 +204,11 @@ export class CallQueue {
     this.#endEra(reason);
     if (this.busy) this.#turnCut = { reason };
     if (this.#caller?.kind === 'statement') this.#cancel(reason);
+  }
+
+  /** Cancels the native call under way, and nothing else of its turn. */
+  cutCall(reason: unknown): void {
+    this.#cancel(reason);
   }
 
   #thisEra(): AbortSignal {

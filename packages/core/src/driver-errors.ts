@@ -49,6 +49,8 @@ const BUSY = 5;
 /** Of the shared cache: by another connection. Plain SQLITE_LOCKED is by the same one, and waiting does not help. */
 const LOCKED_SHAREDCACHE = 262;
 
+const CONSTRAINT = 19;
+
 /** The numeric result code a driver's error carries, whichever field that driver puts it in; -1 if it has none. */
 function resultCodeOf(error: unknown): number {
   if (typeof error !== 'object' || error === null) return -1;
@@ -68,6 +70,11 @@ export const BUSY_SNAPSHOT = 517;
 export function isLocked(error: unknown): boolean {
   const errno = resultCodeOf(error);
   return (errno & 0xff) === BUSY && errno !== BUSY_SNAPSHOT;
+}
+
+/** Whether a driver's error says that a constraint was broken. */
+export function isConstraint(error: unknown): boolean {
+  return (resultCodeOf(error) & 0xff) === CONSTRAINT;
 }
 
 /**

@@ -9,6 +9,8 @@ export class Gate {
   readonly #queue: WaitQueue<undefined>;
   readonly #places: number;
   #held = 0;
+  #arrivals = 0;
+  readonly #onChange: (() => void)[] = [];
 
   constructor(places: number = 1, maxWaiting: number = Infinity) {
     this.#places = places;
@@ -25,21 +27,45 @@ export class Gate {
     return this.#queue.size;
   }
 
+  /** Whether whoever comes now has to wait. */
+  get isFull(): boolean {
+    return this.#held >= this.#places;
+  }
+
+  /** How many have had to wait so far. */
+  get arrivals(): number {
+    return this.#arrivals;
+  }
+
   /** Enters if there is a place; whoever waits already goes first, because a place is never free while anyone waits. */
   tryEnter(): boolean {
-    if (this.#held >= this.#places) return false;
+    if (this.isFull) return false;
     this.#held += 1;
+    this.#changed();
     return true;
+  }
+
+  /** Calls `callback` the next time somebody enters or leaves. */
+  onceChanged(callback: () => void): void {
+    this.#onChange.push(callback);
   }
 
   /** Enters as soon as there is a place; rejects when the limit is reached. */
   enter(limit: Limit): Promise<unknown> {
-    return this.tryEnter() ? Promise.resolve() : this.#queue.wait(limit);
+    if (this.tryEnter()) return Promise.resolve();
+    this.#arrivals += 1;
+    return this.#queue.wait(limit);
   }
 
   /** Leaves; the place passes to the next in line. */
   leave(): void {
     if (!this.#queue.serve(undefined)) this.#held -= 1;
+    this.#changed();
+  }
+
+  #changed(): void {
+    if (this.#onChange.length === 0) return;
+    for (const callback of this.#onChange.splice(0)) callback();
   }
 
   /** Fails everyone who waits. */

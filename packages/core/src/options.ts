@@ -30,6 +30,11 @@ export interface PoolOptions extends PoolSource {
   readonly acquisitionTimeoutMs?: number | null | undefined;
   /** An idle connection older than this is closed. Default 86 400 000 (a day). */
   readonly idleTimeoutMs?: number | null | undefined;
+  /**
+   * Whether single writes that wait for their turn at the same time share a COMMIT. Each is acknowledged after it, and
+   * none can tell, but by its speed. Default `true`.
+   */
+  readonly groupCommit?: boolean | undefined;
   /** Longest an open, a health check, a reset, a rollback, a COMMIT or a close may take. Default 10 000. */
   readonly operationTimeoutMs?: number | undefined;
   /** Longest a statement may take, from when it has its connection, if the call sets no `timeoutMs`. Default: no limit. */
@@ -61,6 +66,7 @@ export interface Settings {
   readonly driver: Driver;
   readonly poolSize: number;
   readonly acquisitionTimeoutMs: number;
+  readonly groupCommit: boolean;
   readonly idleTimeoutMs: number;
   readonly operationTimeoutMs: number;
   readonly statementTimeoutMs: number;
@@ -98,6 +104,7 @@ export const POOL_OPTIONS: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS),
   ...SOURCES,
   ...DRIVER_OPTIONS,
+  'groupCommit',
   'onConnect',
   'clock',
 ]);
@@ -119,7 +126,9 @@ export function checkOptions(options: PoolOptions): Settings {
       `Option minIdle is ${String(minIdle)}: it must be at most poolSize (${String(poolSize)}).`,
     );
   }
-  const { onConnect, clock = systemClock } = options;
+  const { groupCommit = true, onConnect, clock = systemClock } = options;
+  if (typeof groupCommit !== 'boolean')
+    throw new InvalidArgumentError(`Option groupCommit is ${show(groupCommit)}: it must be true or false.`);
   if (!isObject(clock) || typeof clock.now !== 'function' || typeof clock.schedule !== 'function') {
     throw new InvalidArgumentError('Option clock must be an object with now() and schedule().');
   }
@@ -130,6 +139,7 @@ export function checkOptions(options: PoolOptions): Settings {
     poolSize,
     minIdle,
     acquisitionTimeoutMs: number('acquisitionTimeoutMs'),
+    groupCommit,
     // An in-memory database would be lost with its connection.
     idleTimeoutMs: driver.inMemory === true ? Infinity : idleTimeoutMs,
     operationTimeoutMs: number('operationTimeoutMs'),

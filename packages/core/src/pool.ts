@@ -3,6 +3,7 @@ import { bounded, limitOf } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
 import { InvalidArgumentError, PoolClosedError } from './errors.ts';
 import { Gate } from './gate.ts';
+import { GroupCommit } from './group-commit.ts';
 import type { AcquireOptions, Lease } from './lease.ts';
 import { Housekeeping } from './housekeeping.ts';
 import { Leases, lent, type Spares } from './leases.ts';
@@ -56,6 +57,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   readonly #leases: Leases;
   readonly #database: Database;
   readonly #lending: Lending;
+  readonly #groups: GroupCommit;
   readonly #housekeeping: Housekeeping;
   /** Aborts when the pool is told to close. */
   readonly #closed = new AbortController();
@@ -93,6 +95,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       },
     });
     this.#lending = new Lending(settings, this.#engine, this.#leases);
+    this.#groups = new GroupCommit({ ...settings, ...this.#context }, this.#lending, this.#writers);
     this.#housekeeping = new Housekeeping(settings, {
       sweep: () => {
         this.#engine.sweep();
@@ -221,7 +224,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       quarantined,
       waiting: engine.waiting,
       writerHeld: this.#database.writeGate.held > 0,
-      writersWaiting: this.#writers.waiting + this.#database.writeGate.waiting,
+      writersWaiting: this.#writers.waiting + this.#database.writeGate.waiting + this.#groups.joined,
       acquires: wait.count,
       acquireTimeouts: this.#lending.timeouts,
       opens: engine.opens,
@@ -258,11 +261,18 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * ends it. @internal
    */
   async writerTurn(signal?: AbortSignal): Promise<() => void> {
-    if (this.closed) throw new PoolClosedError();
-    if (!this.#writers.tryEnter()) await this.#writers.enter(this.#lending.limit({ signal }, 'write'));
+    this.#groups.yieldTo();
+    await this.#enterWriters(signal);
     return () => {
+      this.#groups.forgetSchema();
       this.#writers.leave();
     };
+  }
+
+  async #enterWriters(signal: AbortSignal | undefined): Promise<void> {
+    if (this.closed) throw new PoolClosedError();
+    this.#groups.refuseIfCrowded();
+    if (!this.#writers.tryEnter()) await this.#writers.enter(this.#lending.limit({ signal }, 'write'));
   }
 
   protected override async perform(call: Call): Promise<Result> {
@@ -272,12 +282,25 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
         'The pool leases a connection per statement, so a transaction would end before its next statement. Use pool.transaction().',
       );
     }
-    if (!readonly) return await this.#borrow(true, call.signal, (session) => session.perform(call));
+    if (!readonly) return await this.#write(call);
     const entry = this.#lending.tryTake() ?? (await this.#lending.take({ signal: call.signal }));
     try {
       return await entry.resource.perform(call);
     } finally {
       void this.#lending.giveBack(entry);
+    }
+  }
+
+  async #write(call: Call): Promise<Result> {
+    if (!this.#groups.takes(call))
+      return await this.#borrow(true, call.signal, (session) => session.perform(call));
+    // Someone writes, or is about to.
+    if (this.#writers.held > 0 || this.#database.writeGate.held > 0) return await this.#groups.run(call);
+    await this.#enterWriters(call.signal);
+    try {
+      return await this.#borrow(false, call.signal, (session) => session.perform(call));
+    } finally {
+      this.#writers.leave();
     }
   }
 
@@ -315,6 +338,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     this.#housekeeping.stop();
     this.#closed.abort(reason);
     this.#writers.failAll(reason);
+    this.#groups.close(reason);
     const closed = this.#engine.close();
     const inTime = async (ms: number): Promise<boolean> => {
       const waited = await Promise.allSettled([

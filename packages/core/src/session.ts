@@ -1,7 +1,7 @@
 import { asThrown, Cut, type CallQueue } from './call-queue.ts';
 import type { Cursor, Cursors } from './cursors.ts';
 import type { Limit } from './deadline.ts';
-import type { Connection, ExecuteHint, Result, Row, Value } from './driver.ts';
+import type { Connection, Result, Row } from './driver.ts';
 import { LeaseEndedError, SqliteError, TransactionLostError, UnsupportedError } from './errors.ts';
 import type { Gate } from './gate.ts';
 import { beginLimit, operationLimit, statementLimit, type TimeSettings } from './limits.ts';
@@ -69,15 +69,22 @@ export class Session {
     this.#statements.dirty = true;
   }
 
-  /** Runs one statement. */
-  perform({ statement, values, rowMode = 'object', signal, timeoutMs }: Call): Promise<Result> {
-    const { readonly, returnsRows, effect } = statement;
-    return this.#run(
-      statement,
-      values,
-      { rowMode, readonly, returnsRows, effect, urgency: this.#urgencyOf(statement) },
-      statementLimit(this.#context, timeoutMs, signal),
-    );
+  /** Runs one statement. The way of all of them, so there is nothing to wait for where nothing stands in the way. */
+  async perform(call: Call): Promise<Result> {
+    const limit = statementLimit(this.#context, call.timeoutMs, call.signal);
+    if (limit !== undefined || !this.#calls.tryEnter()) await this.#calls.enter(limit);
+    try {
+      return await this.#statements.perform(call, limit);
+    } catch (error) {
+      throw asThrown(error);
+    } finally {
+      this.#calls.leave();
+    }
+  }
+
+  /** Takes a turn for several statements, which must leave nothing open. */
+  inTurn(work: (statements: Statements) => Promise<void>): Promise<void> {
+    return this.#calls.inTurn(undefined, () => work(this.#statements));
   }
 
   /**
@@ -224,7 +231,8 @@ export class Session {
   /** Rejects unless the connection answers. */
   async validate(): Promise<void> {
     if (this.broken) throw new LeaseEndedError('The driver says that this connection is broken.');
-    await this.#run(parse('SELECT 1'), [], CHECK, statementLimit(this.#context, undefined, undefined));
+    const limit = statementLimit(this.#context, undefined, undefined);
+    await this.#calls.inTurn(limit, () => this.#statements.execute(parse('SELECT 1'), [], CHECK, limit));
   }
 
   /** Cancels what runs, refuses what comes, and closes the connection. `optimize`: update its statistics first. */
@@ -254,28 +262,6 @@ export class Session {
   abandon(): void {
     this.#calls.stopInterrupting();
     this.#statements.writeTurn.leave();
-  }
-
-  #urgencyOf({ control, readonly }: Call['statement']): NonNullable<ExecuteHint['urgency']> {
-    if (control !== 'none') return 'control';
-    return readonly && !this.#statements.writeTurn.isHeld ? 'reader' : 'writer';
-  }
-
-  /** The way of every statement, so there is nothing to wait for where nothing stands in the way. */
-  async #run(
-    statement: Call['statement'],
-    values: readonly Value[],
-    hint: ExecuteHint,
-    limit: Limit | undefined,
-  ): Promise<Result> {
-    if (limit !== undefined || !this.#calls.tryEnter()) await this.#calls.enter(limit);
-    try {
-      return await this.#statements.execute(statement, values, hint, limit);
-    } catch (error) {
-      throw asThrown(error);
-    } finally {
-      this.#calls.leave();
-    }
   }
 
   /** https://www.sqlite.org/pragma.html#pragma_optimize: cheap unless statistics are missing or stale. */

@@ -8,6 +8,7 @@ import { TransactionLostError } from './errors.ts';
 import type { Gate } from './gate.ts';
 import { operationLimit, writeTurnLimit, type TimeSettings } from './limits.ts';
 import { probe } from './probe.ts';
+import type { Call } from './queryable.ts';
 import { parse, type Statement, type TransactionControl } from './sql.ts';
 import { TransactionState } from './transaction-state.ts';
 import { WriteTurn } from './write-turn.ts';
@@ -74,6 +75,13 @@ export class Statements {
   async commit(limit: Limit | undefined): Promise<void> {
     await this.cursors.closeInTurn('of transactions');
     await this.execute(parse('COMMIT'), [], CONTROL, limit, () => operationLimit(this.#settings, 'COMMIT'));
+  }
+
+  /** Runs a user's statement. */
+  perform({ statement, values, rowMode = 'object' }: Call, limit: Limit | undefined): Promise<Result> {
+    const { readonly, returnsRows, effect } = statement;
+    const hint = { rowMode, readonly, returnsRows, effect, urgency: this.#urgencyOf(statement) };
+    return this.execute(statement, values, hint, limit);
   }
 
   /** @param callLimit - The limit of each native call, if that is another one than `limit`. */
@@ -147,6 +155,11 @@ export class Statements {
       );
     }
     this.transaction.ended();
+  }
+
+  #urgencyOf({ control, readonly }: Runnable): NonNullable<ExecuteHint['urgency']> {
+    if (control !== 'none') return 'control';
+    return readonly && !this.writeTurn.isHeld ? 'reader' : 'writer';
   }
 
   /** Whether nothing is to be done before a statement; takes the turn to write if it is needed and free. */

@@ -22,6 +22,22 @@ export class WriteTurn {
     return this.#state === 'held';
   }
 
+  /** Whether nobody has it. */
+  get isFree(): boolean {
+    return !this.#gate.isFull;
+  }
+
+  /** Calls `callback` the next time somebody takes it or leaves it. */
+  onceChanged(callback: () => void): void {
+    this.#gate.onceChanged(callback);
+  }
+
+  /** Whoever has begun to wait just now: tells it whether nobody else has since. */
+  lastInLine(): () => boolean {
+    const { arrivals } = this.#gate;
+    return () => this.#gate.arrivals === arrivals;
+  }
+
   /** Waits for the turn. */
   async take(limit: Limit): Promise<void> {
     try {

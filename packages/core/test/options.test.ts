@@ -198,3 +198,8 @@ test('the table of options in the README has every option, and its default', asy
   }
   expect(table.get('onConnect')).toBe('none');
 });
+
+test.for([0, 'yes', null, {}])('groupCommit: %o is refused', (groupCommit) => {
+  // What JavaScript can pass.
+  expect(refusal({ ...FILE, groupCommit })).toMatch(/^Option groupCommit is .*: it must be true or false\.$/);
+});

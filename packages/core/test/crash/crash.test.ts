@@ -12,10 +12,13 @@ test('F58 a process that is killed while it commits loses nothing it has acknowl
   const seed = Date.now() | 0;
   const random = randomOf(seed);
   let acknowledged = 0;
+  let together = 0;
   for (let round = 1; round <= ROUNDS; round += 1) {
     const found = await crash(join(directory, 'ledger.db'), round, random);
     expect(found.faults, `seed ${String(seed)}, round ${String(round)}`).toEqual([]);
     acknowledged += found.acknowledged;
+    together += found.together;
   }
   expect(acknowledged).toBeGreaterThanOrEqual(ROUNDS);
+  expect(together).toBeGreaterThan(0);
 }, 60_000);

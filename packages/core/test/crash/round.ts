@@ -6,8 +6,13 @@ import { createPool } from '../../src/index.ts';
 /** Longest time from the first acknowledged transaction to the kill. */
 const LONGEST_LIFE_MS = 120;
 
+/** Single statements are numbered from here on, see `children/writer.ts`. */
+const FIRST_TOGETHER = 500_000;
+
 /** What a round has found. */
 export interface Round {
+  /** Those of them that were single statements, made at once with others, so that they shared a COMMIT. */
+  readonly together: number;
   /** Transactions whose commit was acknowledged before the kill. */
   readonly acknowledged: number;
   /** What is wrong with the database; empty if nothing is. */
@@ -34,7 +39,12 @@ export async function crash(filename: string, round: number, random: () => numbe
   const first = round * 1_000_000;
   const synchronous = random() < 0.5 ? 'FULL' : 'NORMAL';
   const acknowledged = await killed(filename, synchronous, first, random() * LONGEST_LIFE_MS);
-  return { acknowledged: acknowledged.length, faults: await faultsOf(filename, first, acknowledged) };
+  const together = acknowledged.filter((id) => id >= first + FIRST_TOGETHER).length;
+  return {
+    acknowledged: acknowledged.length,
+    together,
+    faults: await faultsOf(filename, first, acknowledged),
+  };
 }
 
 /** Starts the writer and kills it `lifeMs` after its first line. Resolves to the numbers it has printed. */

@@ -7,6 +7,9 @@ import { createPool } from '../../../src/index.ts';
 
 const [filename = '', synchronous = '', first = ''] = process.argv.slice(2);
 const WRITERS = 4;
+/** Statements that are made at once, so that most of them share a COMMIT; numbered from here on. */
+const TOGETHER = 16;
+const FIRST_TOGETHER = 500_000;
 const CHECKPOINT_EVERY = 50;
 
 const pool = createPool({ filename, pragmas: { synchronous } });
@@ -45,4 +48,22 @@ async function writeOne(id: number, parts: number): Promise<void> {
 
 class RolledBack extends Error {}
 
-await Promise.all(Array.from({ length: WRITERS }, write));
+let nextTogether = Number(first) + FIRST_TOGETHER;
+
+/** Single statements; every ninth of them fails, on a row that is there already, and takes nothing of the others with it. */
+async function writeTogether(): Promise<never> {
+  for (;;) {
+    const id = nextTogether;
+    nextTogether += 1;
+    const insert = 'INSERT INTO ledger VALUES (?, 1, 1, randomblob(100))';
+    if (id % 7 === 0) continue;
+    await pool.run(insert, [id]);
+    writeSync(1, `${String(id)}\n`);
+    if (id % 9 === 0) await pool.run(insert, [id]).catch(() => undefined);
+  }
+}
+
+await Promise.all([
+  ...Array.from({ length: WRITERS }, write),
+  ...Array.from({ length: TOGETHER }, writeTogether),
+]);

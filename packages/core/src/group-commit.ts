@@ -1,0 +1,186 @@
+import { asThrown } from './call-queue.ts';
+import { alreadyCut, bounded, type Limit } from './deadline.ts';
+import type { Result } from './driver.ts';
+import { PoolClosedError, PoolOverloadedError } from './errors.ts';
+import type { Gate } from './gate.ts';
+import { Group } from './group.ts';
+import type { Lending } from './lending.ts';
+import type { TimeSettings } from './limits.ts';
+import type { Call } from './queryable.ts';
+import { commitTogether, DeferredConstraints } from './shared-commit.ts';
+import type { Statements } from './statements.ts';
+import type { WriteTurn } from './write-turn.ts';
+
+/** Most writes that share a COMMIT. */
+const MOST_MEMBERS = 100;
+
+/** What group commit needs to know of its pool. */
+export interface GroupCommitSettings extends TimeSettings {
+  readonly maxWaiting: number;
+  readonly groupCommit: boolean;
+}
+
+/**
+ * Commits single writes that arrive while another one is under way together: the first of them waits for the turn to write
+ * as any writer does, and those that come meanwhile join it, without a place and a connection of their own.
+ */
+export class GroupCommit {
+  readonly #settings: GroupCommitSettings;
+  readonly #lending: Lending;
+  /** The gate of the pool's writers, before they take a connection. */
+  readonly #writers: Gate;
+  /** Those that are not sealed, and have members. */
+  readonly #groups = new Set<Group>();
+  /** The members of those. */
+  #members = 0;
+  readonly #deferred = new DeferredConstraints();
+  /** The one that still takes members. */
+  #open: Group | undefined;
+  #closed = false;
+
+  constructor(settings: GroupCommitSettings, lending: Lending, writers: Gate) {
+    this.#settings = settings;
+    this.#lending = lending;
+    this.#writers = writers;
+  }
+
+  /** Writes that wait in a group, but for one of each, which waits as any writer does. */
+  get joined(): number {
+    return Math.max(0, this.#members - this.#groups.size);
+  }
+
+  /** Whether a statement may share its COMMIT: one that changes rows, and nothing of the connection or the schema. */
+  takes({ statement: { effect, dirties } }: Call): boolean {
+    return this.#settings.groupCommit && effect !== 'none' && !dirties;
+  }
+
+  /** Another writer has come: nobody who comes after it may be served before it. */
+  yieldTo(): void {
+    this.#open = undefined;
+  }
+
+  /** Another writer is done, and may have changed the schema. */
+  forgetSchema(): void {
+    this.#deferred.forget();
+  }
+
+  /** Runs a write that has to wait for its turn, with others. */
+  async run(call: Call): Promise<Result> {
+    if (this.#closed) throw new PoolClosedError();
+    if (call.signal?.aborted === true) throw call.signal.reason;
+    this.refuseIfCrowded();
+    const joined = this.#open !== undefined && this.#takesMore(this.#open) ? this.#open : undefined;
+    const group = joined ?? this.#begin();
+    const member = group.add(call);
+    this.#members += 1;
+    if (joined === undefined) void this.#lead(group);
+    try {
+      return await member.outcome;
+    } catch (error) {
+      throw asThrown(error);
+    }
+  }
+
+  /** Throws if one more would have to wait behind `maxWaiting` writers. */
+  refuseIfCrowded(): void {
+    const { maxWaiting } = this.#settings;
+    if (this.#writers.isFull && this.#writers.waiting + this.joined >= maxWaiting)
+      throw new PoolOverloadedError(maxWaiting);
+  }
+
+  /** The pool is told to close: whoever waits without a connection is refused. */
+  close(reason: PoolClosedError): void {
+    this.#closed = true;
+    for (const group of this.#groups) if (!group.isConnected) group.failAll(reason);
+  }
+
+  #begin(): Group {
+    const group: Group = new Group({
+      ...this.#settings,
+      onMemberLeft: () => {
+        this.#members -= 1;
+        if (group.waiting === 0) this.#forget(group);
+      },
+    });
+    this.#open = group;
+    this.#groups.add(group);
+    return group;
+  }
+
+  #takesMore(group: Group): boolean {
+    if (group.isSealed || group.waiting === 0 || group.members.length >= MOST_MEMBERS) return false;
+    return group.isLastInLine();
+  }
+
+  #forget(group: Group): void {
+    this.#groups.delete(group);
+    if (this.#open === group) this.#open = undefined;
+  }
+
+  /** Takes a group to its turn, and through it. Whatever happens, everyone is told. */
+  async #lead(group: Group): Promise<void> {
+    const { abandoned } = group;
+    if (!this.#writers.tryEnter()) {
+      const entered = untilItWorks(group, () => this.#writers.enter(group.limit).then(() => 'inside'));
+      if ((await entered) === undefined) return;
+    }
+    if (this.#writers.held > 1) {
+      group.isBehind = true;
+      // There is no third place: the next who leaves is the one that was there already.
+      this.#writers.onceChanged(() => (group.isBehind = false));
+    }
+    try {
+      const entry =
+        this.#lending.tryTake() ??
+        (await untilItWorks(group, () => this.#lending.take({ signal: abandoned, timeoutMs: Infinity })));
+      if (entry === undefined) return;
+      try {
+        group.connected();
+        await entry.resource.inTurn((statements) => this.#run(statements, group));
+      } finally {
+        void this.#lending.giveBack(entry);
+      }
+    } catch (error) {
+      group.failAll(error);
+    } finally {
+      this.#writers.leave();
+    }
+  }
+
+  async #run(statements: Statements, group: Group): Promise<void> {
+    const { writeTurn, calls } = statements;
+    const limit = { ...group.limit, signals: [...group.limit.signals, calls.turnCancelled] };
+    await this.#behind(group, writeTurn, limit);
+    if (!writeTurn.tryTake()) {
+      const taken = writeTurn.take(limit);
+      group.isLastInLine = writeTurn.lastInLine();
+      await taken;
+    }
+    this.#members -= group.waiting;
+    this.#forget(group);
+    await commitTogether(statements, group, this.#settings, this.#deferred);
+  }
+
+  /** A writer that came before may still be on its way to the gate of the file, and have more steps to go. */
+  async #behind(group: Group, writeTurn: WriteTurn, limit: Limit): Promise<void> {
+    while (group.isBehind && writeTurn.isFree && alreadyCut(limit) === undefined) {
+      const changed = new Promise<void>((done) => {
+        this.#writers.onceChanged(done);
+        writeTurn.onceChanged(done);
+      });
+      await bounded(changed, limit);
+    }
+  }
+}
+
+/** What a group needs, or `undefined` when nobody waits for it any more. */
+async function untilItWorks<T>(group: Group, wait: () => Promise<T>): Promise<T | undefined> {
+  while (group.waiting > 0) {
+    try {
+      return await wait();
+    } catch (error) {
+      group.failFirst(error);
+    }
+  }
+  return undefined;
+}

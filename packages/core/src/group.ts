@@ -1,0 +1,181 @@
+import { Cut } from './call-queue.ts';
+import { limitOf, noTimeout, watch, type Limit } from './deadline.ts';
+import type { Result } from './driver.ts';
+import { statementLimit, type TimeSettings } from './limits.ts';
+import type { Call } from './queryable.ts';
+
+/** One write of a group. It is settled once, by the group or by its own limit, whichever comes first. */
+export class Member {
+  readonly call: Call;
+  readonly outcome: Promise<Result>;
+  /** The moment at which it has waited for too long for its turn to write. */
+  readonly deadline: number;
+  /** What limits its statement; `undefined` if nothing does, or if that does not count yet. */
+  limit: Limit | undefined;
+  readonly #onSettled: () => void;
+  #resolve!: (result: Result) => void;
+  #reject!: (error: unknown) => void;
+  #state: 'open' | 'settled' = 'open';
+  #stopWatching: (() => void) | undefined;
+
+  constructor(call: Call, deadline: number, onSettled: () => void) {
+    this.call = call;
+    this.deadline = deadline;
+    this.#onSettled = onSettled;
+    this.outcome = new Promise<Result>((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  get isSettled(): boolean {
+    return this.#state === 'settled';
+  }
+
+  /** From now on it is rejected when the limit is reached. */
+  watch(limit: Limit | undefined): void {
+    if (this.isSettled || limit === undefined) return;
+    this.#stopWatching?.();
+    this.#stopWatching = watch(limit, (reason) => {
+      this.reject(new Cut(reason));
+    });
+  }
+
+  resolve(result: Result): void {
+    if (this.#settle()) this.#resolve(result);
+  }
+
+  reject(error: unknown): void {
+    if (this.#settle()) this.#reject(error);
+  }
+
+  #settle(): boolean {
+    if (this.isSettled) return false;
+    this.#state = 'settled';
+    this.#stopWatching?.();
+    this.#onSettled();
+    return true;
+  }
+}
+
+/** The settings a group needs. */
+export interface GroupSettings extends TimeSettings {
+  /** What a group tells of itself. */
+  readonly onMemberLeft: () => void;
+}
+
+/**
+ * Writes that wait for one turn to write together, first come first served. The group's work is nobody's own: it goes on
+ * as long as anyone waits for it.
+ *
+ * `gathering`: it has no connection yet. `connected`: it has one, and waits for the turn to write, and the time limits of
+ * statements count. `sealed`: it has the turn, and takes no more members.
+ */
+export class Group {
+  readonly members: Member[] = [];
+  /** Ends when nobody is left. */
+  readonly limit: Limit;
+  /** Whether a writer that came before has not left the writers' gate. */
+  isBehind = false;
+  /** Whether nobody has queued for the turn to write since this group has. */
+  isLastInLine: () => boolean = () => true;
+  readonly #settings: GroupSettings;
+  readonly #abandoned = new AbortController();
+  #state: 'gathering' | 'connected' | 'sealed' = 'gathering';
+  #waiting = 0;
+  #cancelTimer: (() => void) | undefined;
+
+  constructor(settings: GroupSettings) {
+    this.#settings = settings;
+    this.limit = limitOf(settings.clock, Infinity, noTimeout, this.#abandoned.signal);
+  }
+
+  /** How many have not been told anything yet. */
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  get isSealed(): boolean {
+    return this.#state === 'sealed';
+  }
+
+  get isConnected(): boolean {
+    return this.#state === 'connected';
+  }
+
+  /** Aborts when nobody is left. */
+  get abandoned(): AbortSignal {
+    return this.#abandoned.signal;
+  }
+
+  add(call: Call): Member {
+    const { clock, acquisitionTimeoutMs } = this.#settings;
+    const member = new Member(call, clock.now() + acquisitionTimeoutMs, () => {
+      this.#left();
+    });
+    this.members.push(member);
+    this.#waiting += 1;
+    if (this.#cancelTimer === undefined) this.#arm(member.deadline);
+    if (this.#state === 'connected') this.#limit(member);
+    else if (call.signal !== undefined) member.watch(limitOf(clock, Infinity, noTimeout, call.signal));
+    return member;
+  }
+
+  /** It has a connection. */
+  connected(): void {
+    this.#state = 'connected';
+    for (const member of this.members) this.#limit(member);
+  }
+
+  /** It has its turn: nobody joins it any more, and nobody has waited for too long. */
+  seal(): Member[] {
+    this.#state = 'sealed';
+    this.#disarm();
+    return this.members.filter((member) => !member.isSettled);
+  }
+
+  /** What kept the group from its turn is told to whoever has waited the longest, as it is elsewhere. */
+  failFirst(error: unknown): void {
+    this.members.find((member) => !member.isSettled)?.reject(error);
+  }
+
+  failAll(error: unknown): void {
+    for (const member of this.members) member.reject(error);
+  }
+
+  #limit(member: Member): void {
+    const { timeoutMs, signal } = member.call;
+    member.limit = statementLimit(this.#settings, timeoutMs, signal);
+    member.watch(member.limit);
+  }
+
+  #left(): void {
+    this.#waiting -= 1;
+    if (this.#state !== 'sealed') this.#settings.onMemberLeft();
+    if (this.#waiting > 0) return;
+    this.#disarm();
+    this.#abandoned.abort();
+  }
+
+  /** One timer for all: they came in order, so that their time is over in order. */
+  #arm(deadline: number): void {
+    if (deadline === Infinity) return;
+    const { clock } = this.#settings;
+    this.#cancelTimer = clock.schedule(() => {
+      this.#cancelTimer = undefined;
+      for (const member of this.members) {
+        if (member.isSettled) continue;
+        if (clock.now() < member.deadline) {
+          this.#arm(member.deadline);
+          return;
+        }
+        member.reject(this.#settings.writeTimeoutError());
+      }
+    }, deadline - clock.now());
+  }
+
+  #disarm(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+  }
+}
