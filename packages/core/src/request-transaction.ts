@@ -11,7 +11,7 @@ import {
   type TransactionOptions,
 } from './queryable.ts';
 import type { LeaseMode, RequestDb, RequestLease } from './request-lease.ts';
-import { checkTransaction } from './transaction.ts';
+import { checkTransactionOptions } from './transaction.ts';
 
 /**
  * Options of a transaction that is as long as its request.
@@ -175,16 +175,12 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
 
 /** Checks what a plugin was given for {@link RequestTransaction}. Throws `InvalidArgumentError`. */
 export function checkRequestTransaction(options: unknown): asserts options is RequestTransactionOptions {
-  checkTransaction(noop, options as TransactionOptions);
-  const { signal, retries } = options as TransactionOptions;
+  checkTransactionOptions(options);
+  const { signal, retries } = options;
   if (signal === undefined && retries === undefined) return;
   throw new InvalidArgumentError(
     "The transaction of a request takes mode and timeoutMs; it has no signal, and cannot run the request's handler again.",
   );
-}
-
-function noop(): undefined {
-  return undefined;
 }
 
 const OVER =

@@ -60,8 +60,13 @@ export async function transact<T>(
 export function checkTransaction(fn: unknown, options: TransactionOptions): void {
   if (typeof fn !== 'function')
     throw new InvalidArgumentError('transaction() takes a function: transaction(async (tx) => { … }).');
+  checkTransactionOptions(options);
+}
+
+/** Checks the options of a transaction of which the callback is not known yet. */
+export function checkTransactionOptions(options: unknown): asserts options is TransactionOptions {
   checkLimits(options, 'mode', 'retries');
-  const { mode, retries } = options;
+  const { mode, retries } = options as TransactionOptions;
   if (mode !== undefined && !Object.hasOwn(BEGIN, mode)) {
     throw new InvalidArgumentError("mode must be 'immediate', 'deferred' or 'exclusive'.");
   }

@@ -86,6 +86,25 @@ describe('a request that is one transaction', () => {
     expect(pool.stats()).toMatchObject({ writerHeld: false });
   });
 
+  it('lets what only reads wait for the end of a COMMIT that fails', async () => {
+    const { db, pool } = makeTransaction({}, {}, {}, { execute: { 3: { reject: { errno: 13 } } } });
+    await db.run(WRITE);
+    const failed = expect(db.settle(200)).rejects.toMatchObject({ code: 'SQLITE_ERROR' });
+    await db.get('SELECT 1');
+    await failed;
+    expect(pool.stats()).toMatchObject({ writerHeld: false });
+  });
+
+  it('is for the pool and the mode of its lease', () => {
+    const { db, pool } = makeTransaction();
+    const other = make().pool;
+    expect([db.isFor(pool, 'request'), db.isFor(pool, 'statement'), db.isFor(other, 'request')]).toEqual([
+      true,
+      false,
+      false,
+    ]);
+  });
+
   it('that has failed is rolled back whatever the status', async () => {
     const made = makeTransaction();
     await made.db.run(WRITE);
