@@ -95,7 +95,7 @@ function keyOf(labels: Labels, variant: string): string {
   return JSON.stringify([Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1)), variant]);
 }
 
-export function figure(rounds: readonly number[]): Figure {
+function figure(rounds: readonly number[]): Figure {
   const sorted = rounds.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;
   const low = sorted[Math.ceil(middle) - 1] ?? NaN;
