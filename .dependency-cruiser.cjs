@@ -14,7 +14,7 @@ const layers = [
   { files: ['pool.ts'] },
   { files: ['group-commit.ts'] },
   { files: ['lending.ts'] },
-  { files: ['leases.ts', 'database.ts', 'housekeeping.ts'] },
+  { files: ['leases.ts', 'database.ts', 'housekeeping.ts', 'wal-care.ts'] },
   { files: ['lease.ts'] },
   { files: ['transaction.ts'] },
   { files: ['session.ts', 'shared-commit.ts'] },
@@ -24,7 +24,7 @@ const layers = [
   { files: ['entries.ts', 'gate.ts', 'limits.ts'] },
   { files: ['wait-queue.ts'] },
   { files: ['options.ts'] },
-  { files: ['drivers/sqlite3.ts'] },
+  { files: ['checkpoint.ts', 'drivers/sqlite3.ts'] },
   { files: ['drivers/sqlite3-connection.ts'] },
   { files: ['drivers/sqlite3-calls.ts'] },
   {

@@ -63,6 +63,11 @@ export class CallQueue {
     return this.#running !== undefined;
   }
 
+  /** What stands for the native call under way, if there is one. */
+  get current(): object | undefined {
+    return this.#running;
+  }
+
   /** Takes the turn if nobody has it. Whoever takes a turn must {@link CallQueue.leave} it. */
   tryEnter(): boolean {
     return this.#shut === undefined && this.#turns.tryEnter();

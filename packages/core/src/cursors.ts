@@ -26,6 +26,12 @@ export class Cursors {
     return this.#open.size;
   }
 
+  /** The one that has been open the longest. */
+  get oldest(): Cursor | undefined {
+    const [oldest] = this.#open.keys();
+    return oldest;
+  }
+
   add(cursor: Cursor, inTransaction: boolean): void {
     this.#open.set(cursor, inTransaction ? 'transaction' : 'lease');
   }

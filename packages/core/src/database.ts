@@ -1,3 +1,4 @@
+import type { Limit } from './deadline.ts';
 import type { Connection, Driver } from './driver.ts';
 import { OpenError, SqlitePoolError } from './errors.ts';
 import { Gate } from './gate.ts';
@@ -31,6 +32,15 @@ export class Database {
   /** The turn to write; of this pool alone as long as no file is known. */
   get writeGate(): Gate {
     return this.#writeGate;
+  }
+
+  /** The turn to write without a session; the function it resolves to ends it. */
+  async writeTurn(limit: Limit): Promise<() => void> {
+    const gate = this.#writeGate;
+    await gate.enter(limit);
+    return () => {
+      gate.leave();
+    };
   }
 
   /** Opens a session. Rejects with an `OpenError`. */

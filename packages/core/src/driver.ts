@@ -110,4 +110,6 @@ export interface Driver {
    * change of id tells the pool that the file was replaced. Without it every pool has a gate of its own.
    */
   databaseId?(): Promise<string>;
+  /** How large the WAL is, in bytes; 0 if there is none. Without it the pool does not look after the WAL. */
+  walBytes?(): Promise<number>;
 }

@@ -10,6 +10,8 @@ export interface Chores {
   sweep(): void;
   /** Finds out whether the file is still the same; rejects if it cannot tell. */
   checkFile(): Promise<void>;
+  /** Keeps the WAL small; never rejects. */
+  careForWal(): Promise<void>;
   /** The file is gone: what is written on its connections goes to a file that has no name any more. */
   onFileGone(): void;
 }
@@ -44,6 +46,8 @@ export class Housekeeping {
   async #work(): Promise<void> {
     const { signal } = this.#stopped;
     this.#chores.sweep();
+    // Not waited for: a checkpoint can take long.
+    void this.#chores.careForWal();
     try {
       await bounded(this.#chores.checkFile(), operationLimit(this.#settings, 'check of the file', signal));
     } catch (error) {

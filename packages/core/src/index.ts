@@ -15,6 +15,7 @@ export {
   type RequestOptions,
 } from './plugin-options.ts';
 export { closeWithServer, type ClosableServer, type ShutdownOptions } from './server-close.ts';
+export { type CheckpointMode, type CheckpointOptions, type CheckpointResult } from './checkpoint.ts';
 export { Lease, type AcquireOptions } from './lease.ts';
 export {
   type ExecuteOptions,

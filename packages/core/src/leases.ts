@@ -1,7 +1,7 @@
 import type { Clock } from './deadline.ts';
 import type { Entry } from './entries.ts';
 import { Hold, Lease, type LeaseEnding } from './lease.ts';
-import type { Session } from './session.ts';
+import type { Reading, Session } from './session.ts';
 
 /** What the leases of a pool need to know of it. */
 export interface LeasesSettings {
@@ -84,6 +84,13 @@ export class Leases {
   /** Where the leases in force were acquired, as far as that was recorded. */
   get stacks(): readonly string[] {
     return [...this.#holds].map(({ stack }) => stack).filter((stack) => stack !== undefined);
+  }
+
+  /** The leases whose connections read at the moment, the oldest first, and where they were acquired. */
+  readers(): (Reading & { readonly stack: string | undefined })[] {
+    return [...this.#holds].flatMap(({ session: { reading }, stack }) =>
+      reading === undefined ? [] : [{ ...reading, stack }],
+    );
   }
 
   /** Makes a lease of an entry that was taken for it. */

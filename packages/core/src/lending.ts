@@ -13,6 +13,9 @@ export interface LendingSettings {
   readonly acquisitionTimeoutMs: number;
 }
 
+/** How long the pool's own work waits for a connection, in milliseconds. */
+const CHORE_WAIT_MS = 1000;
+
 const GIVEN_BACK = Promise.resolve();
 
 /** How connections leave the engine and come back: at once, after a wait, reset, or not at all. */
@@ -55,6 +58,19 @@ export class Lending {
     if (free !== undefined) return Promise.resolve(free);
     if (this.#engine.size >= this.#settings.poolSize) this.spares.reclaim();
     return this.#engine.acquire(this.limit(options));
+  }
+
+  /**
+   * A connection for the pool's own work, one that nobody waits for: an idle one, fresh or not, or a new one. An `urgent` chore
+   * stands in line for a second if there is none.
+   */
+  async takeForChore(urgent: boolean): Promise<Entry<Session> | undefined> {
+    const idle = this.#engine.tryAcquireAnyIdle();
+    if (idle !== undefined) return idle;
+    const { clock, poolSize } = this.#settings;
+    const isThereRoom = this.#engine.size < poolSize && this.#engine.waiting === 0;
+    if (!isThereRoom && !urgent) return undefined;
+    return await this.#engine.acquire(limitOf(clock, CHORE_WAIT_MS, () => new Error('no connection')));
   }
 
   /** Takes a connection back; resolves when it is idle again or on its way out, and never rejects. */

@@ -51,6 +51,11 @@ export interface PoolOptions extends PoolSource {
   readonly leakWarningMs?: number | undefined;
   /** Health-check a connection that was idle for longer. 0 is always, `Infinity` or `null` never. Default 500. */
   readonly validateAfterIdleMs?: number | null | undefined;
+  /**
+   * The WAL may grow to this size, in bytes, before the pool has it written back by itself; `Infinity` or `null` never. Default
+   * 16 777 216 (16 MiB).
+   */
+  readonly walLimitBytes?: number | null | undefined;
   /** PRAGMAs of the default driver, merged over its own; `false` sets none. Only with `filename`. */
   readonly pragmas?: Pragmas | false | undefined;
   /** Prepared statements the default driver keeps per connection; 0 is off. Default 256. Only with `filename`. */
@@ -76,6 +81,7 @@ export interface Settings {
   readonly maxLeaseMs: number;
   readonly leakWarningMs: number;
   readonly validateAfterIdleMs: number;
+  readonly walLimitBytes: number;
   readonly onConnect: ((connection: Connection) => void | Promise<void>) | undefined;
   readonly clock: Clock;
 }
@@ -93,6 +99,8 @@ const NUMBERS = {
   maxLeaseMs: { default: 0, min: 0, max: LONGEST_DELAY_MS, whole: false },
   leakWarningMs: { default: 0, min: 0, max: LONGEST_DELAY_MS, whole: false },
   validateAfterIdleMs: { default: 500, min: 0, max: Infinity, whole: false },
+  // Four times what SQLite itself lets it grow to: https://www.sqlite.org/pragma.html#pragma_wal_autocheckpoint
+  walLimitBytes: { default: 16_777_216, min: 1, max: Infinity, whole: false },
 } as const;
 
 type NumberOption = keyof typeof NUMBERS;
@@ -149,6 +157,7 @@ export function checkOptions(options: PoolOptions): Settings {
     maxLeaseMs: number('maxLeaseMs'),
     leakWarningMs: number('leakWarningMs'),
     validateAfterIdleMs: number('validateAfterIdleMs'),
+    walLimitBytes: number('walLimitBytes'),
     onConnect,
     clock,
   };
@@ -158,7 +167,7 @@ function checkNumber(name: NumberOption, given: unknown): number {
   const rule = NUMBERS[name];
   if (given === undefined) return rule.default;
   // The Python original spells "no limit" as None and then fails on it; here null is a limit that is never reached.
-  const value = given === null && rule.max === Infinity && name.endsWith('Ms') ? Infinity : given;
+  const value = given === null && rule.max === Infinity && /Ms$|Bytes$/.test(name) ? Infinity : given;
   const whole = rule.whole && value !== Infinity;
   if (
     typeof value === 'number' &&
@@ -228,6 +237,9 @@ function checkDriver(driver: Driver): Driver {
   }
   if (driver.databaseId !== undefined && typeof driver.databaseId !== 'function') {
     throw new InvalidArgumentError('Option driver has a databaseId that is no function.');
+  }
+  if (driver.walBytes !== undefined && typeof driver.walBytes !== 'function') {
+    throw new InvalidArgumentError('Option driver has a walBytes that is no function.');
   }
   return driver;
 }

@@ -1,3 +1,9 @@
+import {
+  checkpointCall,
+  checkpointResult,
+  type CheckpointOptions,
+  type CheckpointResult,
+} from './checkpoint.ts';
 import { Database } from './database.ts';
 import { bounded, limitOf } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
@@ -23,6 +29,7 @@ import type { Session, SessionContext } from './session.ts';
 import { scriptWrites } from './sql.ts';
 import type { PoolStats } from './stats.ts';
 import { checkTransaction } from './transaction.ts';
+import { WalCare } from './wal-care.ts';
 
 /** The writers of one pool that hold a connection at a time: one that writes, and one that is ready to. */
 const WRITERS_WITH_CONNECTION = 2;
@@ -58,6 +65,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   readonly #database: Database;
   readonly #lending: Lending;
   readonly #groups: GroupCommit;
+  readonly #walCare: WalCare;
   readonly #housekeeping: Housekeeping;
   /** Aborts when the pool is told to close. */
   readonly #closed = new AbortController();
@@ -96,12 +104,20 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     });
     this.#lending = new Lending(settings, this.#engine, this.#leases);
     this.#groups = new GroupCommit({ ...settings, ...this.#context }, this.#lending, this.#writers);
+    this.#walCare = new WalCare(settings, {
+      walBytes: async () => (await settings.driver.walBytes?.()) ?? 0,
+      writeTurn: () => this.#database.writeTurn(this.#lending.limit({}, 'write')),
+      take: (urgent) => this.#lending.takeForChore(urgent),
+      giveBack: (entry) => this.#lending.giveBack(entry),
+      readers: () => this.#leases.readers(),
+    });
     this.#housekeeping = new Housekeeping(settings, {
       sweep: () => {
         this.#engine.sweep();
         this.#leases.sweep();
       },
       checkFile: () => this.#database.check(),
+      careForWal: () => this.#walCare.look(),
       onFileGone: () => {
         this.#engine.evict('replaced');
       },
@@ -206,6 +222,21 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   /**
+   * Writes the WAL back into the database file, off the event loop, as far as `mode` says; the pool does so by itself when the
+   * WAL gets larger than `walLimitBytes`. All modes but `passive` wait for their turn to write.
+   *
+   * Rejects as {@link SqlitePool.acquire} does, with `StatementTimeoutError` at `timeoutMs`, or with the reason of `signal`.
+   *
+   * @param options - `mode` (default `passive`), `timeoutMs` and `signal`.
+   * @example const { busy } = await pool.checkpoint({ mode: 'truncate' });
+   */
+  async checkpoint(options: CheckpointOptions = {}): Promise<CheckpointResult> {
+    const call = checkpointCall(options);
+    const writes = !call.statement.readonly;
+    return checkpointResult(await this.#borrow(writes, call.signal, (session) => session.perform(call)));
+  }
+
+  /**
    * A snapshot of what the pool has and what it has done.
    *
    * @example const { leased, waiting, wait } = pool.stats();
@@ -231,6 +262,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       openFailures: engine.openFailures,
       evictions: { ...engine.evictions },
       leaks: this.#leases.leaks,
+      walBytes: this.#walCare.bytes,
       wait,
     };
   }

@@ -1,4 +1,4 @@
-import type { Result, Row, Value } from './driver.ts';
+import type { ExecuteHint, Result, Row, Value } from './driver.ts';
 import { InvalidArgumentError } from './errors.ts';
 import { bind, type Params } from './parameters.ts';
 import { parse, type Statement } from './sql.ts';
@@ -133,6 +133,8 @@ export interface Queryable {
 export interface Call extends ExecuteOptions {
   readonly statement: Omit<Statement, 'firstRow'>;
   readonly values: readonly Value[];
+  /** Who waits for it, if not who the statement says. */
+  readonly urgency?: ExecuteHint['urgency'];
 }
 
 /** Runs a call that another handle has checked already. */

@@ -120,10 +120,14 @@ export class ResourcePool<R> {
   /** An idle resource that needs no health check, at once, or `undefined`. */
   tryAcquire(): Entry<R> | undefined {
     const entry = this.#idle.at(-1);
-    if (entry === undefined || this.#waiters.size > 0 || this.#state !== 'open' || !this.#isFresh(entry))
-      return undefined;
-    this.#idle.pop();
-    this.#entries.move(entry, 'leased');
+    return entry !== undefined && this.#isFresh(entry) ? this.tryAcquireAnyIdle() : undefined;
+  }
+
+  /** An idle resource, at once, even if it was idle for long; only if nobody waits for one. */
+  tryAcquireAnyIdle(): Entry<R> | undefined {
+    if (this.#waiters.size > 0 || this.#state !== 'open') return undefined;
+    const entry = this.#idle.pop();
+    if (entry !== undefined) this.#entries.move(entry, 'leased');
     return entry;
   }
 

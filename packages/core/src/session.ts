@@ -21,6 +21,13 @@ export interface Scope {
   readonly outer: Scope | undefined;
 }
 
+/** What a connection reads with. */
+export interface Reading {
+  readonly what: 'a transaction' | 'an open cursor' | 'a statement';
+  /** The same as long as it is the same transaction, cursor or statement. */
+  readonly reading: object;
+}
+
 /**
  * One connection as the pool drives it: one call at a time, writes only with the turn to write, and an account of what
  * the user leaves behind.
@@ -48,6 +55,19 @@ export class Session {
   /** Whether a transaction may be open. */
   get inTransaction(): boolean {
     return this.#transaction.isOpen;
+  }
+
+  /** What keeps its connection at an old state of the file, the outermost first; `undefined` if nothing does. */
+  get reading(): Reading | undefined {
+    if (!this.#transaction.isUntouched) {
+      let { scope } = this;
+      while (scope?.outer !== undefined) scope = scope.outer;
+      return { what: 'a transaction', reading: scope ?? this.#transaction };
+    }
+    const cursor = this.#cursors.oldest;
+    if (cursor !== undefined) return { what: 'an open cursor', reading: cursor };
+    const call = this.#calls.current;
+    return call && { what: 'a statement', reading: call };
   }
 
   /** Whether its user has left nothing behind: nothing runs, nothing is open, nothing was changed. */

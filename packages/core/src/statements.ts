@@ -78,9 +78,12 @@ export class Statements {
   }
 
   /** Runs a user's statement. */
-  perform({ statement, values, rowMode = 'object' }: Call, limit: Limit | undefined): Promise<Result> {
+  perform(
+    { statement, values, rowMode = 'object', urgency }: Call,
+    limit: Limit | undefined,
+  ): Promise<Result> {
     const { readonly, returnsRows, effect } = statement;
-    const hint = { rowMode, readonly, returnsRows, effect, urgency: this.#urgencyOf(statement) };
+    const hint = { rowMode, readonly, returnsRows, effect, urgency: urgency ?? this.#urgencyOf(statement) };
     return this.execute(statement, values, hint, limit);
   }
 

@@ -55,6 +55,8 @@ export interface PoolStats {
   readonly evictions: Readonly<Record<EvictionReason, number>>;
   /** Leases reported as leaked: older than `leakWarningMs`, or collected as garbage without a release. */
   readonly leaks: number;
+  /** How large the WAL was when it was last looked at, at most a second ago; 0 before, and if the driver cannot tell. */
+  readonly walBytes: number;
   /** How long acquires waited. */
   readonly wait: WaitStats;
 }

@@ -51,6 +51,7 @@ const BOUNDS: readonly (readonly [name: string, kind: string, min: number, max: 
   ['maxLeaseMs', 'number', 0, 2_147_483_647],
   ['leakWarningMs', 'number', 0, 2_147_483_647],
   ['validateAfterIdleMs', 'number', 0, Infinity],
+  ['walLimitBytes', 'number', 1, Infinity],
 ];
 
 /** `minIdle` is bounded by `poolSize` too. */
@@ -96,7 +97,7 @@ test.for(BOUNDS)(
 
 test('null means no limit where there can be none, and is refused elsewhere', () => {
   for (const [name, , , max] of BOUNDS) {
-    if (max === Infinity && name.endsWith('Ms'))
+    if (max === Infinity && name !== 'maxWaiting')
       expect(settingsOf(withOption(name, null))[name]).toBe(Infinity);
     else expect(refusal(withOption(name, null))).toContain(`Option ${name} is null: it must be`);
   }
@@ -140,6 +141,10 @@ test.for([
   [
     { driver: { name: 'mine', open: nothing, databaseId: 1 } },
     'Option driver has a databaseId that is no function.',
+  ],
+  [
+    { driver: { name: 'mine', open: nothing, walBytes: 1 } },
+    'Option driver has a walBytes that is no function.',
   ],
   [{ driver: { name: 'mine', open: nothing }, pragmas: {} }, 'Option pragmas belongs to the default driver'],
   [

@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Connection, Driver } from '../driver.ts';
@@ -61,7 +61,7 @@ export function sqlite3({ filename, pragmas = {}, statementCacheSize = 256 }: Sq
   const open = opener(path, setup);
   return inMemory
     ? { name: 'sqlite3', inMemory, open }
-    : { name: 'sqlite3', open, databaseId: () => fileId(path) };
+    : { name: 'sqlite3', open, databaseId: () => fileId(path), walBytes: () => walBytes(path) };
 }
 
 function checkFilename(filename: unknown): void {
@@ -79,6 +79,17 @@ function checkFilename(filename: unknown): void {
 async function fileId(path: string): Promise<string> {
   const { dev, ino } = await stat(path, { bigint: true });
   return `${String(dev)}:${String(ino)}`;
+}
+
+/** SQLite names the WAL after the file itself, not after a link to it. */
+async function walBytes(path: string): Promise<number> {
+  try {
+    const { size } = await stat(`${await realpath(path)}-wal`);
+    return size;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+    throw error;
+  }
 }
 
 function opener(path: string, setup: Setup): () => Promise<Connection> {

@@ -1,0 +1,64 @@
+import { expect, it } from 'vitest';
+import type { PoolOptions } from '../../src/index.ts';
+import { fakePool } from './support.ts';
+
+/** A pool whose WAL is always larger than its limit; `bytes` says how large. */
+function poolWithWal(bytes: number, options: Omit<PoolOptions, 'driver' | 'clock'>) {
+  const { pool, driver, clock } = fakePool({}, { walLimitBytes: 100, ...options });
+  Object.assign(driver, { walBytes: () => Promise.resolve(bytes) });
+  const checkpoints = (): number => driver.calls.filter(({ sql }) => sql.includes('wal_checkpoint')).length;
+  return { pool, driver, clock, checkpoints };
+}
+
+it('the pool looks after its WAL on a connection that nobody waits for: none if there is none', async () => {
+  const { pool, driver, clock, checkpoints } = poolWithWal(150, { poolSize: 1 });
+  const lease = await pool.acquire();
+  await clock.advance(5000);
+  expect(checkpoints()).toBe(0);
+  const next = pool.acquire();
+  await lease.release();
+  await (await next).release();
+  await clock.advance(1000);
+  expect(checkpoints()).toBeGreaterThan(0);
+  expect(pool.stats()).toMatchObject({ idle: 1, leased: 0, walBytes: 150 });
+  expect(driver.violations).toEqual([]);
+});
+
+it('it does not take an idle connection that somebody is about to get', async () => {
+  const { pool, clock, checkpoints } = poolWithWal(150, { poolSize: 1, validateAfterIdleMs: 0 });
+  await pool.open();
+  const lease = await pool.acquire();
+  const waiting = [pool.acquire(), pool.acquire()];
+  await clock.advance(1000);
+  expect(checkpoints()).toBe(0);
+  await lease.release();
+  for (const other of waiting) await (await other).release();
+});
+
+it('with a WAL of twice its limit it stands in line for a second, and counts as no acquire that ran out of time', async () => {
+  const { pool, clock, checkpoints } = poolWithWal(250, { poolSize: 1 });
+  const lease = await pool.acquire();
+  await clock.advance(1000);
+  expect(pool.stats().waiting).toBe(1);
+  await clock.advance(999);
+  await lease.release();
+  await clock.settle();
+  expect(checkpoints()).toBeGreaterThan(0);
+
+  const again = await pool.acquire();
+  await clock.advance(10_000);
+  expect(pool.stats()).toMatchObject({ acquireTimeouts: 0 });
+  await again.release();
+  await pool.close();
+  const before = checkpoints();
+  await clock.advance(5000);
+  expect(checkpoints()).toBe(before);
+});
+
+it('a driver that cannot tell how large the WAL is has none to look after', async () => {
+  const { pool, driver, clock } = fakePool({}, { walLimitBytes: 1 });
+  await pool.open();
+  await clock.advance(5000);
+  expect(pool.stats().walBytes).toBe(0);
+  expect(driver.count('execute')).toBe(0);
+});
