@@ -44,12 +44,8 @@ export function checkpointCall(options: CheckpointOptions): Call {
   const { mode = 'passive', signal, timeoutMs } = options;
   if (!MODES.has(mode))
     throw new InvalidArgumentError(`mode must be 'passive', 'full', 'restart' or 'truncate'.`);
-  // All but `passive` take the lock that writers need. No mode changes anything for the next user of the connection.
-  const statement = {
-    ...parse(`PRAGMA wal_checkpoint(${mode})`),
-    readonly: mode === 'passive',
-    dirties: false,
-  };
+  // All but `passive` take the lock that writers need.
+  const statement = { ...parse(`PRAGMA wal_checkpoint(${mode})`), readonly: mode === 'passive' };
   return { statement, values: [], signal, timeoutMs, urgency: 'writer' };
 }
 

@@ -68,8 +68,7 @@ export class Lending {
     const idle = this.#engine.tryAcquireAnyIdle();
     if (idle !== undefined) return idle;
     const { clock, poolSize } = this.#settings;
-    const isThereRoom = this.#engine.size < poolSize && this.#engine.waiting === 0;
-    if (!isThereRoom && !urgent) return undefined;
+    if (this.#engine.size >= poolSize && !urgent) return undefined;
     return await this.#engine.acquire(limitOf(clock, CHORE_WAIT_MS, () => new Error('no connection')));
   }
 
