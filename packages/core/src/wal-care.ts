@@ -25,7 +25,7 @@ export interface WalCareHooks {
   /** Takes it back. */
   giveBack(entry: Entry<Session>): Promise<void>;
   /** The leases that read at the moment, the oldest first. */
-  readers(): Iterable<Reader>;
+  readers(): readonly Reader[];
 }
 
 /** A checkpoint that stops at the same page so many times in a row is stopped by one reader. */
@@ -48,7 +48,7 @@ export class WalCare {
   /** At which page the last checkpoints have stopped, and how many. */
   #stopped = { page: -1, times: 0 };
   /** Who was reading when they did, and since when at least. */
-  #since = new Map<object, number>();
+  #readers: readonly (Reader & { readonly since: number })[] = [];
 
   constructor(settings: { readonly clock: Clock; readonly walLimitBytes: number }, hooks: WalCareHooks) {
     this.#clock = settings.clock;
@@ -107,28 +107,26 @@ export class WalCare {
 
   #calm(): void {
     this.#stopped = { page: -1, times: 0 };
-    this.#since.clear();
+    this.#readers = [];
   }
 
   #stop(page: number): void {
     const again = page === this.#stopped.page;
     this.#stopped = { page, times: again ? this.#stopped.times + 1 : 1 };
     const now = this.#clock.now();
-    const readers = [...this.#hooks.readers()];
-    this.#since = new Map(
-      readers.map(({ reading }) => [reading, (again ? this.#since.get(reading) : undefined) ?? now]),
-    );
-    if (this.#stopped.times === STOPPED_TOO_OFTEN) this.#warn(readers, now);
+    const before = again ? this.#readers : [];
+    const sinceOf = (one: object): number => before.find(({ reading }) => reading === one)?.since ?? now;
+    this.#readers = this.#hooks.readers().map((reader) => ({ ...reader, since: sinceOf(reader.reading) }));
+    if (this.#stopped.times === STOPPED_TOO_OFTEN) this.#warn(now);
   }
 
-  #warn(readers: readonly Reader[], now: number): void {
-    const forMs = ({ reading }: Reader): number => now - (this.#since.get(reading) ?? now);
-    const [longest] = readers.toSorted((a, b) => forMs(b) - forMs(a));
+  #warn(now: number): void {
+    const [longest] = this.#readers.toSorted((a, b) => a.since - b.since);
     const size = `${String(Math.round(this.#bytes / 2 ** 20))} MiB`;
     const culprit =
-      longest === undefined || forMs(longest) === 0
+      longest === undefined || longest.since === now
         ? 'It is no lease of this pool: another pool or process, or a single statement that runs long (see statementTimeoutMs).'
-        : `It is a lease with ${longest.what}, for at least ${String(Math.round(forMs(longest) / 1000))} s. ${whereOf(longest)}`;
+        : `It is a lease with ${longest.what}, for at least ${String(Math.round((now - longest.since) / 1000))} s. ${whereOf(longest)}`;
     process.emitWarning(
       `The WAL has grown to ${size}, because something that has been reading for long keeps it from being written back. ${culprit}`,
       { type: 'SqlitePoolWarning', code: 'SQLITE_POOL_WAL' },
