@@ -1,10 +1,11 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { PoolOptions } from '../../src/index.ts';
+import type { FakeScript } from '../../src/testing/index.ts';
 import { fakePool } from './support.ts';
 
 /** A pool whose WAL is always larger than its limit; `bytes` says how large. */
-function poolWithWal(bytes: number, options: Omit<PoolOptions, 'driver' | 'clock'>) {
-  const { pool, driver, clock } = fakePool({}, { walLimitBytes: 100, ...options });
+function poolWithWal(bytes: number, options: Omit<PoolOptions, 'driver' | 'clock'>, script: FakeScript = {}) {
+  const { pool, driver, clock } = fakePool(script, { walLimitBytes: 100, ...options });
   Object.assign(driver, { walBytes: () => Promise.resolve(bytes) });
   const checkpoints = (): number => driver.calls.filter(({ sql }) => sql.includes('wal_checkpoint')).length;
   return { pool, driver, clock, checkpoints };
@@ -61,4 +62,31 @@ it('a driver that cannot tell how large the WAL is has none to look after', asyn
   await clock.advance(5000);
   expect(pool.stats().walBytes).toBe(0);
   expect(driver.count('execute')).toBe(0);
+});
+
+it('a transaction is one reader whatever is nested in it, and a lease that reads nothing is none', async () => {
+  const warned = vi.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+  const stopped = {
+    rows: [{ busy: 0, log: 100, checkpointed: 40 }],
+    columns: [],
+    changes: 0,
+    lastInsertRowid: 0,
+  };
+  const { pool, clock } = poolWithWal(150, {}, ({ sql }) =>
+    sql.includes('wal_checkpoint') ? { resolve: stopped } : undefined,
+  );
+  const unused = await pool.acquire();
+  await pool.transaction(async (tx) => {
+    for (let n = 0; n < 3; n += 1) {
+      await tx.transaction(async (inner) => {
+        await inner.get('SELECT 1');
+        await clock.advance(1000);
+      });
+    }
+  });
+  expect(warned).toHaveBeenCalledExactlyOnceWith(
+    expect.stringContaining('It is a lease with a transaction, for at least 2 s.'),
+    expect.anything(),
+  );
+  await unused.release();
 });

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { symlink } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { expect, test, vi } from 'vitest';
-import { sqlite3, type Queryable, type SqlitePool } from '../../src/index.ts';
+import { sqlite3, type SqlitePool } from '../../src/index.ts';
 import { fakeClock, type FakeClock } from '../../src/testing/index.ts';
 import { ENDLESS, failure, fileWithTable, poolOf, temporaryFile } from './helpers.ts';
 
@@ -95,30 +95,6 @@ test.for([
   });
   await lease.revoke();
   await reading;
-});
-
-test('a transaction is one reader whatever is nested in it, and a lease that reads nothing is none', async () => {
-  const clock = fakeClock();
-  const { pool } = await fileWithTable({ clock });
-  const said = warnings();
-  const unused = await pool.acquire();
-  const report = async (tx: Queryable): Promise<void> => {
-    await tx.get('SELECT count(*) FROM t');
-    await fill(pool, 12_000);
-    await vi.waitFor(
-      async () => {
-        await tx.transaction(async (inner) => {
-          await inner.get('SELECT 1');
-          await clock.advance(1000);
-        });
-        expect(said()).toHaveLength(1);
-      },
-      { timeout: 10_000, interval: 5 },
-    );
-  };
-  await pool.transaction(report, { mode: 'deferred' });
-  expect(said()[0]).toContain('It is a lease with a transaction, for at least');
-  await unused.release();
 });
 
 test('a WAL that one large transaction has made large is truncated without a warning', async () => {
