@@ -34,6 +34,11 @@ export class Database {
     return this.#writeGate;
   }
 
+  /** How large the WAL is; 0 if the driver cannot tell. */
+  async walBytes(): Promise<number> {
+    return (await this.#settings.driver.walBytes?.()) ?? 0;
+  }
+
   /** The turn to write without a session; the function it resolves to ends it. */
   async writeTurn(limit: Limit): Promise<() => void> {
     const gate = this.#writeGate;

@@ -104,13 +104,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     });
     this.#lending = new Lending(settings, this.#engine, this.#leases);
     this.#groups = new GroupCommit({ ...settings, ...this.#context }, this.#lending, this.#writers);
-    this.#walCare = new WalCare(settings, {
-      walBytes: async () => (await settings.driver.walBytes?.()) ?? 0,
-      writeTurn: () => this.#database.writeTurn(this.#lending.limit({}, 'write')),
-      take: (urgent) => this.#lending.takeForChore(urgent),
-      giveBack: (entry) => this.#lending.giveBack(entry),
-      readers: () => this.#leases.readers(),
-    });
+    this.#walCare = new WalCare(settings, this.#database, this.#lending, this.#leases);
     this.#housekeeping = new Housekeeping(settings, {
       sweep: () => {
         this.#engine.sweep();

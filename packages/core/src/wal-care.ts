@@ -4,8 +4,9 @@ import {
   type CheckpointMode,
   type CheckpointResult,
 } from './checkpoint.ts';
-import type { Clock } from './deadline.ts';
+import type { Clock, Limit } from './deadline.ts';
 import type { Entry } from './entries.ts';
+import type { AcquireOptions } from './lease.ts';
 import type { Reading, Session } from './session.ts';
 
 /** A lease that may keep the WAL from being written back. */
@@ -14,17 +15,18 @@ export interface Reader extends Reading {
   readonly stack: string | undefined;
 }
 
-/** What the care for the WAL needs of a pool. */
-export interface WalCareHooks {
-  /** How large the WAL is. */
+/** What the care for the WAL needs of a pool's database, of its lending and of its leases. */
+interface WalDatabase {
   walBytes(): Promise<number>;
-  /** The turn to write; the function it resolves to ends it. */
-  writeTurn(): Promise<() => void>;
-  /** A connection: an idle one or a new one, and, if it is `urgent`, one for which it waits like everybody else. */
-  take(urgent: boolean): Promise<Entry<Session> | undefined>;
-  /** Takes it back. */
+  writeTurn(limit: Limit): Promise<() => void>;
+}
+interface WalLending {
+  takeForChore(urgent: boolean): Promise<Entry<Session> | undefined>;
   giveBack(entry: Entry<Session>): Promise<void>;
-  /** The leases that read at the moment, the oldest first. */
+  limit(options: AcquireOptions, phase: 'write'): Limit;
+}
+interface WalLeases {
+  /** Those that read at the moment, the oldest first. */
   readers(): readonly Reader[];
 }
 
@@ -42,7 +44,9 @@ const TRUNCATE_FOR_MS = 100;
 export class WalCare {
   readonly #clock: Clock;
   readonly #limit: number;
-  readonly #hooks: WalCareHooks;
+  readonly #database: WalDatabase;
+  readonly #lending: WalLending;
+  readonly #leases: WalLeases;
   #state: 'resting' | 'looking' = 'resting';
   #bytes = 0;
   /** At which page the last checkpoints have stopped, and how many. */
@@ -50,10 +54,17 @@ export class WalCare {
   /** Who was reading when they did, and since when at least. */
   #readers: readonly (Reader & { readonly since: number })[] = [];
 
-  constructor(settings: { readonly clock: Clock; readonly walLimitBytes: number }, hooks: WalCareHooks) {
+  constructor(
+    settings: { readonly clock: Clock; readonly walLimitBytes: number },
+    database: WalDatabase,
+    lending: WalLending,
+    leases: WalLeases,
+  ) {
     this.#clock = settings.clock;
     this.#limit = settings.walLimitBytes;
-    this.#hooks = hooks;
+    this.#database = database;
+    this.#lending = lending;
+    this.#leases = leases;
   }
 
   /** How large the WAL was at the last look. */
@@ -66,7 +77,7 @@ export class WalCare {
     if (this.#state === 'looking') return;
     this.#state = 'looking';
     try {
-      this.#bytes = await this.#hooks.walBytes();
+      this.#bytes = await this.#database.walBytes();
       if (this.#bytes <= this.#limit) this.#calm();
       else await this.#care();
     } catch {
@@ -77,7 +88,7 @@ export class WalCare {
   }
 
   async #care(): Promise<void> {
-    const entry = await this.#hooks.take(this.#bytes > 2 * this.#limit);
+    const entry = await this.#lending.takeForChore(this.#bytes > 2 * this.#limit);
     if (entry === undefined) return;
     try {
       const { busy, walPages, checkpointedPages: page } = await checkpoint(entry, 'passive');
@@ -89,13 +100,13 @@ export class WalCare {
       // Readers that come and go stop it at another page each time. While nobody writes there is a way past those.
       if (this.#stopped.times === 0 || moved) await this.#truncate(entry);
     } finally {
-      await this.#hooks.giveBack(entry);
+      await this.#lending.giveBack(entry);
     }
   }
 
   /** Tries for a moment, in which no write of this process begins. Each try waits for readers as long as the busy timeout. */
   async #truncate(entry: Entry<Session>): Promise<void> {
-    const leave = await this.#hooks.writeTurn();
+    const leave = await this.#database.writeTurn(this.#lending.limit({}, 'write'));
     try {
       const until = this.#clock.now() + TRUNCATE_FOR_MS;
       for (let tries = TRUNCATE_TRIES; tries > 0 && this.#clock.now() < until; tries -= 1)
@@ -116,7 +127,7 @@ export class WalCare {
     const now = this.#clock.now();
     const before = again ? this.#readers : [];
     const sinceOf = (one: object): number => before.find(({ reading }) => reading === one)?.since ?? now;
-    this.#readers = this.#hooks.readers().map((reader) => ({ ...reader, since: sinceOf(reader.reading) }));
+    this.#readers = this.#leases.readers().map((reader) => ({ ...reader, since: sinceOf(reader.reading) }));
     if (this.#stopped.times === STOPPED_TOO_OFTEN) this.#warn(now);
   }
 

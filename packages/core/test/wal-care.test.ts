@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { limitOf, noTimeout } from '../src/deadline.ts';
 import type { Result } from '../src/driver.ts';
 import type { Entry } from '../src/entries.ts';
 import type { Call } from '../src/queryable.ts';
@@ -41,11 +42,16 @@ function bench() {
         world.log.push('turn');
         return Promise.resolve(() => void world.log.push('turn over'));
       },
-      take: (urgent) => {
+    },
+    {
+      limit: () => limitOf(clock, Infinity, noTimeout),
+      takeForChore: (urgent) => {
         world.log.push(urgent ? 'take urgently' : 'take');
         return Promise.resolve(world.hasConnection ? entry : undefined);
       },
       giveBack: () => Promise.resolve(void world.log.push('give back')),
+    },
+    {
       readers: () => world.readers,
     },
   );
@@ -120,8 +126,12 @@ describe('the care for the WAL', () => {
     const { promise, resolve } = byHand();
     const walBytes = vi.fn<() => Promise<number>>(() => promise.then(() => 0));
     const unused = (): never => expect.fail('nothing is to be done');
-    const hooks = { walBytes, writeTurn: unused, take: unused, giveBack: unused, readers: unused };
-    const care = new WalCare({ clock, walLimitBytes: 1 }, hooks);
+    const care = new WalCare(
+      { clock, walLimitBytes: 1 },
+      { walBytes, writeTurn: unused },
+      { takeForChore: unused, giveBack: unused, limit: unused },
+      { readers: unused },
+    );
     const first = care.look();
     await care.look();
     expect(walBytes).toHaveBeenCalledOnce();
