@@ -100,8 +100,12 @@ export class Statements {
       await this.findOut();
       if (this.transaction.isLost) return this.#forgetLost();
     }
-    const since = this.#settings.clock.now();
-    if (!this.#isReady(statement)) await this.prepare(statement, limit);
+    // The wait for the lock of another process is part of the wait for the turn to write.
+    let since: number | undefined;
+    if (!this.#isReady(statement)) {
+      since = this.#settings.clock.now();
+      await this.prepare(statement, limit);
+    }
     for (let wait: BusyWait | undefined; ;) {
       try {
         const call = this.calls.call(
@@ -184,7 +188,7 @@ export class Statements {
   #busyWait(
     error: unknown,
     control: TransactionControl,
-    since: number,
+    since: number | undefined,
     limit: Limit | undefined,
   ): BusyWait | undefined {
     if (!isLocked(error)) return undefined;
@@ -192,7 +196,7 @@ export class Statements {
     if (!commits && (this.cursors.size > 0 || !this.transaction.isUntouched)) return undefined;
     const { clock, acquisitionTimeoutMs } = this.#settings;
     const cancelled = this.calls.turnCancelled;
-    return new BusyWait({ clock, deadline: since + acquisitionTimeoutMs, limit, cancelled });
+    return new BusyWait({ clock, deadline: (since ?? clock.now()) + acquisitionTimeoutMs, limit, cancelled });
   }
 
   /** Before another try: SQLite may have rolled back by itself, and then the statement would commit alone. */
