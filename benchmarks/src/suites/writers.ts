@@ -4,11 +4,10 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { BusyError, createPool, type PoolOptions, type SqlitePool } from '@sqlite-pool/core';
+import { BusyError, createPool, type SqlitePool } from '@sqlite-pool/core';
 
 import type { Place } from '../benchmark.ts';
 import { HandConnection, isBusy, PRAGMAS } from '../by-hand.ts';
-import { Unavailable } from '../contender.ts';
 import type { Sample } from '../figures.ts';
 import { hammer, probeFile, probeIdle } from '../measure.ts';
 
@@ -96,13 +95,11 @@ async function writerOfPool({ kind, way, synchronous }: WriteTask, filename: str
 }
 
 function openPool(filename: string, way: Way, synchronous: Synchronous): SqlitePool {
-  const options = { filename, pragmas: { ...PRAGMAS, synchronous } };
-  if (way !== 'ungrouped') return createPool(options);
-  try {
-    return createPool({ ...options, groupCommit: false } as PoolOptions);
-  } catch (error) {
-    throw new Unavailable('there is no group commit in this version', { cause: error });
-  }
+  return createPool({
+    filename,
+    pragmas: { ...PRAGMAS, synchronous },
+    groupCommit: way !== 'ungrouped',
+  });
 }
 
 /** A connection per writer, as the documentation of SQLite advises for threads. */

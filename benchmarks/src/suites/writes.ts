@@ -174,7 +174,6 @@ function grouped(figures: Figures): Target[] {
   const labels = { kind: 'inserts', synchronous: 'FULL', writers: 64 };
   const metric = 'perSecond';
   const alone = { labels, variant: NAMES.ungrouped, metric };
-  if (!figures.find(alone)) return [];
   const { median } = figures.ratio({ labels, variant: NAMES.pool, metric }, alone);
   return [
     { text: `throughput of ${describe(labels)}, in that of the gate alone`, value: median, atLeast: 5 },
