@@ -54,6 +54,13 @@ export class GroupCommit {
     return this.#settings.groupCommit && effect !== 'none' && !dirties;
   }
 
+  /** A place among the writers, for one that waits alone. */
+  async enter(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#closed) throw new PoolClosedError();
+    this.#refuseIfCrowded();
+    if (!this.#writers.tryEnter()) await this.#writers.enter(this.#lending.limit({ signal }, 'write'));
+  }
+
   /** Another writer has come: nobody who comes after it may be served before it. */
   yieldTo(): void {
     this.#open = undefined;
@@ -68,7 +75,7 @@ export class GroupCommit {
   async run(call: Call): Promise<Result> {
     if (this.#closed) throw new PoolClosedError();
     if (call.signal?.aborted === true) throw call.signal.reason;
-    this.refuseIfCrowded();
+    this.#refuseIfCrowded();
     const joined = this.#open !== undefined && this.#takesMore(this.#open) ? this.#open : undefined;
     const group = joined ?? this.#begin();
     const member = group.add(call);
@@ -82,7 +89,7 @@ export class GroupCommit {
   }
 
   /** Throws if one more would have to wait behind `maxWaiting` writers. */
-  refuseIfCrowded(): void {
+  #refuseIfCrowded(): void {
     const { maxWaiting } = this.#settings;
     if (this.#writers.isFull && this.#writers.waiting + this.joined >= maxWaiting)
       throw new PoolOverloadedError(maxWaiting);

@@ -18,6 +18,7 @@ export { closeWithServer, type ClosableServer, type ShutdownOptions } from './se
 export { type CheckpointMode, type CheckpointOptions, type CheckpointResult } from './checkpoint.ts';
 export { Lease, type AcquireOptions } from './lease.ts';
 export {
+  type BatchStatement,
   type ExecuteOptions,
   type Queryable,
   type QueryOptions,

@@ -190,6 +190,11 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return this.#hold.session.perform(call);
   }
 
+  protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
+    this.#check();
+    return this.#hold.session.batch(calls, options);
+  }
+
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
     this.#check();
     const rows = this.#hold.session.iterate(call);

@@ -1,3 +1,4 @@
+import { batchWrites } from './batch.ts';
 import {
   checkpointCall,
   checkpointResult,
@@ -288,17 +289,11 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    */
   async writerTurn(signal?: AbortSignal): Promise<() => void> {
     this.#groups.yieldTo();
-    await this.#enterWriters(signal);
+    await this.#groups.enter(signal);
     return () => {
       this.#groups.forgetSchema();
       this.#writers.leave();
     };
-  }
-
-  async #enterWriters(signal: AbortSignal | undefined): Promise<void> {
-    if (this.closed) throw new PoolClosedError();
-    this.#groups.refuseIfCrowded();
-    if (!this.#writers.tryEnter()) await this.#writers.enter(this.#lending.limit({ signal }, 'write'));
   }
 
   protected override async perform(call: Call): Promise<Result> {
@@ -322,12 +317,16 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       return await this.#borrow(true, call.signal, (session) => session.perform(call));
     // Someone writes, or is about to.
     if (this.#writers.held > 0 || this.#database.writeGate.held > 0) return await this.#groups.run(call);
-    await this.#enterWriters(call.signal);
+    await this.#groups.enter(call.signal);
     try {
       return await this.#borrow(false, call.signal, (session) => session.perform(call));
     } finally {
       this.#writers.leave();
     }
+  }
+
+  protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
+    return this.#borrow(batchWrites(calls), options.signal, (session) => session.batch(calls, options));
   }
 
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {

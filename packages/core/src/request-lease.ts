@@ -1,4 +1,5 @@
 import type { Result, Row } from './driver.ts';
+import { batchWrites } from './batch.ts';
 import { bounded, limitOf, noTimeout, systemClock } from './deadline.ts';
 import { InvalidArgumentError, LeaseEndedError } from './errors.ts';
 import type { Lease } from './lease.ts';
@@ -6,6 +7,7 @@ import type { Spare } from './leases.ts';
 import type { SqlitePool } from './pool.ts';
 import {
   checkLimits,
+  performAllOn,
   performOn,
   QueryMethods,
   stepOn,
@@ -175,6 +177,10 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
 
   protected override perform(call: Call): Promise<Result> {
     return this.#use(!call.statement.readonly, call, performOn);
+  }
+
+  protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
+    return this.#use(batchWrites(calls), options, (db, own) => performAllOn(db, calls, own));
   }
 
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {

@@ -122,6 +122,14 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     return await db.execute(statement.sql, values, { rowMode, signal, timeoutMs });
   }
 
+  protected override async performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
+    const db = await this.#own();
+    return await db.batch(
+      calls.map(({ statement, values }) => [statement.sql, values] as const),
+      options,
+    );
+  }
+
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
     const { statement, values, signal, timeoutMs } = call;
     const db = await this.#handleFor(call);

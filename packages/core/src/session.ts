@@ -1,3 +1,4 @@
+import { Batch } from './batch.ts';
 import { asThrown, Cut, type CallQueue } from './call-queue.ts';
 import type { Cursor, Cursors } from './cursors.ts';
 import type { Limit } from './deadline.ts';
@@ -99,6 +100,29 @@ export class Session {
       throw asThrown(error);
     } finally {
       this.#calls.leave();
+    }
+  }
+
+  /** Runs several statements in one turn, all or nothing. */
+  async batch(calls: readonly Call[], { signal, timeoutMs }: QueryOptions): Promise<Result[]> {
+    const limit = statementLimit(this.#context, timeoutMs, signal);
+    await this.#calls.enter(limit);
+    const batch = new Batch(this.#statements, calls);
+    let undone: Promise<void> | undefined;
+    try {
+      return await batch.run(limit);
+    } catch (error) {
+      undone = batch.undo().catch(this.#endUnlessLost);
+      // Past its limit nobody waits for that, but the turn is kept until it is done.
+      if (!(error instanceof Cut)) await undone;
+      throw asThrown(error);
+    } finally {
+      if (undone === undefined) this.#calls.leave();
+      else {
+        void undone.then(() => {
+          this.#calls.leave();
+        });
+      }
     }
   }
 
@@ -216,21 +240,22 @@ export class Session {
    * statement would be part of a transaction that is lost with the connection.
    */
   async #undo(work: () => Promise<void>): Promise<void> {
-    const endUnlessLost = (error: unknown): void => {
-      // A transaction that SQLite has rolled back takes its savepoints with it.
-      if (!(error instanceof TransactionLostError)) this.end(new TransactionLostError(asThrown(error)));
-    };
     const undone = this.#calls.operate(operationLimit(this.#context, 'rollback'), async () => {
       try {
         await work();
       } catch (error) {
-        endUnlessLost(error);
+        this.#endUnlessLost(error);
         throw error;
       }
     });
     // It may also be that the turn did not come in time.
-    await undone.catch(endUnlessLost);
+    await undone.catch(this.#endUnlessLost);
   }
+
+  /** What was begun could not be undone. A transaction that SQLite has rolled back has taken its savepoints with it. */
+  readonly #endUnlessLost = (error: unknown): void => {
+    if (!(error instanceof TransactionLostError)) this.end(new TransactionLostError(asThrown(error)));
+  };
 
   /**
    * Makes the connection ready for the next user. Nothing to wait for, `undefined`, if the last one left nothing;

@@ -168,6 +168,11 @@ class Transaction extends QueryMethods implements Scope {
     return this.#host.session.perform(call);
   }
 
+  protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
+    this.#check('none');
+    return this.#host.session.batch(calls, options);
+  }
+
   protected override step(call: Call): AsyncIterableIterator<Row> {
     this.#check('none');
     return this.#host.session.iterate(call);
