@@ -455,3 +455,48 @@ it('when SQLite does not say whether there are deferred constraints, everyone is
   expect(group.texts()).not.toContain('COMMIT');
   await expectGood(group);
 });
+
+it('a group that nobody waits for any more gives up its place in the queue', async () => {
+  const group = await grouped(undefined, { poolSize: 1 });
+  // The one place among the writers is taken.
+  const running = follow(group.pool.transaction(() => undefined));
+  const controller = new AbortController();
+  const write = group.write(1, { signal: controller.signal });
+  await group.clock.settle();
+  controller.abort(new Error('enough'));
+  await group.clock.settle();
+  expect(errorOf(write)).toMatchObject({ message: 'enough' });
+  expect(group.pool.stats()).toMatchObject({ writersWaiting: 0 });
+  await group.go();
+  expect(running.now.state).toBe('resolved');
+  expect(group.texts()).not.toContain(insert(1));
+});
+
+it('without an acquisitionTimeoutMs a group waits for as long as it takes', async () => {
+  const group = await grouped(({ sql }) => (sql === 'COMMIT' ? FK : undefined), {
+    acquisitionTimeoutMs: null,
+  });
+  const writes = [1, 2].map((n) => group.write(n));
+  await group.clock.advance(1_000_000);
+  expect(states(writes)).toEqual(['pending', 'pending']);
+  await group.go();
+  expect(states(writes)).toEqual(['resolved', 'resolved']);
+});
+
+it('a pool that closes while everyone is run alone refuses those who have not been', async () => {
+  let tries = 0;
+  const group = await grouped(
+    ({ sql }) => {
+      if (sql === 'COMMIT') return FK;
+      return sql === insert(1) && (tries += 1) === 2 ? 'interruptible' : undefined;
+    },
+    { closeTimeoutMs: 100 },
+  );
+  const writes = [1, 2].map((n) => group.write(n));
+  await group.go();
+  const closing = follow(group.pool.close());
+  await group.clock.advance(200);
+  for (const write of writes) expect(errorOf(write)).toMatchObject({ code: 'POOL_CLOSED' });
+  expect(closing.now.state).toBe('resolved');
+  expect(group.texts().filter((sql) => sql === insert(2))).toHaveLength(1);
+});
