@@ -167,7 +167,7 @@ export const ANSWERS: readonly PluginCase[] = casesOf('answers', [], {
       {
         'GET /': async ({ db }) => {
           await Promise.all([db.get('SELECT 1', [], { signal }), db.get('SELECT 2', [], { signal })]);
-          return (await db.get('SELECT 3 AS n', [], { signal })) ?? {};
+          return await db.get('SELECT 3 AS n', [], { signal });
         },
       },
     );

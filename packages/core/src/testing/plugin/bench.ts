@@ -6,7 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { PoolOptions } from '../../options.ts';
 import type { RequestOptions } from '../../plugin-options.ts';
 import type { SqlitePool } from '../../pool.ts';
-import { fetchOnce, Http2Client, RawClient, type Answer } from './clients.ts';
+import { fetchOnce, Http2Client, nothing, RawClient, type Answer } from './clients.ts';
 import type {
   PluginAbility,
   PluginApp,
@@ -50,6 +50,8 @@ export interface Bench {
   readonly start: (settings: Settings, routes: Routes, app?: Pick<PluginApp, 'http2'>) => Promise<Running>;
   /** Resolves when `check` is true. */
   readonly eventually: (check: () => boolean) => Promise<void>;
+  /** A handler, or a callback, that fails the case if it is called. */
+  readonly unreached: () => Promise<never>;
 }
 
 export type Use = (bench: Bench) => Promise<void>;
@@ -92,6 +94,7 @@ class Started implements Bench {
   readonly #running: Running[] = [];
   readonly #clients: { leave(): void }[] = [];
   readonly #listeners: ListenerWatch = new ListenerWatch();
+  #reached: assert.AssertionError | undefined;
   #state: 'in use' | 'ended' = 'in use';
 
   constructor(serve: StartPlugin, directory: string) {
@@ -135,8 +138,14 @@ class Started implements Bench {
     while (!check() && this.#state === 'in use') await pause(2);
   };
 
+  readonly unreached: Bench['unreached'] = async () => {
+    this.#reached = new assert.AssertionError({ message: 'It was called, although it must not be.' });
+    throw this.#reached;
+  };
+
   /** What holds after every case, while its clients are still there, and when they are gone. */
   async check(): Promise<void> {
+    if (this.#reached !== undefined) throw this.#reached;
     const open = this.#running.filter(({ pool }) => !pool.closed);
     for (const { pool } of this.#running) await this.#whole(pool);
     for (const { fetch, pool } of open) {
@@ -215,17 +224,17 @@ export function deferred<T = void>(): Deferred<T> {
   return { promise, resolve };
 }
 
-/** How work ends: the code of its error, its message, or `done`. */
+/** How work ends: the code of its error, or `done`. */
 export async function ending(work: Promise<unknown>): Promise<string> {
   return await work.then(
     () => 'done',
-    (error: unknown) => String((error as { code?: unknown }).code ?? error),
+    (error: unknown) => String((error as { code?: unknown }).code),
   );
 }
 
 /** Resolves when the response of a request closes: its client has left, or has the whole answer. */
 export async function closing({ response }: PluginContext): Promise<void> {
-  if (!response.closed) await new Promise<void>((closed) => response.once('close', closed));
+  await new Promise<void>((closed) => response.once('close', closed));
 }
 
 /** Asserts that `actual` has what `expected` has. */
@@ -235,7 +244,7 @@ export function has<T extends object>(actual: T, expected: Partial<Record<keyof 
 }
 
 /** Nothing more to say. */
-export const never = (): Promise<never> => new Promise<never>(() => undefined);
+export const never = (): Promise<never> => new Promise<never>(nothing);
 
 export const INSERT = 'INSERT INTO notes (body) VALUES (?)';
 

@@ -24,6 +24,11 @@ export async function fetchOnce(port: number, method: string, path: string, body
   return { status: Number(incoming.statusCode), headers: incoming.headers, body: await text(incoming) };
 }
 
+/** For what may happen, and says nothing about the plugin. */
+export function nothing(): void {
+  return undefined;
+}
+
 /** A client that sends what it is told, and reads only when it is told to. */
 export class RawClient {
   readonly #socket: Socket;
@@ -32,7 +37,7 @@ export class RawClient {
   constructor(port: number) {
     this.#socket = connect(port, '127.0.0.1');
     // A server may end a connection as it likes.
-    this.#socket.on('error', () => undefined);
+    this.#socket.on('error', nothing);
   }
 
   /** Sends requests without waiting for answers. */
@@ -85,13 +90,13 @@ export class Http2Client {
 
   constructor(port: number) {
     this.#session = connectHttp2(`http://127.0.0.1:${String(port)}`);
-    this.#session.on('error', () => undefined);
+    this.#session.on('error', nothing);
   }
 
   /** Sends the head of a request; of a POST the body is yet to come. */
   open(method: string, path: string): ClientHttp2Stream {
     const stream = this.#session.request({ ':method': method, ':path': path });
-    stream.on('error', () => undefined);
+    stream.on('error', nothing);
     return stream;
   }
 

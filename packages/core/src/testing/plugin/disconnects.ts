@@ -150,25 +150,29 @@ const LEAVING = casesOf('clients that leave', [], {
         assert.deepEqual(await notes(pool), []);
       },
   ),
-  ...inModes('F62 gives up the wait for a connection', (lease) => async ({ start, eventually }) => {
-    const ended = deferred<string>();
-    const { send, pool } = await start(
-      { poolSize: 1, lease },
-      {
-        'GET /': async ({ db }) => {
-          ended.resolve(await ending(db.connection(() => 'lent to nobody')));
-          return {};
-        },
+  ...inModes(
+    'F62 gives up the wait for a connection',
+    (lease) =>
+      async ({ start, eventually, unreached }) => {
+        const ended = deferred<string>();
+        const { send, pool } = await start(
+          { poolSize: 1, lease },
+          {
+            'GET /': async ({ db }) => {
+              ended.resolve(await ending(db.connection(unreached)));
+              return {};
+            },
+          },
+        );
+        await pool.connection(async () => {
+          const client = send('GET /');
+          await eventually(() => pool.stats().waiting === 1);
+          client.leave();
+          assert.equal(await ended.promise, 'LEASE_ENDED');
+          has(pool.stats(), { waiting: 0, leased: 1 });
+        });
       },
-    );
-    await pool.connection(async () => {
-      const client = send('GET /');
-      await eventually(() => pool.stats().waiting === 1);
-      client.leave();
-      assert.equal(await ended.promise, 'LEASE_ENDED');
-      has(pool.stats(), { waiting: 0, leased: 1 });
-    });
-  }),
+  ),
   ...onBoth(
     'F62 frees the connection of a %s handler that never answers',
     (route) =>

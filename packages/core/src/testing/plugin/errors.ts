@@ -145,7 +145,7 @@ const RETRYABLE = casesOf('errors', ['error-status'], {
 });
 
 const BODIES = casesOf('errors', ['before'], {
-  'F63 gives the connection back when the parser of the body fails': async ({ start }) => {
+  'F63 gives the connection back when the parser of the body fails': async ({ start, unreached }) => {
     const { fetch, pool } = await start(
       { poolSize: 1 },
       {
@@ -154,16 +154,19 @@ const BODIES = casesOf('errors', ['before'], {
             await db.get('SELECT 1');
             return undefined;
           },
-          handler: async ({ db }) => db.run(INSERT, ['never']),
+          handler: unreached,
         },
       },
     );
     const { status } = await fetch('POST', '/', '{"text":');
     assert.ok(status >= 400, `The status is ${String(status)}.`);
     has(pool.stats(), { leased: 0, idle: 1 });
-    assert.deepEqual(await notes(pool), []);
   },
-  'F62 gives the connection back when the client leaves within the body': async ({ start, eventually }) => {
+  'F62 gives the connection back when the client leaves within the body': async ({
+    start,
+    eventually,
+    unreached,
+  }) => {
     const asked = deferred();
     const { send, pool } = await start(
       { poolSize: 1 },
@@ -174,7 +177,7 @@ const BODIES = casesOf('errors', ['before'], {
             asked.resolve();
             return undefined;
           },
-          handler: async ({ db }) => db.run(INSERT, ['never']),
+          handler: unreached,
         },
       },
     );
@@ -182,7 +185,6 @@ const BODIES = casesOf('errors', ['before'], {
     await asked.promise;
     client.leave();
     await eventually(() => pool.stats().leased === 0);
-    assert.deepEqual(await notes(pool), []);
   },
 });
 

@@ -144,12 +144,13 @@ const WEB_SOCKETS = casesOf('WebSockets', ['websocket'], {
   'serves the messages of a WebSocket, and holds nothing that others need while it is open': async ({
     start,
     eventually,
+    unreached,
   }) => {
     const { send, fetch, pool } = await start(
       { poolSize: 1 },
       {
         'GET /socket': {
-          handler: plain,
+          handler: unreached,
           websocket: async ({ db, body }) => db.get('SELECT ? AS echo', [String(body)]),
         },
         'GET /honest': async ({ db }) => db.get('SELECT 1 AS n'),
@@ -166,18 +167,19 @@ const WEB_SOCKETS = casesOf('WebSockets', ['websocket'], {
     await eventually(() => pool.stats().leased === 0);
     has(pool.stats(), { acquireTimeouts: 0, opens: 1 });
   },
-  'F62 ends what a WebSocket that is gone has under way': async ({ start, eventually }) => {
-    const ended = deferred<string>();
+  'F62 ends what a WebSocket that is gone has under way': async ({ start, eventually, unreached }) => {
+    const [begun, ended] = [deferred(), deferred<string>()];
     const { send, pool } = await start(
       { poolSize: 1 },
       {
         'GET /socket': {
-          handler: plain,
+          handler: unreached,
           websocket: async ({ db }) => {
             ended.resolve(
               await ending(
                 db.transaction(async (tx) => {
                   await tx.run(INSERT, ['lost']);
+                  begun.resolve();
                   await never();
                 }),
               ),
@@ -190,15 +192,12 @@ const WEB_SOCKETS = casesOf('WebSockets', ['websocket'], {
     const client = send().write(webSocketHead('/socket')).read();
     await eventually(() => client.received.includes('101 Switching Protocols'));
     client.write(webSocketFrame('begin'));
-    await eventually(() => pool.stats().writerHeld);
+    await begun.promise;
     client.leave();
     assert.equal(await ended.promise, 'LEASE_ENDED');
     await eventually(() => pool.stats().leased === 0);
     assert.deepEqual(await notes(pool), []);
   },
 });
-
-/** What a request that asks for no WebSocket is answered. */
-const plain = async (): Promise<object> => ({});
 
 export const PROTOCOLS: readonly PluginCase[] = [...HTTP2, ...WEB_SOCKETS];

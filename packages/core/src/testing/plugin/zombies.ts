@@ -9,17 +9,13 @@ import {
   INSERT,
   never,
   notes,
-  type Handler,
+  type Bench,
 } from './bench.ts';
-import type { PluginCase } from './contract.ts';
+import type { PluginCase, PluginContext } from './contract.ts';
 
 /** Three ways to write into what is no longer theirs. */
-async function lateCalls({ db }: Parameters<Handler>[0]): Promise<string[]> {
-  const late = [
-    db.run(INSERT, ['late']),
-    db.run('ROLLBACK'),
-    db.transaction((tx) => tx.run(INSERT, ['later'])),
-  ];
+async function lateCalls({ db }: PluginContext, unreached: Bench['unreached']): Promise<string[]> {
+  const late = [db.run(INSERT, ['late']), db.run('ROLLBACK'), db.transaction(unreached)];
   return await Promise.all(late.map(ending));
 }
 
@@ -27,7 +23,10 @@ const ENDED = ['LEASE_ENDED', 'LEASE_ENDED', 'LEASE_ENDED'];
 
 /** Handlers that go on when nobody waits for them any more: the row of the next request survives them. */
 const ABANDONED = casesOf('zombies', [], {
-  'F62 lets no handler whose client left end a transaction of the next request': async ({ start }) => {
+  'F62 lets no handler whose client left end a transaction of the next request': async ({
+    start,
+    unreached,
+  }) => {
     const [begun, others] = [deferred(), deferred()];
     const zombie = deferred<string[]>();
     const { send, fetch, pool } = await start(
@@ -38,7 +37,7 @@ const ABANDONED = casesOf('zombies', [], {
           await context.db.run(INSERT, ['of the zombie']);
           begun.resolve();
           await others.promise;
-          zombie.resolve(await lateCalls(context));
+          zombie.resolve(await lateCalls(context, unreached));
           return {};
         },
         'POST /honest': async ({ db }) => {
@@ -60,6 +59,7 @@ const ABANDONED = casesOf('zombies', [], {
   },
   'F62 takes the turn to write from a POST after graceMs, and its late calls reach nobody': async ({
     start,
+    unreached,
   }) => {
     const [begun, others] = [deferred(), deferred()];
     const zombie = deferred<string[]>();
@@ -71,7 +71,7 @@ const ABANDONED = casesOf('zombies', [], {
           await context.db.run(INSERT, ['of the zombie']);
           begun.resolve();
           await others.promise;
-          zombie.resolve(await lateCalls(context));
+          zombie.resolve(await lateCalls(context, unreached));
           return {};
         },
         'POST /honest': async ({ db }) => {
@@ -140,7 +140,7 @@ const ABANDONED = casesOf('zombies', [], {
 /** Handlers whose client was told that they took too long. */
 const TIMED_OUT = casesOf('zombies', ['handler-timeout'], {
   'F63 frees the connection of a handler that timed out, and what it began by hand stays rolled back':
-    async ({ start }) => {
+    async ({ start, unreached }) => {
       const [replied, zombie] = [deferred(), deferred<string[]>()];
       const { fetch, pool } = await start(
         { poolSize: 1 },
@@ -151,7 +151,7 @@ const TIMED_OUT = casesOf('zombies', ['handler-timeout'], {
               await context.db.run('BEGIN IMMEDIATE');
               await context.db.run(INSERT, ['of the zombie']);
               await replied.promise;
-              zombie.resolve(await lateCalls(context));
+              zombie.resolve(await lateCalls(context, unreached));
               return never();
             },
           },
