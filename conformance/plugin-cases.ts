@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { pluginCases, type PluginAbility, type StartPlugin } from '../packages/core/dist/testing/index.js';
+import { column, documentedColumn, SUITE } from './plugin-table.ts';
 
 /** A framework, in one version. */
 export interface Framework {
-  /** Its name and version. */
+  /** Its name and version, as the table of docs/testing.md has it. */
   readonly name: string;
   readonly can: readonly PluginAbility[];
   readonly start: StartPlugin;
@@ -11,7 +12,7 @@ export interface Framework {
 
 /** Runs the cases for plugins as tests, and holds the table of docs/testing.md to them. */
 export function testPlugin({ name, can, start }: Framework): void {
-  describe.concurrent(`cases for plugins: ${name}`, () => {
+  describe.concurrent(`${SUITE}${name}`, () => {
     for (const { group, title, needs, run } of pluginCases) {
       const lacks = needs.filter((need) => !can.includes(need));
       it(`${group}: ${title}`, async ({ skip }) => {
@@ -19,5 +20,9 @@ export function testPlugin({ name, can, start }: Framework): void {
         await expect(run(start)).resolves.toBeUndefined();
       });
     }
+  });
+
+  it(`docs/testing.md says which cases apply to ${name}`, async () => {
+    expect(await documentedColumn(name)).toEqual(column(pluginCases, can));
   });
 }

@@ -1,0 +1,62 @@
+import type { TestCase, TestModule } from 'vitest/node';
+import { cell, SUITE } from './plugin-table.ts';
+
+type Results = Map<string, Map<string, TestCase>>;
+
+/** Prints how the cases for plugins went, as Markdown: one row for each case, then the table of docs/testing.md. */
+export default class PluginReporter {
+  onTestRunEnd(modules: readonly TestModule[]): void {
+    const frameworks: Results = new Map();
+    for (const test of modules.flatMap((module) => [...module.children.allTests()])) {
+      if (test.parent.type !== 'suite' || !test.parent.name.startsWith(SUITE)) continue;
+      const name = test.parent.name.slice(SUITE.length);
+      const results = frameworks.get(name) ?? new Map<string, TestCase>();
+      frameworks.set(name, results.set(test.name, test));
+    }
+    const names = [...frameworks.keys()].sort(byRank);
+    const [first = new Map<string, TestCase>()] = frameworks.values();
+    const cases = [...first.keys()];
+    const groups = [...new Set(cases.map(groupOf))];
+    const states = (title: string) => names.map((name) => stateOf(frameworks.get(name)?.get(title)));
+    const count = (group: string, name: string): string => {
+      const all = cases.filter((title) => groupOf(title) === group);
+      const passed = all.filter((title) => stateOf(frameworks.get(name)?.get(title)) === 'passed');
+      return cell(passed.length, all.length);
+    };
+    print(
+      names,
+      cases.map((title) => [title, ...states(title)]),
+    );
+    print(
+      names,
+      groups.map((group) => [group, ...names.map((name) => count(group, name))]),
+    );
+    for (const test of [...frameworks.values()].flatMap((results) => [...results.values()])) {
+      const result = test.result();
+      if (result.state === 'failed') console.error(test.fullName, result.errors);
+    }
+  }
+}
+
+function stateOf(test: TestCase | undefined): string {
+  const state = test?.result().state ?? 'not run';
+  return state === 'skipped' ? '–' : state;
+}
+
+function groupOf(title: string): string {
+  return title.slice(0, title.indexOf(': '));
+}
+
+const RANK = ['Fastify', 'Hono', 'Express', 'node:http'];
+
+/** Highest versions first. */
+function byRank(one: string, other: string): number {
+  const rank = (name: string): number => RANK.findIndex((each) => name.startsWith(each));
+  return rank(one) - rank(other) || other.localeCompare(one, 'en', { numeric: true });
+}
+
+function print(names: readonly string[], rows: readonly (readonly string[])[]): void {
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const head = ['cases', ...names];
+  console.log([line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n'), '\n');
+}
