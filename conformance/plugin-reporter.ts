@@ -1,3 +1,4 @@
+import type { SerializedError } from 'vitest';
 import type { TestCase, TestModule } from 'vitest/node';
 import { cell, SUITE } from './plugin-table.ts';
 
@@ -5,7 +6,7 @@ type Results = Map<string, Map<string, TestCase>>;
 
 /** Prints how the cases for plugins went, as Markdown: one row for each case, then the table of docs/testing.md. */
 export default class PluginReporter {
-  onTestRunEnd(modules: readonly TestModule[]): void {
+  onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
     const frameworks: Results = new Map();
     for (const test of modules.flatMap((module) => [...module.children.allTests()])) {
       if (test.parent.type !== 'suite' || !test.parent.name.startsWith(SUITE)) continue;
@@ -20,8 +21,10 @@ export default class PluginReporter {
     const states = (title: string) => names.map((name) => stateOf(frameworks.get(name)?.get(title)));
     const count = (group: string, name: string): string => {
       const all = cases.filter((title) => groupOf(title) === group);
-      const passed = all.filter((title) => stateOf(frameworks.get(name)?.get(title)) === 'passed');
-      return cell(passed.length, all.length);
+      const states = all.map((title) => stateOf(frameworks.get(name)?.get(title)));
+      const passed = cell(states.filter((state) => state === 'passed').length, all.length);
+      const failed = states.filter((state) => state !== 'passed' && state !== '–').length;
+      return failed === 0 ? passed : `${passed}, ${String(failed)} FAILED`;
     };
     print(
       names,
@@ -31,10 +34,15 @@ export default class PluginReporter {
       names,
       groups.map((group) => [group, ...names.map((name) => count(group, name))]),
     );
-    for (const test of [...frameworks.values()].flatMap((results) => [...results.values()])) {
+    for (const test of modules.flatMap((module) => [...module.children.allTests()])) {
       const result = test.result();
-      if (result.state === 'failed') console.error(test.fullName, result.errors);
+      if (result.state === 'failed') console.error('FAILED', test.fullName, result.errors);
     }
+    for (const module of modules)
+      if (module.errors().length > 0) console.error(module.moduleId, module.errors());
+    // Vitest ends with 1 for these, although every test has passed.
+    for (const error of unhandled) console.error('UNHANDLED', error);
+    console.log(`Errors that nobody handled: ${String(unhandled.length)}`);
   }
 }
 

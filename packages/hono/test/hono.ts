@@ -20,11 +20,13 @@ import { WebSocketServer } from 'ws';
 import { sqlitePool } from '../src/index.ts';
 
 /** What every supported version can do. */
-export const CAN: readonly PluginAbility[] = ['after', 'before', 'child-scope', 'hijack', 'http2', 'inject'];
+export const CAN: readonly PluginAbility[] = ['after', 'before', 'child-scope', 'http2', 'inject'];
 
 /** What differs from version to version. */
 interface Versioned extends Pick<typeof nodeServer, 'createAdaptorServer'> {
   readonly timeout?: (ms: number, error: HTTPException) => MiddlewareHandler;
+  /** Hono 4.0 does not catch what the callback of `stream()` rejects with, so its users have to. */
+  readonly streamsReject?: boolean;
   readonly upgradeWebSocket?: typeof nodeServer.upgradeWebSocket;
 }
 
@@ -73,7 +75,7 @@ function addRoute(
   app: Hono<Env>,
   path: string,
   route: PluginRoute,
-  { timeout, upgradeWebSocket }: Omit<Versioned, 'createAdaptorServer'>,
+  { timeout, streamsReject = false, upgradeWebSocket }: Omit<Versioned, 'createAdaptorServer'>,
 ): void {
   const { method, handler, before, after, timeoutMs, websocket } = route;
   const steps: MiddlewareHandler<Env>[] = [];
@@ -87,7 +89,7 @@ function addRoute(
   if (before) {
     steps.push(async (c, next) => {
       const answer = await before(contextOf(c, undefined));
-      if (answer !== undefined) return send(c, answer);
+      if (answer !== undefined) return send(c, answer, streamsReject);
       await next();
       return undefined;
     });
@@ -112,7 +114,7 @@ function addRoute(
   }
   app.on(method, [path], ...steps, async (c) => {
     const body: unknown = c.req.header('content-type') === undefined ? undefined : await c.req.json();
-    return send(c, await handler(contextOf(c, body)));
+    return send(c, await handler(contextOf(c, body)), streamsReject);
   });
 }
 
@@ -122,12 +124,16 @@ function contextOf(c: Context<Env>, body: unknown): PluginContext {
   return { db: c.get('db'), body, request, response };
 }
 
-function send(c: Context<Env>, value: PluginAnswer): Response {
+function send(c: Context<Env>, value: PluginAnswer, streamsReject: boolean): Response {
   if (value === undefined) return RESPONSE_ALREADY_SENT;
   if (typeof value === 'string') return c.text(value);
   if (value instanceof Uint8Array) return c.body(new Uint8Array(value));
   if (!(value instanceof Readable)) return c.json(value);
   return stream(c, async (body) => {
-    for await (const chunk of value) await body.write(chunk as string);
+    try {
+      for await (const chunk of value) await body.write(chunk as string);
+    } catch (error) {
+      if (!streamsReject) throw error;
+    }
   });
 }

@@ -5,6 +5,6 @@ import { CAN, starter } from './hono.ts';
 
 testPlugin({
   name: 'Hono 4.13',
-  can: [...CAN, 'error-status', 'handler-timeout', 'websocket'],
+  can: [...CAN, 'error-status', 'handler-timeout', 'hijack', 'websocket'],
   start: starter({ ...nodeServer, timeout }),
 });

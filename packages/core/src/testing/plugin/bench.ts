@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { PoolOptions } from '../../options.ts';
 import type { RequestOptions } from '../../plugin-options.ts';
-import type { SqlitePool } from '../../pool.ts';
+import { createPool, type SqlitePool } from '../../pool.ts';
 import { fetchOnce, Http2Client, nothing, RawClient, type Answer } from './clients.ts';
 import type {
   PluginAbility,
@@ -112,8 +112,8 @@ class Started implements Bench {
     const { serve, directory } = this;
     const filename = join(directory, `${String(this.#running.length)}.db`);
     const options = { closeTimeoutMs: 100, acquisitionTimeoutMs: 5000, ...settings, filename };
+    await createNotes(filename);
     const server = await serve({ ...app, options, routes: [...this.#routes(routes), NEXT] });
-    await server.pool.script('CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT UNIQUE)');
     const client = <Client extends { leave(): void }>(made: Client): Client => {
       this.#clients.push(made);
       return made;
@@ -200,6 +200,16 @@ class Started implements Bench {
         after: watched(after),
       };
     });
+  }
+}
+
+/** With a pool of its own: the limits of a case are for what it is about. */
+async function createNotes(filename: string): Promise<void> {
+  const pool = createPool({ filename });
+  try {
+    await pool.script('CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT UNIQUE)');
+  } finally {
+    await pool.close();
   }
 }
 
