@@ -3,6 +3,7 @@ import type { Result, Row } from './driver.ts';
 import { InvalidArgumentError, LeaseEndedError } from './errors.ts';
 import type { SqlitePool } from './pool.ts';
 import {
+  checkLimits,
   QueryMethods,
   type Call,
   type Queryable,
@@ -11,7 +12,7 @@ import {
   type TransactionOptions,
 } from './queryable.ts';
 import type { LeaseMode, RequestDb, RequestLease } from './request-lease.ts';
-import { checkTransactionOptions } from './transaction.ts';
+import { checkTransaction, checkTransactionOptions } from './transaction.ts';
 
 /**
  * Options of a transaction that is as long as its request.
@@ -102,17 +103,19 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     return await fn(await this.#own());
   }
 
-  override async script(sql: string, options?: QueryOptions): Promise<void> {
-    const tx = await this.#own();
+  override async script(sql: string, options: QueryOptions = {}): Promise<void> {
+    checkLimits(options);
+    const tx = await this.#own(options.signal);
     await tx.script(sql, options);
   }
 
   /** Inside the request's transaction it is a savepoint. */
   override async transaction<T>(
     fn: (tx: Queryable) => T | Promise<T>,
-    options?: TransactionOptions,
+    options: TransactionOptions = {},
   ): Promise<T> {
-    const tx = await this.#own();
+    checkTransaction(fn, options);
+    const tx = await this.#own(options.signal);
     return await tx.transaction(fn, options);
   }
 
@@ -123,7 +126,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   }
 
   protected override async performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
-    const db = await this.#own();
+    const db = await this.#own(options.signal);
     return await db.batch(
       calls.map(({ statement, values }) => [statement.sql, values] as const),
       options,

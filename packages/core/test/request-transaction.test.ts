@@ -185,10 +185,16 @@ describe('a request that is one transaction', () => {
     const reason = new Error('enough');
     let waits: Promise<unknown> = Promise.resolve();
     await pool.transaction(async () => {
-      const cancelled = db.run(WRITE, [], { signal: controller.signal });
+      const { signal } = controller;
+      const cancelled = [
+        db.run(WRITE, [], { signal }),
+        db.script(WRITE, { signal }),
+        db.batch([WRITE], { signal }),
+        db.transaction(() => 1, { signal }),
+      ];
       waits = db.run(WRITE);
       controller.abort(reason);
-      await expect(cancelled).rejects.toBe(reason);
+      for (const call of cancelled) await expect(call).rejects.toBe(reason);
     });
     await waits;
     await db.settle(200);
