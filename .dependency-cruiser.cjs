@@ -40,7 +40,7 @@ const layers = [
   { files: ['drivers/estimates.ts'] },
   { files: ['queryable.ts'] },
   { files: ['parameters.ts'] },
-  { files: ['sql.ts', 'stats.ts', 'deadline.ts'] },
+  { files: ['commit-costs.ts', 'sql.ts', 'stats.ts', 'deadline.ts'] },
   { files: ['driver.ts', 'driver-errors.ts'] },
   { files: ['errors.ts'] },
 ];

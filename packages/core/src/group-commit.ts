@@ -1,4 +1,5 @@
 import { asThrown } from './call-queue.ts';
+import { CommitCosts } from './commit-costs.ts';
 import { alreadyCut, bounded, type Limit } from './deadline.ts';
 import type { Result } from './driver.ts';
 import { PoolClosedError, PoolOverloadedError } from './errors.ts';
@@ -33,7 +34,7 @@ export class GroupCommit {
   readonly #groups = new Set<Group>();
   /** The members of those. */
   #members = 0;
-  readonly #deferred = new DeferredConstraints();
+  readonly #knowledge = { deferred: new DeferredConstraints(), costs: new CommitCosts() };
   /** The one that still takes members. */
   #open: Group | undefined;
   #closed = false;
@@ -68,7 +69,7 @@ export class GroupCommit {
 
   /** Another writer is done, and may have changed the schema. */
   forgetSchema(): void {
-    this.#deferred.forget();
+    this.#knowledge.deferred.forget();
   }
 
   /** Runs a write that has to wait for its turn, with others. */
@@ -165,7 +166,7 @@ export class GroupCommit {
     }
     this.#members -= group.waiting;
     this.#forget(group);
-    await commitTogether(statements, group, this.#settings, this.#deferred);
+    await commitTogether(statements, group, this.#settings, this.#knowledge);
   }
 
   /** A writer that came before may still be on its way to the gate of the file, and have more steps to go. */

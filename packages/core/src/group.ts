@@ -58,6 +58,8 @@ export class Member {
   }
 }
 
+const NOBODY_LEFT = 'nobody waits any more';
+
 /** The settings a group needs. */
 export interface GroupSettings extends TimeSettings {
   /** What a group tells of itself. */
@@ -154,7 +156,8 @@ export class Group {
     if (this.#state !== 'sealed') this.#settings.onMemberLeft();
     if (this.#waiting > 0) return;
     this.#disarm();
-    this.#abandoned.abort();
+    // With a reason: without one, it is an error with a stack.
+    this.#abandoned.abort(NOBODY_LEFT);
   }
 
   /** One timer for all: they came in order, so that their time is over in order. */

@@ -1,4 +1,5 @@
 import { Cut } from './call-queue.ts';
+import type { CommitCosts } from './commit-costs.ts';
 import { bounded, limitOf, type Clock, type Limit } from './deadline.ts';
 import type { Result } from './driver.ts';
 import { isConstraint } from './driver-errors.ts';
@@ -30,14 +31,24 @@ export async function commitTogether(
   statements: Statements,
   group: Group,
   settings: TimeSettings,
-  deferred: DeferredConstraints,
+  { deferred, costs }: CommitKnowledge,
 ): Promise<void> {
-  const members = group.seal();
+  let members = group.seal();
+  if (members.length > 1 && costs.isAloneStale()) {
+    await oneByOne(statements, members.slice(0, 1), settings, costs);
+    members = members.slice(1);
+  }
   // Where a constraint may be broken until the COMMIT, one statement could mend what another one has broken, which alone
   // would have failed.
-  if (members.length > 1 && !(await deferred.exist(statements, settings.clock)))
-    await new SharedCommit(statements, group.limit, settings).run(members);
-  await oneByOne(statements, members, settings);
+  if (costs.favourSharing(members.length) && !(await deferred.exist(statements, settings.clock)))
+    await new SharedCommit(statements, group.limit, settings, costs).run(members);
+  await oneByOne(statements, members, settings, costs);
+}
+
+/** What a pool has learnt of its writes. */
+export interface CommitKnowledge {
+  readonly deferred: DeferredConstraints;
+  readonly costs: CommitCosts;
 }
 
 /** Those who have not been told anything yet, each with a COMMIT of its own, in order. */
@@ -45,6 +56,7 @@ async function oneByOne(
   statements: Statements,
   members: readonly Member[],
   settings: TimeSettings,
+  costs: CommitCosts,
 ): Promise<void> {
   const waiting = members.filter((member) => !member.isSettled);
   if (waiting.length === 0) return;
@@ -63,7 +75,9 @@ async function oneByOne(
     const shut = statements.calls.shutReason;
     try {
       if (shut !== undefined) throw new Cut(shut.reason);
+      const since = clock.now();
       member.resolve(await statements.perform(member.call, member.limit));
+      costs.ranAlone(clock.now() - since);
     } catch (error) {
       member.reject(error);
     }
@@ -77,17 +91,21 @@ class SharedCommit {
   /** Ends when nobody waits any more. */
   readonly #limit: Limit;
   readonly #settings: TimeSettings;
+  readonly #costs: CommitCosts;
   readonly #outcomes: Outcome[] = [];
   /** `running`: a statement of a member is under way. `long`: all of it takes too long. */
   #stage: 'between' | 'running' | 'long' = 'between';
 
-  constructor(statements: Statements, limit: Limit, settings: TimeSettings) {
+  constructor(statements: Statements, limit: Limit, settings: TimeSettings, costs: CommitCosts) {
     this.#statements = statements;
     this.#limit = limit;
     this.#settings = settings;
+    this.#costs = costs;
   }
 
   async run(members: readonly Member[]): Promise<void> {
+    const { clock } = this.#settings;
+    const since = clock.now();
     try {
       await this.#statements.control('BEGIN IMMEDIATE', this.#beginLimit());
     } catch (error) {
@@ -95,8 +113,12 @@ class SharedCommit {
       return;
     }
     try {
-      if (await this.#runAll(members)) await this.#commit(members);
-      else await this.#undo();
+      const begun = clock.now();
+      if (await this.#runAll(members)) {
+        const ran = clock.now();
+        await this.#commit(members);
+        this.#costs.shared((ran - begun) / members.length, begun - since + clock.now() - ran);
+      } else await this.#undo();
     } catch (error) {
       // It is not known where the connection stands: nobody is run on it again.
       tellAll(members, error);

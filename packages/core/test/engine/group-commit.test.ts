@@ -82,6 +82,43 @@ it('writes that wait are one transaction, and are told after its COMMIT', async 
   await expectGood(group);
 });
 
+it('a COMMIT that costs little is not shared by two, and what it costs is measured again', async () => {
+  const { pool, driver, clock } = fakePool(({ sql }) => (sql === 'COMMIT' ? 'hang' : undefined));
+  const opened = await Promise.all([pool.acquire(), pool.acquire()]);
+  await Promise.all(opened.map((lease) => lease.release()));
+  const two = async (): Promise<string[]> => {
+    const writer = await pool.acquire();
+    await writer.run('DELETE FROM t');
+    await writer.run('BEGIN IMMEDIATE');
+    const from = driver.calls.length;
+    const writes = [1, 2].map((n) => follow(pool.run(insert(n))));
+    await writer.run('ROLLBACK');
+    await writer.release();
+    await clock.settle();
+    const commit = driver.calls.slice(from).find(({ sql }) => sql === 'COMMIT');
+    if (commit !== undefined) {
+      await clock.advance(50);
+      commit.resolve();
+      await clock.settle();
+    }
+    expect(states(writes)).toEqual(['resolved', 'resolved']);
+    return driver.calls
+      .slice(from)
+      .flatMap(({ sql }) => (sql.startsWith('INSERT') || sql === 'COMMIT' ? [sql] : []));
+  };
+  const alone = [1, 2].map(insert);
+  const shared = [...alone, 'COMMIT'];
+  // A group of one, which tells what a write costs alone; then one of two, which tells what a COMMIT costs.
+  const first = await two();
+  const rounds: string[][] = [];
+  for (let n = 0; n < 70; n += 1) rounds.push(await two());
+  expect(first).toEqual(shared);
+  const wasShared = rounds.map((texts) => texts.includes('COMMIT'));
+  expect(wasShared.filter(Boolean).length).toBeLessThan(36);
+  expect(wasShared.at(-1)).toBe(false);
+  expect([driver.violations, driver.openTransactions]).toEqual([[], 0]);
+});
+
 it.for([
   { what: 'BEGIN', sql: 'BEGIN IMMEDIATE' },
   { what: 'COMMIT', sql: 'COMMIT' },

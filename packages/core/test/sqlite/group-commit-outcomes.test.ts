@@ -1,7 +1,7 @@
 import { array, assert, asyncProperty, constantFrom, integer, record } from 'fast-check';
 import { expect, test } from 'vitest';
 import type { SqliteError, SqlitePool } from '../../src/index.ts';
-import { poolOf, temporaryFile } from './helpers.ts';
+import { poolOf, temporaryFile, timelessClock } from './helpers.ts';
 import { recording } from './recording.ts';
 
 const SCHEMA = `
@@ -38,7 +38,7 @@ interface Side {
 
 async function side(groupCommit: boolean): Promise<Side> {
   const { driver, texts } = recording({ filename: await temporaryFile() });
-  const pool = poolOf({ driver, groupCommit });
+  const pool = poolOf({ driver, groupCommit, clock: timelessClock });
   await pool.script(SCHEMA);
   return { pool, texts };
 }

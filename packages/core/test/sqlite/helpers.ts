@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { createPool, type PoolOptions, type SqlitePool } from '../../src/index.ts';
+import { createPool, type Clock, type PoolOptions, type SqlitePool } from '../../src/index.ts';
 
 /** A query that keeps SQLite busy for minutes, unless it is interrupted. */
 export const ENDLESS =
@@ -122,3 +122,14 @@ export class Child {
     this.process.send(message);
   }
 }
+
+/** Timers run, but nothing takes any time: what a pool decides by what took longer is always decided in the same way. */
+export const timelessClock: Clock = {
+  now: () => 0,
+  schedule: (callback, delayMs) => {
+    const timer = setTimeout(callback, delayMs).unref();
+    return () => {
+      clearTimeout(timer);
+    };
+  },
+};
