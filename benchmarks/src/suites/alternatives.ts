@@ -11,7 +11,7 @@ import {
 } from '../contenders/contenders.ts';
 import { COMMENTS, POST, Reads } from '../contenders/workload.ts';
 import type { Figures, Labels } from '../figures.ts';
-import { hammer } from '../measure.ts';
+import { hammer, warmUp } from '../measure.ts';
 import { shown, shownFigure } from '../results.ts';
 
 interface Task {
@@ -24,7 +24,6 @@ const PAGES: Labels = { reads: 'comments' };
 
 /** As many as are in the original's load test. */
 const WORKERS = 100;
-const WARM_UP = 0.25;
 
 export const benchmark: Benchmark<Task> = {
   name: 'alternatives',
@@ -34,7 +33,7 @@ export const benchmark: Benchmark<Task> = {
     const database = await open(name, filename);
     const work = await Reads.of(database);
     const read = reads === 'post' ? () => work.post() : () => work.comments();
-    await hammer({ workers: WORKERS, seconds: seconds * WARM_UP }, read);
+    await warmUp({ workers: WORKERS, seconds }, read);
     const { perSecond, meanMs, p50Ms, p99Ms } = await hammer({ workers: WORKERS, seconds }, read);
     await database.close();
     return { perSecond, meanMs, p50Ms, p99Ms };

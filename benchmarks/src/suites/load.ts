@@ -2,7 +2,7 @@ import type { Benchmark, Table } from '../benchmark.ts';
 import { connectionPerQuery, open, oneConnection, sqlitePool } from '../contenders/contenders.ts';
 import { POST, Reads } from '../contenders/workload.ts';
 import type { Figures, Sample } from '../figures.ts';
-import { Latencies } from '../measure.ts';
+import { Latencies, warmUp } from '../measure.ts';
 import { shown, shownFigure } from '../results.ts';
 
 interface Task {
@@ -24,6 +24,7 @@ export const benchmark: Benchmark<Task> = {
     const reads = await Reads.of(database);
     // The process has just begun: its first thousand requests open connections, and find no code compiled.
     const first = await batches(reads, 0);
+    await warmUp({ workers: WORKERS, seconds }, () => reads.post());
     const then = await batches(reads, seconds);
     await database.close();
     return { ...then, firstPerSecond: first['perSecond'] ?? NaN };
@@ -75,6 +76,6 @@ function table(figures: Figures): Table {
         shownFigure(figures.find(point(name, metric))),
       ),
     ]),
-    note: `Again and again until the time is over, after a first thousand that is counted apart. A request is \`${POST}\`.`,
+    note: `Again and again until the time is over, after a first thousand that is counted apart and a time to warm up. A request is \`${POST}\`.`,
   };
 }

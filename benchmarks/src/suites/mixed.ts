@@ -7,7 +7,7 @@ import type { Benchmark, Chart, Place } from '../benchmark.ts';
 import { PRAGMAS, pragmaSql } from '../by-hand.ts';
 import type { Row } from '../contender.ts';
 import type { Figures, Labels, Sample } from '../figures.ts';
-import { arrive, hammer, Latencies, probeEventLoop } from '../measure.ts';
+import { arrive, hammer, Latencies, probeEventLoop, warmUp } from '../measure.ts';
 import { shown, shownFigure } from '../results.ts';
 
 interface Task {
@@ -105,6 +105,7 @@ function openInline(filename: string): Database {
 
 async function readAndWrite(database: Database, { seconds }: Place): Promise<Sample> {
   const posts = await countOf(database, 'posts');
+  await warmUpReads(database, posts, seconds);
   const before = await countOf(database, 'comments');
   const reads = new Latencies();
   const writes = new Latencies();
@@ -140,6 +141,7 @@ async function readAndWrite(database: Database, { seconds }: Place): Promise<Sam
 
 async function readBeside(database: Database, { seconds }: Place): Promise<Sample> {
   const posts = await countOf(database, 'posts');
+  await warmUpReads(database, posts, seconds);
   const rows = await rowsFor(database, SLOW_MS);
   const load = { perSecond: READS_PER_SECOND, seconds: Math.max(seconds, SHORTEST_SECONDS) };
   const loop = probeEventLoop();
@@ -151,6 +153,16 @@ async function readBeside(database: Database, { seconds }: Place): Promise<Sampl
   });
   await Promise.all(slowCalls);
   return { ...reads, ...loop.stop() };
+}
+
+async function warmUpReads(database: Database, posts: number, seconds: number): Promise<void> {
+  let turn = 0;
+  await warmUp({ workers: WORKERS, seconds }, async () => {
+    // As in what is measured.
+    await setImmediate();
+    const id = 1 + (turn++ % posts);
+    mustBe(await database.get(POST, [id]), id);
+  });
 }
 
 /** How far SQLite counts in this time, on this machine when nothing disturbs it. */

@@ -3,7 +3,7 @@ import { createPool } from '@sqlite-pool/core';
 import type { Benchmark, Job, Table } from '../benchmark.ts';
 import { PRAGMAS } from '../by-hand.ts';
 import type { Entry } from '../figures.ts';
-import { hammer } from '../measure.ts';
+import { hammer, warmUp } from '../measure.ts';
 import { shownFigure } from '../results.ts';
 
 interface Task {
@@ -46,7 +46,7 @@ export const benchmark: Benchmark<Task> = {
     const read = load === 'point' ? readOne : readMany;
     let turn = 0;
     const once = () => read(1 + ((++turn * 7919) % users));
-    await hammer({ workers: WORKERS, seconds: seconds / 8 }, once);
+    await warmUp({ workers: WORKERS, seconds }, once);
     const { perSecond, p50Ms, p99Ms } = await hammer({ workers: WORKERS, seconds: seconds / 2 }, once);
     return { perSecond, p50Ms, p99Ms };
   },

@@ -9,7 +9,7 @@ import { BusyError, createPool, type SqlitePool } from '@sqlite-pool/core';
 import type { Place } from '../benchmark.ts';
 import { HandConnection, isBusy, PRAGMAS } from '../by-hand.ts';
 import type { Sample } from '../figures.ts';
-import { hammer, probeFile, probeIdle } from '../measure.ts';
+import { hammer, probeFile, probeIdle, warmUp } from '../measure.ts';
 
 export type Synchronous = 'NORMAL' | 'FULL';
 
@@ -50,23 +50,26 @@ type Write = (writer: number) => Promise<boolean>;
 
 async function write(task: WriteTask, { filename, seconds }: Place, small: string): Promise<Sample> {
   const writeOnce = await (task.way === 'hand' ? writerByHand : writerOfPool)(task, filename);
-  const idle = await probeIdle(small, Math.max(SHORTEST_PROBE_SECONDS, seconds / 2));
   let acknowledged = 0;
   let busy = 0;
+  const writeAndCount = async (writer: number): Promise<void> => {
+    if (await writeOnce(writer)) acknowledged++;
+    else busy++;
+  };
+  await warmUp({ workers: 1, seconds }, writeAndCount);
+  const before = acknowledged;
+  const idle = await probeIdle(small, Math.max(SHORTEST_PROBE_SECONDS, seconds));
   const probe = probeFile(small);
   // By hand a stall lasts as long as some busy timeouts; what has not ended twelve times the time later is told as it is.
   const patienceSeconds = seconds * 12;
   const { perSecond, count, inFlight, ...latency } = await hammer(
     { workers: task.workers, seconds, patienceSeconds },
-    async (writer) => {
-      if (await writeOnce(writer)) acknowledged++;
-      else busy++;
-    },
+    writeAndCount,
   );
   const beside = probe.stop();
   return {
     ...latency,
-    perSecond: count === 0 ? 0 : (perSecond * acknowledged) / count,
+    perSecond: count === 0 ? 0 : (perSecond * (acknowledged - before)) / count,
     busy,
     acknowledged,
     inFlight,
