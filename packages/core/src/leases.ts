@@ -121,8 +121,9 @@ export class Leases {
     this.#holds.delete(hold);
     if (hold.young === undefined) this.#collected.unregister(hold);
     hold.young = undefined;
-    if (this.#timers.size === 0) return;
-    for (const cancel of this.#timers.get(hold) ?? []) cancel();
+    const timers = this.#timers.get(hold);
+    if (timers === undefined) return;
+    for (const cancel of timers) cancel();
     this.#timers.delete(hold);
   }
 

@@ -51,11 +51,9 @@ export class Lending {
     return entry;
   }
 
-  /** A connection, as soon as there is one. */
+  /** A connection, as soon as there is one, for whom {@link Lending.tryTake} had none. */
   take(options: AcquireOptions): Promise<Entry<Session>> {
     if (options.signal?.aborted === true) return Promise.reject(options.signal.reason);
-    const free = this.tryTake();
-    if (free !== undefined) return Promise.resolve(free);
     if (this.#engine.size >= this.#settings.poolSize) this.spares.reclaim();
     return this.#engine.acquire(this.limit(options));
   }

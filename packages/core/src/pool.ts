@@ -140,7 +140,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * await pool.open();
    */
   async open(): Promise<this> {
-    const entry = await this.#lending.take({});
+    const entry = this.#lending.tryTake() ?? (await this.#lending.take({}));
     this.#engine.release(entry);
     this.#engine.sweep();
     return this;

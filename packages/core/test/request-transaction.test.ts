@@ -67,6 +67,17 @@ describe('a request that is one transaction', () => {
     expect(statements.at(-1)).toBe('COMMIT');
   });
 
+  it('has batches inside it, which are savepoints', async () => {
+    const made = makeTransaction();
+    const results = await made.db.batch([WRITE, ['SELECT ?', [1]]]);
+    await made.db.settle(200);
+    expect(results).toHaveLength(2);
+    const statements = sent(made);
+    expect(statements.filter((sql) => sql === 'BEGIN IMMEDIATE' || sql === 'COMMIT')).toHaveLength(2);
+    expect(statements[1]).toMatch(/^SAVEPOINT/);
+    expect(statements).toContain(WRITE);
+  });
+
   it('refuses what cannot be part of it', async () => {
     const { db } = makeTransaction();
     const refused = { code: 'INVALID_ARGUMENT' };
