@@ -39,6 +39,15 @@ export class Database {
     return (await this.#settings.driver.walBytes?.()) ?? 0;
   }
 
+  /** The turn to write without a session, if it is free; the function it gives ends it. */
+  tryWriteTurn(): (() => void) | undefined {
+    const gate = this.#writeGate;
+    if (!gate.tryEnter()) return undefined;
+    return () => {
+      gate.leave();
+    };
+  }
+
   /** The turn to write without a session; the function it resolves to ends it. */
   async writeTurn(limit: Limit): Promise<() => void> {
     const gate = this.#writeGate;

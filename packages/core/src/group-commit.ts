@@ -67,7 +67,7 @@ export class GroupCommit {
     this.#open = undefined;
   }
 
-  /** Another writer is done, and may have changed the schema. */
+  /** Something is run that may change the schema. */
   forgetSchema(): void {
     this.#knowledge.deferred.forget();
   }

@@ -8,7 +8,9 @@ import type { Call } from './queryable.ts';
 export class Member {
   readonly call: Call;
   readonly outcome: Promise<Result>;
-  /** The moment at which it has waited for too long for its turn to write. */
+  /** The moment at which it has begun to wait for its turn to write. */
+  readonly since: number;
+  /** The moment at which it has waited for too long for that. */
   readonly deadline: number;
   /** What limits its statement; `undefined` if nothing does, or if that does not count yet. */
   limit: Limit | undefined;
@@ -18,9 +20,10 @@ export class Member {
   #state: 'open' | 'settled' = 'open';
   #stopWatching: (() => void) | undefined;
 
-  constructor(call: Call, deadline: number, onSettled: () => void) {
+  constructor(call: Call, since: number, timeoutMs: number, onSettled: () => void) {
     this.call = call;
-    this.deadline = deadline;
+    this.since = since;
+    this.deadline = since + timeoutMs;
     this.#onSettled = onSettled;
     this.outcome = new Promise<Result>((resolve, reject) => {
       this.#resolve = resolve;
@@ -112,7 +115,7 @@ export class Group {
 
   add(call: Call): Member {
     const { clock, acquisitionTimeoutMs } = this.#settings;
-    const member = new Member(call, clock.now() + acquisitionTimeoutMs, () => {
+    const member = new Member(call, clock.now(), acquisitionTimeoutMs, () => {
       this.#left();
     });
     this.members.push(member);

@@ -63,11 +63,16 @@ export class Lending {
    * stands in line for a second if there is none.
    */
   async takeForChore(urgent: boolean): Promise<Entry<Session> | undefined> {
-    const idle = this.#engine.tryAcquireAnyIdle();
+    const idle = this.takeIdle();
     if (idle !== undefined) return idle;
     const { clock, poolSize } = this.#settings;
     if (this.#engine.size >= poolSize && !urgent) return undefined;
     return await this.#engine.acquire(limitOf(clock, CHORE_WAIT_MS, () => new Error('no connection')));
+  }
+
+  /** An idle connection, fresh or not, if nobody waits for one. */
+  takeIdle(): Entry<Session> | undefined {
+    return this.#engine.tryAcquireAnyIdle();
   }
 
   /** Takes a connection back; resolves when it is idle again or on its way out, and never rejects. */

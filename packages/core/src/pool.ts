@@ -84,6 +84,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       ...settings,
       keepDirty: settings.driver.inMemory === true,
       writeTimeoutError: () => this.#lending.timeoutError(settings.acquisitionTimeoutMs, 'write'),
+      schemaMayChange: () => {
+        this.#groups.forgetSchema();
+      },
     };
     this.#writers = new Gate(
       Math.max(1, Math.min(WRITERS_WITH_CONNECTION, settings.poolSize - 1)),
@@ -105,7 +108,12 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     });
     this.#lending = new Lending(settings, this.#engine, this.#leases);
     this.#groups = new GroupCommit({ ...settings, ...this.#context }, this.#lending, this.#writers);
-    this.#walCare = new WalCare(settings, this.#database, this.#lending, this.#leases);
+    this.#walCare = new WalCare(
+      { ...settings, closed: this.#closed.signal },
+      this.#database,
+      this.#lending,
+      this.#leases,
+    );
     this.#housekeeping = new Housekeeping(settings, {
       sweep: () => {
         this.#engine.sweep();
@@ -291,7 +299,6 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     this.#groups.yieldTo();
     await this.#groups.enter(signal);
     return () => {
-      this.#groups.forgetSchema();
       this.#writers.leave();
     };
   }

@@ -1,8 +1,8 @@
 import { Cut } from './call-queue.ts';
 import type { CommitCosts } from './commit-costs.ts';
-import { bounded, limitOf, type Clock, type Limit } from './deadline.ts';
+import { bounded, limitOf, type Limit } from './deadline.ts';
 import type { Result } from './driver.ts';
-import { isConstraint } from './driver-errors.ts';
+import { isConstraint, isLocked } from './driver-errors.ts';
 import type { Group, Member } from './group.ts';
 import { operationLimit, type TimeSettings } from './limits.ts';
 import { parse } from './sql.ts';
@@ -37,10 +37,11 @@ export async function commitTogether(
   if (members.length > 1 && costs.isAloneStale()) {
     await oneByOne(statements, members.slice(0, 1), settings, costs);
     members = members.slice(1);
+    await returned(statements, settings);
   }
   // Where a constraint may be broken until the COMMIT, one statement could mend what another one has broken, which alone
   // would have failed.
-  if (costs.favourSharing(members.length) && !(await deferred.exist(statements, settings.clock)))
+  if (costs.favourSharing(members.length) && !(await deferred.exist(statements, settings)))
     await new SharedCommit(statements, group.limit, settings, costs).run(members);
   await oneByOne(statements, members, settings, costs);
 }
@@ -49,6 +50,14 @@ export async function commitTogether(
 export interface CommitKnowledge {
   readonly deferred: DeferredConstraints;
   readonly costs: CommitCosts;
+}
+
+/**
+ * After a call that was cut. If it does not return, this rejects: then the connection is given up, and nobody waits on it for
+ * ever, nor keeps the turn to write.
+ */
+async function returned({ calls }: Statements, settings: TimeSettings): Promise<void> {
+  if (calls.running) await bounded(calls.returned, operationLimit(settings, 'statement'));
 }
 
 /** Those who have not been told anything yet, each with a COMMIT of its own, in order. */
@@ -69,20 +78,24 @@ async function oneByOne(
     : clock.schedule(() => {
         for (const member of waiting) if (member !== current) member.reject(settings.writeTimeoutError());
       }, acquisitionTimeoutMs);
-  for (const member of waiting) {
-    if (member.isSettled) continue;
-    current = member;
-    const shut = statements.calls.shutReason;
-    try {
-      if (shut !== undefined) throw new Cut(shut.reason);
-      const since = clock.now();
-      member.resolve(await statements.perform(member.call, member.limit));
-      costs.ranAlone(clock.now() - since);
-    } catch (error) {
-      member.reject(error);
+  try {
+    for (const member of waiting) {
+      if (member.isSettled) continue;
+      await returned(statements, settings);
+      current = member;
+      const shut = statements.calls.shutReason;
+      try {
+        if (shut !== undefined) throw new Cut(shut.reason);
+        const since = clock.now();
+        member.resolve(await statements.perform(member.call, member.limit, member.since));
+        costs.ranAlone(clock.now() - since);
+      } catch (error) {
+        member.reject(error);
+      }
     }
+  } finally {
+    cancel?.();
   }
-  cancel?.();
 }
 
 /** One transaction of several writes. Members that are settled after it are done with; the others are as if it had not been. */
@@ -107,9 +120,12 @@ class SharedCommit {
     const { clock } = this.#settings;
     const since = clock.now();
     try {
-      await this.#statements.control('BEGIN IMMEDIATE', this.#beginLimit());
+      const waitsSince = members.find((member) => !member.isSettled)?.since;
+      await this.#statements.control('BEGIN IMMEDIATE', this.#beginLimit(), waitsSince);
     } catch (error) {
-      tellAll(members, error);
+      // The time of those who came later is not up: each of them tries alone, as long as it would have.
+      const late = isLocked(error) ? members.filter(({ deadline }) => clock.now() >= deadline) : members;
+      tellAll(late, error);
       return;
     }
     try {
@@ -215,8 +231,13 @@ function tellAll(members: readonly Member[], error: unknown): void {
 /** How long what is known of a schema is taken for known, in milliseconds: another process may change it. */
 const SCHEMA_KNOWN_FOR_MS = 100;
 
+/** The schema of an attached database is not looked at: where there is one, there may be such constraints. */
 const DEFERRED = {
-  statement: parse("SELECT 1 FROM sqlite_schema WHERE sql LIKE '%INITIALLY%DEFERRED%' LIMIT 1"),
+  statement: parse(
+    "SELECT 1 FROM sqlite_schema WHERE sql LIKE '%INITIALLY%DEFERRED%' " +
+      "UNION ALL SELECT 1 FROM sqlite_temp_schema WHERE sql LIKE '%INITIALLY%DEFERRED%' " +
+      "UNION ALL SELECT 1 FROM pragma_database_list WHERE name NOT IN ('main', 'temp') LIMIT 1",
+  ),
   values: [],
 };
 
@@ -231,10 +252,11 @@ export class DeferredConstraints {
   }
 
   /** Asks SQLite, in a turn that its caller has, unless it is known. If SQLite does not answer, they exist. */
-  async exist(statements: Statements, clock: Clock): Promise<boolean> {
-    const now = clock.now();
+  async exist(statements: Statements, settings: TimeSettings): Promise<boolean> {
+    const now = settings.clock.now();
     if (now >= this.#knownUntil) {
-      const found = await statements.perform(DEFERRED, undefined).catch(() => undefined);
+      const limit = operationLimit(settings, 'look at the schema');
+      const found = await statements.perform(DEFERRED, limit).catch(() => undefined);
       this.#exist = found?.rows.length !== 0;
       this.#knownUntil = now + SCHEMA_KNOWN_FOR_MS;
     }

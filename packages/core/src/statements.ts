@@ -63,9 +63,9 @@ export class Statements {
     this.cursors = new Cursors(this.calls, () => operationLimit(settings, 'close of a cursor'));
   }
 
-  /** Runs one of the statements that begin or end a transaction. */
-  async control(sql: string, limit: Limit | undefined): Promise<void> {
-    await this.execute(parse(sql), [], CONTROL, limit);
+  /** Runs one of the statements that begin or end a transaction; `since` as for {@link Statements.perform}. */
+  async control(sql: string, limit: Limit | undefined, since?: number): Promise<void> {
+    await this.execute(parse(sql), [], CONTROL, limit, undefined, since);
   }
 
   /**
@@ -77,14 +77,15 @@ export class Statements {
     await this.execute(parse('COMMIT'), [], CONTROL, limit, () => operationLimit(this.#settings, 'COMMIT'));
   }
 
-  /** Runs a user's statement. */
+  /** Runs a user's statement. `since`: when the wait for the turn to write began, if it was waited for before this. */
   perform(
     { statement, values, rowMode = 'object', urgency }: Call,
     limit: Limit | undefined,
+    since?: number,
   ): Promise<Result> {
     const { readonly, returnsRows, effect } = statement;
     const hint = { rowMode, readonly, returnsRows, effect, urgency: urgency ?? this.#urgencyOf(statement) };
-    return this.execute(statement, values, hint, limit);
+    return this.execute(statement, values, hint, limit, undefined, since);
   }
 
   /** @param callLimit - The limit of each native call, if that is another one than `limit`. */
@@ -94,16 +95,18 @@ export class Statements {
     hint: ExecuteHint,
     limit: Limit | undefined,
     callLimit?: () => Limit,
+    waitsSince?: number,
   ): Promise<Result> {
     const { sql, control } = statement;
+    this.#noteSchema(statement);
     if (control === 'rollback') {
       await this.findOut();
       if (this.transaction.isLost) return this.#forgetLost();
     }
     // The wait for the lock of another process is part of the wait for the turn to write.
-    let since: number | undefined;
+    let since = waitsSince;
     if (!this.#isReady(statement)) {
-      since = this.#settings.clock.now();
+      since ??= this.#settings.clock.now();
       await this.prepare(statement, limit);
     }
     for (let wait: BusyWait | undefined; ;) {
@@ -133,6 +136,7 @@ export class Statements {
     await this.cursors.endInterrupted();
     await this.findOut();
     this.transaction.check();
+    this.#noteSchema(statement);
     if (statement.dirties) this.dirty = true;
     if (!statement.readonly && !this.writeTurn.tryTake())
       await this.writeTurn.take(writeTurnLimit(this.#settings, limit, this.calls.turnCancelled));
@@ -162,6 +166,14 @@ export class Statements {
       );
     }
     this.transaction.ended();
+  }
+
+  /**
+   * At once, and not when its caller is told: a group that has waited for the turn to write has it sooner than that. While the
+   * turn is held nobody looks at the schema, so that what is found after it is the new one.
+   */
+  #noteSchema({ control, readonly, effect, dirties }: Runnable): void {
+    if (dirties || (!readonly && effect === 'none' && control === 'none')) this.#settings.schemaMayChange?.();
   }
 
   #urgencyOf({ control, readonly }: Runnable): NonNullable<ExecuteHint['urgency']> {

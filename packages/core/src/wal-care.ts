@@ -4,9 +4,8 @@ import {
   type CheckpointMode,
   type CheckpointResult,
 } from './checkpoint.ts';
-import type { Clock, Limit } from './deadline.ts';
+import { limitOf, type Clock, type Limit } from './deadline.ts';
 import type { Entry } from './entries.ts';
-import type { AcquireOptions } from './lease.ts';
 import type { Reading, Session } from './session.ts';
 
 /** A lease that may keep the WAL from being written back. */
@@ -18,12 +17,13 @@ export interface Reader extends Reading {
 /** What the care for the WAL needs of a pool's database, of its lending and of its leases. */
 interface WalDatabase {
   walBytes(): Promise<number>;
+  tryWriteTurn(): (() => void) | undefined;
   writeTurn(limit: Limit): Promise<() => void>;
 }
 interface WalLending {
   takeForChore(urgent: boolean): Promise<Entry<Session> | undefined>;
+  takeIdle(): Entry<Session> | undefined;
   giveBack(entry: Entry<Session>): Promise<void>;
-  limit(options: AcquireOptions, phase: 'write'): Limit;
 }
 interface WalLeases {
   /** Those that read at the moment, the oldest first. */
@@ -36,6 +36,8 @@ const STOPPED_TOO_OFTEN = 3;
 /** How often, and for how many milliseconds, writers are kept waiting for readers that are about to end. */
 const TRUNCATE_TRIES = 5;
 const TRUNCATE_FOR_MS = 100;
+/** How long a turn to write is waited for, in milliseconds: the next look comes soon. */
+const TURN_WAIT_MS = 1000;
 
 /**
  * Keeps the WAL small. SQLite writes it back after every 1000 pages, but never what a reader still needs, and it starts
@@ -44,6 +46,7 @@ const TRUNCATE_FOR_MS = 100;
 export class WalCare {
   readonly #clock: Clock;
   readonly #limit: number;
+  readonly #closed: AbortSignal;
   readonly #database: WalDatabase;
   readonly #lending: WalLending;
   readonly #leases: WalLeases;
@@ -55,13 +58,14 @@ export class WalCare {
   #readers: readonly (Reader & { readonly since: number })[] = [];
 
   constructor(
-    settings: { readonly clock: Clock; readonly walLimitBytes: number },
+    settings: { readonly clock: Clock; readonly walLimitBytes: number; readonly closed: AbortSignal },
     database: WalDatabase,
     lending: WalLending,
     leases: WalLeases,
   ) {
     this.#clock = settings.clock;
     this.#limit = settings.walLimitBytes;
+    this.#closed = settings.closed;
     this.#database = database;
     this.#lending = lending;
     this.#leases = leases;
@@ -98,15 +102,36 @@ export class WalCare {
       if (page < walPages) this.#stop(page);
       else this.#calm();
       // Readers that come and go stop it at another page each time. While nobody writes there is a way past those.
-      if (this.#stopped.times === 0 || moved) await this.#truncate(entry);
+      if (this.#stopped.times > 0 && !moved) return;
+      const leave = this.#database.tryWriteTurn();
+      if (leave !== undefined) {
+        await this.#truncate(entry, leave);
+        return;
+      }
+    } finally {
+      await this.#lending.giveBack(entry);
+    }
+    await this.#truncateLater();
+  }
+
+  /** Without a connection: whoever writes may need this one before it ends, and so may readers. */
+  async #truncateLater(): Promise<void> {
+    const limit = limitOf(this.#clock, TURN_WAIT_MS, () => new Error('no turn'), this.#closed);
+    const leave = await this.#database.writeTurn(limit);
+    const entry = this.#lending.takeIdle();
+    if (entry === undefined) {
+      leave();
+      return;
+    }
+    try {
+      await this.#truncate(entry, leave);
     } finally {
       await this.#lending.giveBack(entry);
     }
   }
 
   /** Tries for a moment, in which no write of this process begins. Each try waits for readers as long as the busy timeout. */
-  async #truncate(entry: Entry<Session>): Promise<void> {
-    const leave = await this.#database.writeTurn(this.#lending.limit({}, 'write'));
+  async #truncate(entry: Entry<Session>, leave: () => void): Promise<void> {
     try {
       const until = this.#clock.now() + TRUNCATE_FOR_MS;
       for (let tries = TRUNCATE_TRIES; tries > 0 && this.#clock.now() < until; tries -= 1)

@@ -1,5 +1,4 @@
 import { describe, expect, it, vi } from 'vitest';
-import { limitOf, noTimeout } from '../src/deadline.ts';
 import type { Result } from '../src/driver.ts';
 import type { Entry } from '../src/entries.ts';
 import type { Call } from '../src/queryable.ts';
@@ -16,6 +15,8 @@ function bench() {
   const world = {
     bytes: 20 * 2 ** 20,
     hasConnection: true,
+    isTurnFree: true,
+    isIdle: true,
     passive: [100, 100] as Found,
     truncate: [0, 0] as Found,
     readers: [] as Reader[],
@@ -35,16 +36,24 @@ function bench() {
   const entry = { resource: { perform }, state: 'leased' } as unknown as Entry<Session>;
   const clock = fakeClock();
   const care = new WalCare(
-    { clock, walLimitBytes: 16 * 2 ** 20 },
+    { clock, walLimitBytes: 16 * 2 ** 20, closed: new AbortController().signal },
     {
       walBytes: () => Promise.resolve(world.bytes),
+      tryWriteTurn: () => {
+        if (!world.isTurnFree) return undefined;
+        world.log.push('turn');
+        return () => void world.log.push('turn over');
+      },
       writeTurn: () => {
         world.log.push('turn');
         return Promise.resolve(() => void world.log.push('turn over'));
       },
     },
     {
-      limit: () => limitOf(clock, Infinity, noTimeout),
+      takeIdle: () => {
+        world.log.push('take idle');
+        return world.isIdle ? entry : undefined;
+      },
       takeForChore: (urgent) => {
         world.log.push(urgent ? 'take urgently' : 'take');
         return Promise.resolve(world.hasConnection ? entry : undefined);
@@ -121,15 +130,25 @@ describe('the care for the WAL', () => {
     expect(await look()).toContain('truncate');
   });
 
+  it.each([
+    [true, ['take idle', 'truncate', 'turn over', 'give back']],
+    [false, ['take idle', 'turn over']],
+  ])('waits for its turn without a connection, and then needs an idle one (%s)', async (isIdle, rest) => {
+    const { world, look } = bench();
+    world.isTurnFree = false;
+    world.isIdle = isIdle;
+    expect(await look()).toEqual(['take', 'passive', 'give back', 'turn', ...rest]);
+  });
+
   it('is not there twice at a time', async () => {
     const clock = fakeClock();
     const { promise, resolve } = byHand();
     const walBytes = vi.fn<() => Promise<number>>(() => promise.then(() => 0));
     const unused = (): never => expect.fail('nothing is to be done');
     const care = new WalCare(
-      { clock, walLimitBytes: 1 },
-      { walBytes, writeTurn: unused },
-      { takeForChore: unused, giveBack: unused, limit: unused },
+      { clock, walLimitBytes: 1, closed: new AbortController().signal },
+      { walBytes, tryWriteTurn: unused, writeTurn: unused },
+      { takeForChore: unused, takeIdle: unused, giveBack: unused },
       { readers: unused },
     );
     const first = care.look();

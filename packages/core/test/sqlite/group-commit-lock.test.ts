@@ -1,0 +1,30 @@
+import sqlite3 from 'sqlite3';
+import { setTimeout } from 'node:timers/promises';
+import { expect, it } from 'vitest';
+import { failure, poolOf, temporaryFile, timed } from './helpers.ts';
+
+it('writes that wait together wait for the lock of another process no longer than alone', async () => {
+  const filename = await temporaryFile();
+  const pool = poolOf({ filename, acquisitionTimeoutMs: 1000 });
+  await pool.run('CREATE TABLE t (x)');
+  // What the pool does not know of is to it what another process is.
+  const other = new sqlite3.Database(filename);
+  await new Promise<void>((done) => {
+    other.exec('BEGIN IMMEDIATE', () => {
+      done();
+    });
+  });
+  const write = (): Promise<number> =>
+    timed(async () => {
+      expect(await failure(pool.run('INSERT INTO t VALUES (1)'))).toMatchObject({ code: 'SQLITE_BUSY' });
+    });
+  const first = write();
+  await setTimeout(300);
+  const times = await Promise.all([first, write(), write()]);
+  await new Promise<void>((done) => {
+    other.close(() => {
+      done();
+    });
+  });
+  for (const ms of times) expect(ms).toBeLessThan(1300);
+});
