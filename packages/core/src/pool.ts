@@ -108,12 +108,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     });
     this.#lending = new Lending(settings, this.#engine, this.#leases);
     this.#groups = new GroupCommit({ ...settings, ...this.#context }, this.#lending, this.#writers);
-    this.#walCare = new WalCare(
-      { ...settings, closed: this.#closed.signal },
-      this.#database,
-      this.#lending,
-      this.#leases,
-    );
+    const untilClosed = { ...settings, closed: this.#closed.signal };
+    this.#walCare = new WalCare(untilClosed, this.#database, this.#lending, this.#leases);
     this.#housekeeping = new Housekeeping(settings, {
       sweep: () => {
         this.#engine.sweep();

@@ -8,6 +8,12 @@ interface ServerSession {
   once(event: 'close', listener: () => void): unknown;
 }
 
+/** What is used of a connection, before TLS and whatever it is used for. */
+interface ServerSocket {
+  destroy(): void;
+  once(event: 'close', listener: () => void): unknown;
+}
+
 /**
  * What is used of a server of Node.js: `node:http`, `node:https` or `node:http2`.
  *
@@ -19,6 +25,7 @@ export interface ClosableServer {
   closeAllConnections?(): void;
   once(event: 'close', listener: () => void): unknown;
   on(event: 'session', listener: (session: ServerSession) => void): unknown;
+  on(event: 'connection', listener: (socket: ServerSocket) => void): unknown;
   prependListener(
     event: 'request',
     listener: (request: unknown, response: { setHeader(name: string, value: string): unknown }) => void,
@@ -63,10 +70,17 @@ export function closeWithServer(
     sessions.add(session);
     session.once('close', () => sessions.delete(session));
   });
+  // Those that closeAllConnections() does not know keep a server open, too: of a WebSocket, of a CONNECT, with a TLS handshake
+  // under way, or of HTTP/1 on a server of HTTP/2.
+  const sockets = new Set<ServerSocket>();
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   let done: Promise<void> | undefined;
   const shutdown = (): Promise<void> => {
     for (const signal of signals) process.off(signal, onSignal);
-    return (done ??= closeServer(server, sessions, timeoutMs).then(close));
+    return (done ??= closeServer(server, sessions, sockets, timeoutMs).then(close));
   };
   const onSignal = (): void => {
     void shutdown();
@@ -104,6 +118,7 @@ function checkShutdown(server: unknown, options: unknown): ShutdownOptions {
 function closeServer(
   server: ClosableServer,
   sessions: ReadonlySet<ServerSession>,
+  sockets: ReadonlySet<ServerSocket>,
   timeoutMs: number,
 ): Promise<void> {
   return new Promise((resolve) => {
@@ -118,6 +133,7 @@ function closeServer(
         : systemClock.schedule(() => {
             server.closeAllConnections?.();
             for (const session of sessions) session.destroy();
+            for (const socket of sockets) socket.destroy();
           }, timeoutMs);
     if (server.closeIdleConnections !== undefined) {
       // What still comes on a connection that is kept is answered, and is the last.

@@ -81,3 +81,19 @@ test('the table of layers in docs/architecture.md is the list that the layers ar
   expect(layers.length).toBeGreaterThan(10);
   expect(rows).toEqual(layers);
 });
+
+test.each(['fastify', 'hono', 'express'])(
+  'the README of %s has every option and every query method of the pool',
+  async (name) => {
+    const texts = await pages();
+    const core = texts.get('packages/core/README.md') ?? '';
+    const table = core.slice(core.indexOf('## Options'), core.indexOf('## Statistics'));
+    const options = Array.from(table.matchAll(/^\| `(\w+)` \|/gm), ([, option = '']) => option);
+    expect(options).toContain('groupCommit');
+    const text = texts.get(`packages/${name}/README.md`) ?? '';
+    const methods = ['get', 'all', 'run', 'execute', 'iterate', 'batch', 'script', 'transaction'];
+    const sentence = /has the query methods [^;]*/.exec(text)?.[0] ?? '';
+    expect(options.filter((option) => !new RegExp(`^\\| .*\`${option}\`.* \\|`, 'm').test(text))).toEqual([]);
+    expect(methods.filter((method) => !sentence.includes(`\`${method}\``))).toEqual([]);
+  },
+);

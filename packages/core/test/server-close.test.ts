@@ -7,8 +7,9 @@ import {
   type RequestListener,
   type Server,
 } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { connect, createServer as createHttp2Server, type Http2Server } from 'node:http2';
-import type { AddressInfo } from 'node:net';
+import { connect as connectTcp, type AddressInfo, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { closeWithServer, type ClosableServer } from '../src/server-close.ts';
 
@@ -191,5 +192,36 @@ describe('a pool that closes with its server', () => {
     expect(() =>
       closeWithServer(server as ClosableServer, () => Promise.resolve(), options as object),
     ).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT' }) as Error);
+  });
+});
+
+describe('connections that closeAllConnections() does not know', () => {
+  it.each(['upgrade', 'connect'])(
+    'are ended when the time of a shutdown is over: after %s',
+    async (event) => {
+      const server = await listen(createServer());
+      const taken = once(server, event) as Promise<[IncomingMessage, Socket]>;
+      const shutdown = closeWithServer(server, () => Promise.resolve(), { timeoutMs: 20 });
+      const client = connectTcp(portOf(server), '127.0.0.1').on('error', () => undefined);
+      const head = 'Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+      client.write(
+        event === 'upgrade' ? `GET / HTTP/1.1\r\n${head}` : 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n',
+      );
+      const [, socket] = await taken;
+      socket.on('error', () => undefined);
+      onTestFinished(() => void client.destroy());
+      await shutdown();
+      expect(socket.destroyed).toBe(true);
+    },
+  );
+
+  it('are ended when the time of a shutdown is over: before a TLS handshake', async () => {
+    const server = await listen(createTlsServer());
+    const shutdown = closeWithServer(server, () => Promise.resolve(), { timeoutMs: 20 });
+    const connected = once(server, 'connection');
+    const client = connectTcp(portOf(server), '127.0.0.1').on('error', () => undefined);
+    onTestFinished(() => void client.destroy());
+    await connected;
+    await shutdown();
   });
 });

@@ -1,3 +1,4 @@
+import { ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Response } from 'express';
 
@@ -16,10 +17,11 @@ export function holdResponse(
   fail: (error: unknown) => void,
 ): void {
   const before = headOf(res);
+  const restoreMethods = remember(res, [...OUTPUT, 'on']);
   const sources = new Set<Readable>();
   res.on('pipe', (source: Readable) => sources.add(source));
   const calls: (() => unknown)[] = [];
-  let state: 'untouched' | 'held' | 'held whole' | 'free' = 'untouched';
+  let state: 'untouched' | 'held' | 'held whole' | 'free' | 'replaced' = 'untouched';
 
   const hold = (decision: Promise<void>): void => {
     state = 'held';
@@ -28,13 +30,21 @@ export function holdResponse(
       () => {
         thaw();
         state = 'free';
-        const taken = calls.map((call) => call());
-        // Who was told to wait goes on, unless Node.js says `drain` by itself.
-        if (!res.writableEnded && taken.at(-1) !== false) res.emit('drain');
+        try {
+          const taken = calls.map((call) => call());
+          // Who was told to wait goes on, unless Node.js says `drain` by itself.
+          if (!res.writableEnded && taken.at(-1) !== false) res.emit('drain');
+        } catch (error) {
+          // Nobody is left on the stack who could catch it, and the rejection of a promise would end the process.
+          if (!res.headersSent) resetHead(res, before);
+          fail(error);
+        }
       },
       (error: unknown) => {
         thaw();
-        state = 'free';
+        state = 'replaced';
+        // Middleware that has wrapped these since then, to compress for example, has seen the end of the answer already.
+        restoreMethods();
         // What is piped into this response must not go on in the one that takes its place.
         for (const source of sources) {
           source.unpipe(res);
@@ -50,18 +60,33 @@ export function holdResponse(
     const output = res[name].bind(res) as (...args: unknown[]) => unknown;
     const held = (...args: unknown[]): unknown => {
       if (state === 'untouched') {
+        refuseWhatNodeRefuses(res, name, args);
         state = 'free';
         const decision = decide(name === 'writeHead' ? (args[0] as number) : res.statusCode);
         if (decision !== undefined) hold(decision);
       }
       if (state === 'free') return output(...args);
       // A second answer, of an error handler for example: the first one counts, as it does for the transaction.
-      if (state === 'held') calls.push(() => output(...args));
+      // And its first head: middleware that asks `_header` whether there is one already finds none.
+      const isSecondHead = name === 'writeHead' && calls.length > 0;
+      if (state === 'held' && !isSecondHead) calls.push(() => output(...args));
       if (name === 'end') state = 'held whole';
       return name === 'write' ? false : res;
     };
     Reflect.set(res, name, held);
   }
+}
+
+/** After the COMMIT it would be too late to throw: the handler could not fail any more. */
+function refuseWhatNodeRefuses(res: Response, name: (typeof OUTPUT)[number], args: unknown[]): void {
+  const trial = new ServerResponse(res.req);
+  Object.assign(trial, { statusCode: res.statusCode, statusMessage: res.statusMessage });
+  const [chunk] = args;
+  const isHead = name === 'flushHeaders' || typeof chunk === 'string' || chunk instanceof Uint8Array;
+  const call = trial as unknown as Record<typeof name, (...given: unknown[]) => unknown>;
+  if (name === 'writeHead') call.writeHead(...args);
+  else if (isHead) trial.flushHeaders();
+  else call[name](chunk);
 }
 
 interface Head {
@@ -78,6 +103,17 @@ function resetHead(res: Response, { statusCode, statusMessage, headers }: Head):
   for (const name of res.getHeaderNames()) res.removeHeader(name);
   for (const [name, value] of Object.entries(headers)) if (value !== undefined) res.setHeader(name, value);
   Object.assign(res, { statusCode, statusMessage });
+}
+
+/** The function returned makes the properties of `res` with these names what they are now. */
+function remember(res: Response, names: readonly string[]): () => void {
+  const own = names.map((name) => [name, Object.getOwnPropertyDescriptor(res, name)] as const);
+  return () => {
+    for (const [name, descriptor] of own) {
+      if (descriptor === undefined) Reflect.deleteProperty(res, name);
+      else Object.defineProperty(res, name, descriptor);
+    }
+  };
 }
 
 /**

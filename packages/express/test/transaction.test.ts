@@ -317,3 +317,98 @@ it('options of a transaction that cannot work are refused at once', async () => 
     expect.objectContaining({ code: 'INVALID_ARGUMENT' }) as Error,
   );
 });
+
+describe.each(versions)('an answer of a transaction of %s that goes wrong', (_name, makeApp) => {
+  const refused: Record<string, RequestHandler> = {
+    'res.end(number)': (_req, res) => res.end(42),
+    'res.write(null)': (_req, res) => void res.write(null),
+    'a header that Node.js refuses': (_req, res) => res.writeHead(200, { 'x-name': '\u0119' }).end(),
+    'a status that Node.js refuses': (_req, res) => {
+      res.statusCode = 1000;
+      res.end();
+    },
+  };
+  it.each(Object.entries(refused))('is refused before the COMMIT: %s', async (_how, answer) => {
+    const db = await makeDb();
+    const app = makeApp();
+    app.use(db.transaction());
+    app.get(
+      '/',
+      forwarding(async (req, res, next) => {
+        await req.db.run(NOTE);
+        await answer(req, res, next);
+      }),
+    );
+    app.use(((_error, _req, res, _next) => res.status(500).end('no')) satisfies ErrorRequestHandler as never);
+    const response = await fetch(`http://127.0.0.1:${String(await listen(app))}/`);
+    expect(response.status).toBe(500);
+    expect(await count(db)).toBe(0);
+  });
+
+  it('ends no process when Node.js refuses a later part of it', async () => {
+    const db = await makeDb();
+    const app = makeApp();
+    const seen: unknown[] = [];
+    app.use(db.transaction());
+    app.get(
+      '/',
+      forwarding(async (req, res) => {
+        await req.db.run(NOTE);
+        res.write('a');
+        res.end(42);
+      }),
+    );
+    app.use(((error, _req, res, _next) => {
+      seen.push(error);
+      res.destroy();
+    }) satisfies ErrorRequestHandler as never);
+    await expect(
+      fetch(`http://127.0.0.1:${String(await listen(app))}/`).then((r) => r.text()),
+    ).rejects.toThrow();
+    expect(seen).toMatchObject([{ code: 'ERR_INVALID_ARG_TYPE' }]);
+  });
+
+  it('has one head when middleware writes it before each part, because it sees none', async () => {
+    const db = await makeDb();
+    const app = makeApp();
+    app.use(db.transaction());
+    app.get(
+      '/',
+      forwarding(async (req, res) => {
+        await req.db.run(NOTE);
+        // As compression 1.7 does while res._header is null.
+        res.writeHead(200).write('a');
+        res.writeHead(200).end('b');
+      }),
+    );
+    const response = await fetch(`http://127.0.0.1:${String(await listen(app))}/`);
+    expect([response.status, await response.text()]).toEqual([200, 'ab']);
+  });
+
+  it('is replaced when the COMMIT fails, although middleware has seen its end already', async () => {
+    const db = await makeDb();
+    const app = makeApp();
+    app.use(db.transaction());
+    app.use((_req, res, next) => {
+      const end = res.end.bind(res) as (chunk: unknown) => typeof res;
+      let ended = false;
+      // As compression and express-session do.
+      Reflect.set(res, 'end', (chunk: unknown) => {
+        if (ended) return false;
+        ended = true;
+        return end(chunk);
+      });
+      next();
+    });
+    app.get(
+      '/',
+      forwarding(async (req, res) => {
+        await req.db.run(ORPHAN);
+        res.end('done');
+      }),
+    );
+    app.use(((_error, _req, res, _next) => res.status(500).end('no')) satisfies ErrorRequestHandler as never);
+    const response = await fetch(`http://127.0.0.1:${String(await listen(app))}/`);
+    expect([response.status, await response.text()]).toEqual([500, 'no']);
+  });
+});

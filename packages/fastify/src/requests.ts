@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { LeaseEndedError, RequestLease, RequestTransaction, type PluginSettings } from '@sqlite-pool/core';
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { transactionOf } from './route-config.ts';
 
 /**
@@ -10,7 +10,8 @@ import { transactionOf } from './route-config.ts';
 interface Use {
   readonly lease: RequestLease;
   db: RequestLease | RequestTransaction;
-  phase: 'early' | 'parsed' | 'decided';
+  /** `settling`: an answer waits for the COMMIT. */
+  phase: 'early' | 'parsed' | 'decided' | 'settling';
 }
 
 /** Gives each request its handle, and takes it back when the response begins. */
@@ -60,17 +61,45 @@ export function serveRequests(
       done();
       return;
     }
-    settle(use.db, reply.statusCode).then(
+    if (use.phase === 'settling') {
+      // Nothing has been sent yet, so Fastify takes a second answer for the first one: its status would be for the wrong
+      // one, and the head would be written twice.
+      request.log.warn('Reply was already sent: its transaction is being committed. This answer is ignored.');
+      if (payload instanceof Readable) payload.destroy();
+      return;
+    }
+    use.phase = 'settling';
+    const { statusCode } = reply;
+    // Until the answer takes its error, or nobody does, a stream that fails would end the process.
+    if (payload instanceof Readable) payload.on('error', () => undefined);
+    settle(use.db, statusCode).then(
       () => {
-        done();
+        use.phase = 'decided';
+        // Whoever answered a second time meanwhile has changed it.
+        if (!reply.raw.headersSent) reply.code(statusCode);
+        goOn(reply, done);
       },
       (error: unknown) => {
+        use.phase = 'decided';
         // Another answer takes its place, and nobody else ends it.
         if (payload instanceof Readable) payload.destroy();
-        done(error as Error);
+        goOn(reply, done, error as Error);
       },
     );
   });
+}
+
+/**
+ * What Node.js or Fastify refuses of an answer, a header for example, they throw. Nobody is left on the stack who could
+ * catch it, and the rejection of a promise would end the process.
+ */
+function goOn(reply: FastifyReply, done: (error?: Error) => void, error?: Error): void {
+  try {
+    done(error);
+  } catch (refused) {
+    if (error === undefined && !reply.raw.headersSent) goOn(reply, done, refused as Error);
+    else reply.raw.destroy();
+  }
 }
 
 async function settle(transaction: RequestTransaction, status: number): Promise<void> {

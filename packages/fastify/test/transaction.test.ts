@@ -10,6 +10,7 @@ import { createPool } from '@sqlite-pool/core';
 import {
   fastify,
   type FastifyInstance,
+  type FastifyReply,
   type FastifyServerOptions,
   type RouteShorthandOptions,
 } from 'fastify';
@@ -303,5 +304,58 @@ describe('a route of Fastify that is one transaction', () => {
       reply.code(404).send(await request.db.get('SELECT 1 AS one')),
     );
     expect((await app.inject('/nowhere')).json()).toEqual({ one: 1 });
+  });
+});
+
+describe('an answer of a transaction that goes wrong', () => {
+  const refused: Record<string, (reply: FastifyReply) => unknown> = {
+    'a header that Node.js refuses': (reply) => reply.header('x-name', '\u0119').send({ a: 1 }),
+    'a payload that Fastify refuses': (reply) => reply.type('text/plain').send({ a: 1 }),
+  };
+  it.each(Object.entries(refused))('is answered with 500, and ends no process: %s', async (_how, answer) => {
+    const app = await makeApp();
+    app.get('/', TRANSACTION, async (request, reply) => {
+      await request.db.run(NOTE);
+      await answer(reply);
+    });
+    const response = await fetch(`http://127.0.0.1:${String(await port(app))}/`);
+    expect(response.status).toBe(500);
+    expect(app.sqlite.stats()).toMatchObject(FREE);
+  });
+
+  it('is answered with 500 when its stream fails before the COMMIT is done', async () => {
+    const app = await makeApp();
+    app.get('/', TRANSACTION, async (request) => {
+      await request.db.run(NOTE);
+      const body = new Readable({ read: () => undefined });
+      process.nextTick(() => body.destroy(new Error('cannot be read')));
+      return body;
+    });
+    const response = await fetch(`http://127.0.0.1:${String(await port(app))}/`);
+    expect(response.status).toBe(500);
+  });
+
+  it.each(['sends another one', 'throws'])('is the first one when its handler %s', async (how) => {
+    const app = await makeApp();
+    app.get('/', TRANSACTION, async (request, reply) => {
+      await request.db.run(NOTE);
+      void reply.code(201).send({ a: 1 });
+      if (how === 'throws') throw new Error('too late');
+      return { b: 1 };
+    });
+    const response = await fetch(`http://127.0.0.1:${String(await port(app))}/`);
+    expect([response.status, await response.json()]).toEqual([201, { a: 1 }]);
+    expect(await count(app)).toBe(1);
+  });
+
+  it('is an error when the COMMIT fails, although its handler sends another one', async () => {
+    const app = await makeApp();
+    app.get('/', TRANSACTION, async (request, reply) => {
+      await request.db.run(ORPHAN);
+      void reply.send({ a: 1 });
+      return { b: 1 };
+    });
+    const response = await fetch(`http://127.0.0.1:${String(await port(app))}/`);
+    expect([response.status, await response.json()]).toMatchObject([500, { code: 'SQLITE_ERROR' }]);
   });
 });

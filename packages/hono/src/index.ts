@@ -126,11 +126,14 @@ async function transact(own: RequestTransaction, c: Context, next: Next): Promis
   let status = 500;
   try {
     await next();
-    if (c.error === undefined) ({ status } = c.res);
+    // A handler that forgot its answer has none: asking for `c.res` would make one.
+    if (c.error === undefined && c.finalized) ({ status } = c.res);
   } finally {
     await own.settle(status).catch((error: unknown) => {
-      // Another answer takes the place of this one, and nobody reads its body.
+      // Another answer takes the place of this one: nobody reads its body, and its headers, a Content-Encoding for example, are
+      // not for the other.
       void c.res.body?.cancel().catch(() => undefined);
+      c.res = undefined;
       throw error;
     });
   }

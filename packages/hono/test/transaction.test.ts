@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
 import { Hono, type Context } from 'hono';
+import { compress } from 'hono/compress';
 import { stream } from 'hono/streaming';
 import { timeout } from 'hono/timeout';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -215,6 +216,34 @@ describe('a route of Hono that is one transaction', () => {
       expect(await count(db)).toBe(0);
     },
   );
+
+  it('rolls back when its handler forgets to answer', async () => {
+    const db = await makeDb();
+    const app = new Hono<Env>().use(db.transaction());
+    app.get('/', (async (c: Context<Env>) => {
+      await c.get('db').run(NOTE);
+    }) as never);
+    app.onError((_error, c) => c.text('no', 500));
+    const response = await app.request('/');
+    expect(response.status).toBeGreaterThanOrEqual(400);
+    expect(await count(db)).toBe(0);
+  });
+
+  it('leaves nothing of an answer whose COMMIT failed in the one that takes its place', async () => {
+    const db = await makeDb();
+    const app = new Hono<Env>().use(db.transaction()).use(compress());
+    app.get('/', async (c) => {
+      await c.get('db').run(ORPHAN);
+      return c.text('done '.repeat(1000));
+    });
+    app.onError((_error, c) => c.text('no', 500));
+    const response = await app.request('/', { headers: { 'accept-encoding': 'gzip' } });
+    expect([response.status, await response.text()]).toEqual([500, 'no']);
+    expect([response.headers.get('content-encoding'), response.headers.get('location')]).toEqual([
+      null,
+      null,
+    ]);
+  });
 
   it('refuses options that cannot work at once', async () => {
     const db = await makeDb();
