@@ -9,8 +9,8 @@ import { load, names } from './benchmarks.ts';
 import { writeCharts } from './charts.ts';
 import { cache, seededFile } from './data.ts';
 import { describeMachine } from './machine.ts';
-import { updateReadme } from './readme.ts';
-import { absent, resultsOf, writeResults, type Results } from './results.ts';
+import { updateReadme, updateSummary } from './readme.ts';
+import { absent, readAllResults, resultsOf, writeResults, type Results } from './results.ts';
 import { countRuns, runAll } from './run.ts';
 import { scales, type Scale, type ScaleName } from './scale.ts';
 
@@ -45,7 +45,9 @@ async function bench(what: readonly string[], { out = home, scale: name, ...give
     show(result);
     results.push(result);
   }
-  if (out === home) await updateReadme(join(home, 'README.md'), results);
+  if (out !== home) return;
+  await updateReadme(join(home, 'README.md'), results);
+  await updateSummary(join(home, '..', 'README.md'), await readAllResults(join(home, 'results'), names));
 }
 
 function show(results: Results): void {

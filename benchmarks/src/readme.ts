@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 
 import type { Table } from './benchmark.ts';
-import { absent, type Results } from './results.ts';
+import { absent, shown, type Results } from './results.ts';
 
 /** Puts results between the markers of their benchmark; what stands outside is written by hand. */
 export async function updateReadme(path: string, results: readonly Results[]): Promise<void> {
@@ -10,14 +10,35 @@ export async function updateReadme(path: string, results: readonly Results[]): P
   await writeFile(path, text);
 }
 
+/** Puts what was to be reached, and whether it was, into the README of the whole. */
+export async function updateSummary(path: string, results: readonly Results[]): Promise<void> {
+  await writeFile(path, withSummary(await readFile(path, 'utf8'), results));
+}
+
+/** `<!-- results: all -->` … `<!-- /results -->` */
+export function withSummary(text: string, results: readonly Results[]): string {
+  const rows = results.flatMap(({ benchmark, targets }) =>
+    targets.map(({ text: what, atLeast, atMost, verdict }) => [
+      `[${benchmark}](benchmarks/README.md#${benchmark})`,
+      what,
+      atLeast === undefined ? `at most ${shown(atMost ?? NaN)}` : `at least ${shown(atLeast)}`,
+      verdict,
+    ]),
+  );
+  return between(text, 'all', markdownTable(['benchmark', 'what', 'target', 'measured'], rows));
+}
+
 /** `<!-- results: writes -->` … `<!-- /results -->` */
 export function withResults(text: string, results: Results): string {
-  const start = `<!-- results: ${results.benchmark} -->`;
+  return between(text, results.benchmark, markdownOf(results));
+}
+
+function between(text: string, name: string, content: string): string {
+  const start = `<!-- results: ${name} -->`;
   const from = text.indexOf(start);
   const to = text.indexOf('<!-- /results -->', from);
-  if (from < 0 || to < 0)
-    throw new Error(`README.md has no markers for the results of ${results.benchmark}.`);
-  return `${text.slice(0, from + start.length)}\n\n${markdownOf(results)}\n\n${text.slice(to)}`;
+  if (from < 0 || to < 0) throw new Error(`README.md has no markers for the results of ${name}.`);
+  return `${text.slice(0, from + start.length)}\n\n${content}\n\n${text.slice(to)}`;
 }
 
 function markdownOf(results: Results): string {

@@ -80,3 +80,9 @@ export async function readResults(directory: string, benchmark: string): Promise
     throw error;
   }
 }
+
+/** Those there are, in the order of the names. */
+export async function readAllResults(directory: string, names: readonly string[]): Promise<Results[]> {
+  const all = await Promise.all(names.map((name) => readResults(directory, name)));
+  return all.filter((results) => results !== undefined);
+}

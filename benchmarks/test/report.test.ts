@@ -6,8 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { names } from '../src/benchmarks.ts';
 import { draw } from '../src/charts.ts';
 import { Figures } from '../src/figures.ts';
-import { withResults } from '../src/readme.ts';
-import { readResults, resultsOf, shown, shownFigure, verdictOf } from '../src/results.ts';
+import { withResults, withSummary } from '../src/readme.ts';
+import { readAllResults, readResults, resultsOf, shown, shownFigure, verdictOf } from '../src/results.ts';
 import { scales } from '../src/scale.ts';
 
 const home = fileURLToPath(new URL('..', import.meta.url));
@@ -97,6 +97,18 @@ describe('README.md', () => {
     for (const part of ['2 × CPU', '| a target | reached: 1 |', '|  | a\\|b |', 'charts/chart-dark.svg'])
       expect(updated).toContain(part);
     expect(withResults(updated, results)).toBe(updated);
+  });
+
+  it('of the whole gets what was to be reached, and whether it was', () => {
+    const updated = withSummary('<!-- results: all -->\n<!-- /results -->', [results]);
+    expect(updated).toContain(
+      '| [writes](benchmarks/README.md#writes) | a target | at least 1 | reached: 1 |',
+    );
+  });
+
+  it('of the whole says what results/ says', async () => {
+    const text = await readFile(`${home}../README.md`, 'utf8');
+    expect(withSummary(text, await readAllResults(`${home}results`, names))).toBe(text);
   });
 
   it('without markers is an error, not a loss', () => {

@@ -1,4 +1,4 @@
-import type { Benchmark, Job, Table, Target } from '../benchmark.ts';
+import type { Benchmark, Chart, Job, Table, Target } from '../benchmark.ts';
 import type { Contender } from '../contender.ts';
 import {
   connectionPerQuery,
@@ -44,8 +44,31 @@ export const benchmark: Benchmark<Task> = {
       ...(isMeasured(figures, PAGES) ? [table(figures, PAGES, COMMENTS)] : []),
     ],
     targets: [...targets(figures, POSTS), ...(isMeasured(figures, PAGES) ? targets(figures, PAGES) : [])],
+    charts: [chart(figures)],
   }),
 };
+
+/** Every contender, the fastest first, in the colour of its driver. */
+function chart(figures: Figures): Chart {
+  const values = everyone.flatMap((contender) => {
+    const figure = figures.find({ labels: POSTS, variant: contender.name, metric: 'perSecond' });
+    const driver = onBetterSqlite3.includes(contender) ? 'better-sqlite3' : 'sqlite3';
+    return figure === undefined ? [] : [{ contender: contender.name, driver, perSecond: figure.median }];
+  });
+  return {
+    name: 'alternatives',
+    title: 'Reads of a post and its author per second, 100 at once',
+    spec: {
+      data: { values },
+      mark: 'bar',
+      encoding: {
+        y: { field: 'contender', type: 'nominal', sort: '-x', title: null },
+        x: { field: 'perSecond', type: 'quantitative', title: 'per second' },
+        color: { field: 'driver', type: 'nominal' },
+      },
+    },
+  };
+}
 
 function jobs(labels: Labels): Job<Task>[] {
   return everyone.map(({ name }) => ({
