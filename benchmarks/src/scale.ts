@@ -18,6 +18,6 @@ export type ScaleName = 'tiny' | 'small' | 'default' | 'full';
 export const scales: Readonly<Record<ScaleName, Scale>> = {
   tiny: { name: 'tiny', data: 'tiny', rounds: 1, seconds: 0.02, complete: false },
   small: { name: 'small', data: 'small', rounds: 1, seconds: 0.25, complete: false },
-  default: { name: 'default', data: 'medium', rounds: 3, seconds: 0.25, complete: false },
+  default: { name: 'default', data: 'medium', rounds: 2, seconds: 0.25, complete: false },
   full: { name: 'full', data: 'full', rounds: 3, seconds: 1.25, complete: true },
 };

@@ -103,7 +103,7 @@ const STATES: readonly {
     what: 'a PRAGMA in the form of a call, inside a transaction',
     leave: (lease) => lease.transaction((tx) => tx.all('PRAGMA cache_size(17)')),
     look: 'PRAGMA cache_size',
-    clean: { cache_size: -16_384 },
+    clean: { cache_size: -4096 },
   },
   {
     what: 'the raw handle, used for a PRAGMA',
