@@ -16,6 +16,7 @@ function bench() {
     bytes: 20 * 2 ** 20,
     hasConnection: true,
     isTurnFree: true,
+    doesTurnCome: true,
     isIdle: true,
     passive: [100, 100] as Found,
     truncate: [0, 0] as Found,
@@ -44,7 +45,8 @@ function bench() {
         world.log.push('turn');
         return () => void world.log.push('turn over');
       },
-      writeTurn: () => {
+      writeTurn: (limit) => {
+        if (!world.doesTurnCome) return Promise.reject(limit.timeoutError(0));
         world.log.push('turn');
         return Promise.resolve(() => void world.log.push('turn over'));
       },
@@ -138,6 +140,13 @@ describe('the care for the WAL', () => {
     world.isTurnFree = false;
     world.isIdle = isIdle;
     expect(await look()).toEqual(['take', 'passive', 'give back', 'turn', ...rest]);
+  });
+
+  it('gives up on a turn that does not come, with no connection in its hand', async () => {
+    const { world, care } = bench();
+    Object.assign(world, { isTurnFree: false, doesTurnCome: false });
+    await care.look();
+    expect(world.log).toEqual(['take', 'passive', 'give back']);
   });
 
   it('is not there twice at a time', async () => {
