@@ -22,7 +22,7 @@ const layers = [
   { files: ['group.ts', 'statements.ts'] },
   { files: ['busy-wait.ts', 'cursors.ts', 'probe.ts', 'write-turn.ts'] },
   { files: ['call-queue.ts', 'resource-pool.ts', 'transaction-state.ts', 'write-gate.ts'] },
-  { files: ['entries.ts', 'gate.ts', 'limits.ts'] },
+  { files: ['commit-costs.ts', 'entries.ts', 'gate.ts', 'limits.ts'] },
   { files: ['wait-queue.ts'] },
   { files: ['options.ts'] },
   { files: ['checkpoint.ts', 'drivers/sqlite3.ts'] },
@@ -40,7 +40,7 @@ const layers = [
   { files: ['drivers/estimates.ts'] },
   { files: ['queryable.ts'] },
   { files: ['parameters.ts'] },
-  { files: ['commit-costs.ts', 'sql.ts', 'stats.ts', 'deadline.ts'] },
+  { files: ['sql.ts', 'stats.ts', 'deadline.ts'] },
   { files: ['driver.ts', 'driver-errors.ts'] },
   { files: ['errors.ts'] },
 ];

@@ -1,3 +1,5 @@
+import { learned } from './stats.ts';
+
 /** How often what seems not to pay is measured again, in groups: once in so many it costs next to nothing. */
 const MEASURE_EVERY = 32;
 
@@ -30,19 +32,13 @@ export class CommitCosts {
   }
 
   ranAlone(ms: number): void {
-    this.#alone = estimate(this.#alone, ms);
+    this.#alone = learned(this.#alone, ms);
     this.#groupsSinceAlone = 0;
   }
 
   shared(insideMs: number, endsMs: number): void {
-    this.#inside = estimate(this.#inside, insideMs);
-    this.#ends = estimate(this.#ends, endsMs);
+    this.#inside = learned(this.#inside, insideMs);
+    this.#ends = learned(this.#ends, endsMs);
     this.#groupsSinceShared = 0;
   }
-}
-
-/** Falls fast and rises slowly: what takes long once may have been a stall of the machine. */
-function estimate(before: number | undefined, next: number): number {
-  if (before === undefined) return next;
-  return next < before ? (before + next) / 2 : before + (next - before) / 8;
 }

@@ -9,8 +9,6 @@ export interface TimeSettings {
   readonly statementTimeoutMs: number;
   /** The error of a write whose turn did not come. */
   writeTimeoutError(): AcquireTimeoutError;
-  /** Something is run that may change the schema, or change what the connection sees of it. */
-  schemaMayChange?(): void;
 }
 
 /** For the pool's own work on a connection: an open, a health check, a reset, a rollback, a close. */

@@ -4,7 +4,10 @@ import { InvalidArgumentError, LeaseEndedError } from './errors.ts';
 import type { SqlitePool } from './pool.ts';
 import {
   checkLimits,
+  performAllOn,
+  performOn,
   QueryMethods,
+  stepOn,
   type Call,
   type Queryable,
   type QueryOptions,
@@ -46,7 +49,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   readonly #options: RequestTransactionOptions;
   readonly #cancel = new AbortController();
   /** The handle of the transaction, from the first statement on. */
-  #begun: Promise<Queryable> | undefined;
+  #begun: Promise<QueryMethods> | undefined;
   #decide: { readonly commit: () => void; readonly rollback: (reason: unknown) => void } | undefined;
   #done: Promise<void> = Promise.resolve();
   /** Settles when it has ended. */
@@ -120,45 +123,39 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   }
 
   protected override async perform(call: Call): Promise<Result> {
-    const { statement, values, rowMode, signal, timeoutMs } = call;
-    const db = await this.#handleFor(call);
-    return await db.execute(statement.sql, values, { rowMode, signal, timeoutMs });
+    return await performOn(await this.#handleFor(call), call);
   }
 
   protected override async performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
-    const db = await this.#own(options.signal);
-    return await db.batch(
-      calls.map(({ statement, values }) => [statement.sql, values] as const),
-      options,
-    );
+    return await performAllOn(await this.#own(options.signal), calls, options);
   }
 
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
-    const { statement, values, signal, timeoutMs } = call;
-    const db = await this.#handleFor(call);
-    yield* db.iterate(statement.sql, values, { signal, timeoutMs });
+    yield* stepOn(await this.#handleFor(call), call);
   }
 
-  async #handleFor({ statement, signal }: Call): Promise<Queryable> {
+  async #handleFor({ statement, signal }: Call): Promise<QueryMethods> {
     const reads = statement.readonly && statement.control === 'none';
     if (this.#over === undefined || !reads) return await this.#own(signal);
     await this.#over.catch(() => undefined);
     return this.#lease;
   }
 
-  async #own(signal?: AbortSignal): Promise<Queryable> {
+  async #own(signal?: AbortSignal): Promise<QueryMethods> {
     if (this.#over !== undefined) throw new LeaseEndedError(OVER);
     this.#begun ??= this.#begin();
     // It is for the whole request: a call that is cancelled gives up waiting for it, and leaves it to the others.
     return await bounded(this.#begun, limitOf(systemClock, Infinity, noTimeout, signal));
   }
 
-  #begin(): Promise<Queryable> {
+  #begin(): Promise<QueryMethods> {
     return new Promise((resolve, reject) => {
       const untilDecided = (tx: Queryable): Promise<void> =>
         new Promise((commit, rollback) => {
           this.#decide = { commit, rollback };
-          resolve(tx);
+          // What a lease gives its callback is a Transaction, which says no more of itself than users need to know.
+          // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
+          resolve(tx as QueryMethods);
         });
       this.#done = this.#lease.transaction(untilDecided, { ...this.#options, signal: this.#cancel.signal });
       this.#done.catch((error: unknown) => {

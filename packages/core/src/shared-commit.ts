@@ -218,7 +218,7 @@ class SharedCommit {
   /** After a call that was cut, as soon as it has returned. */
   async #undo(): Promise<void> {
     const { calls } = this.#statements;
-    await bounded(calls.returned, operationLimit(this.#settings, 'statement'));
+    await returned(this.#statements, this.#settings);
     await this.#statements.rollback();
     if (calls.shutReason !== undefined) throw calls.shutReason.reason;
   }

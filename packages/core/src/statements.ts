@@ -28,6 +28,12 @@ export const CHECK: ExecuteHint = { ...CONTROL, returnsRows: true };
 /** A statement without what only its caller needs. */
 type Runnable = Omit<Statement, 'firstRow'>;
 
+/** What statements need to know of their pool. */
+export interface StatementsSettings extends TimeSettings {
+  /** Something is run that may change the schema, or change what the connection sees of it. */
+  schemaMayChange(): void;
+}
+
 /**
  * The statements of one connection: each in a turn that its caller has, a write only with the turn to write, and all of
  * them with an account of where the connection's transaction stands.
@@ -40,9 +46,9 @@ export class Statements {
   readonly writeTurn: WriteTurn;
   /** Whether something was changed that only the closing of the connection undoes. */
   dirty = false;
-  readonly #settings: TimeSettings;
+  readonly #settings: StatementsSettings;
 
-  constructor(connection: Connection, writeGate: Gate, settings: TimeSettings) {
+  constructor(connection: Connection, writeGate: Gate, settings: StatementsSettings) {
     this.connection = connection;
     this.writeTurn = new WriteTurn(writeGate);
     this.#settings = settings;
@@ -173,7 +179,7 @@ export class Statements {
    * turn is held nobody looks at the schema, so that what is found after it is the new one.
    */
   #noteSchema({ control, readonly, effect, dirties }: Runnable): void {
-    if (dirties || (!readonly && effect === 'none' && control === 'none')) this.#settings.schemaMayChange?.();
+    if (dirties || (!readonly && effect === 'none' && control === 'none')) this.#settings.schemaMayChange();
   }
 
   #urgencyOf({ control, readonly }: Runnable): NonNullable<ExecuteHint['urgency']> {

@@ -102,3 +102,12 @@ export class WaitHistogram {
     return Math.min(edge, this.#max);
   }
 }
+
+/**
+ * An estimate after one more measurement: it falls fast and rises slowly, because what takes long once may have waited for the
+ * machine.
+ */
+export function learned(before: number | undefined, next: number): number {
+  if (before === undefined) return next;
+  return next < before ? (before + next) / 2 : before + (next - before) / 8;
+}

@@ -1,3 +1,5 @@
+import { learned } from '../stats.ts';
+
 /** How long a statement takes, in milliseconds, as far as that is known. */
 export interface Estimate {
   ms: number;
@@ -20,12 +22,10 @@ export function isShort({ ms }: Estimate): boolean {
   return ms < LONG_MS;
 }
 
-/** Learns from a call that took `ms`: falls fast and rises slowly. */
+/** Learns from a call that took `ms`. */
 export function learn(estimate: Estimate, ms: number): void {
-  const before = estimate.ms;
-  const counted = Math.min(ms, MOST_MS);
-  if (before === UNKNOWN_MS) estimate.ms = counted;
-  else estimate.ms = counted < before ? (before + counted) / 2 : before + (counted - before) / 8;
+  const before = estimate.ms === UNKNOWN_MS ? undefined : estimate.ms;
+  estimate.ms = learned(before, Math.min(ms, MOST_MS));
 }
 
 /** Learns from a call that failed after `ms`: one that was cut says only that it takes longer than that. */

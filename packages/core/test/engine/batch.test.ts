@@ -70,11 +70,11 @@ it('a COMMIT of a batch is not interrupted by its limit', async () => {
 it('what a statement itself throws is passed on as it is, and nothing was taken', async () => {
   const { pool, driver } = fakePool(() => undefined);
   const mine = new Error('mine');
-  const statement = Object.defineProperty(['SELECT 1'], 0, {
+  const statement = Object.defineProperty<[string]>(['SELECT 1'], 0, {
     get: () => {
       throw mine;
     },
-  }) as unknown as [string];
+  });
   await expect(pool.batch([statement])).rejects.toBe(mine);
   expect(driver.calls).toEqual([]);
 });

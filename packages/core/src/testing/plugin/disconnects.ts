@@ -244,7 +244,7 @@ const EARLY = casesOf('clients that leave', ['before'], {
     const client = send('GET /');
     await entered.promise;
     client.leave();
-    // A framework may as well not begin it.
+    // A framework may as well not begin the handler, and for what does not happen there is no event to wait for.
     await Promise.race([ended.promise, new Promise((resolve) => setTimeout(resolve, 50))]);
     assert.equal(pool.stats().acquires, acquires);
   },
