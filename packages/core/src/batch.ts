@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { Cut } from './call-queue.ts';
 import type { Limit } from './deadline.ts';
 import type { Result } from './driver.ts';
 import type { Call } from './queryable.ts';
+import type { SchemaKnowledge } from './schema-knowledge.ts';
 import type { Statements } from './statements.ts';
+import { stepsOf, type Step, type Task } from './steps.ts';
 
 /** Not to be guessed, so that no SAVEPOINT by hand can be taken for ours. */
 const SAVEPOINT = `sqlite_pool_batch_${randomBytes(4).toString('hex')}`;
@@ -19,20 +22,36 @@ export function batchWrites(calls: readonly Call[]): boolean {
 export class Batch {
   readonly #statements: Statements;
   readonly #calls: readonly Call[];
+  readonly #schema: SchemaKnowledge;
   #opened: 'nothing' | 'transaction' | 'savepoint' = 'nothing';
 
-  constructor(statements: Statements, calls: readonly Call[]) {
+  constructor(statements: Statements, calls: readonly Call[], schema: SchemaKnowledge) {
     this.#statements = statements;
     this.#calls = calls;
+    this.#schema = schema;
   }
 
   async run(limit: Limit | undefined): Promise<Result[]> {
     await this.#begin(limit);
+    const tasks = this.#calls.map((call) => ({ call, limit }));
+    const steps = await stepsOf(tasks, (table) => this.#schema.takesRowsTogether(table, this.#statements));
     const results: Result[] = [];
-    for (const call of this.#calls) results.push(await this.#statements.perform(call, limit));
+    for (const step of steps) results.push(...(await this.#perform(step)));
     if (this.#opened === 'transaction') await this.#statements.commit(limit);
     else if (this.#opened === 'savepoint') await this.#statements.control(`RELEASE ${SAVEPOINT}`, limit);
     return results;
+  }
+
+  /** If rows that go in together fail, the one is looked for that did, for its error. */
+  async #perform(step: Step<Task>): Promise<readonly Result[]> {
+    try {
+      return await step.perform(this.#statements);
+    } catch (error) {
+      const parts = error instanceof Cut ? [] : step.split();
+      if (parts.length > 0) await this.#statements.findOut();
+      if (!this.#statements.transaction.isLost) for (const part of parts) await this.#perform(part);
+      throw error;
+    }
   }
 
   /** Undoes what was done of it, as soon as a call that was cut has returned. */

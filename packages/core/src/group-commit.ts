@@ -6,17 +6,16 @@ import { PoolClosedError, PoolOverloadedError } from './errors.ts';
 import type { Gate } from './gate.ts';
 import { Group } from './group.ts';
 import type { Lending } from './lending.ts';
-import type { TimeSettings } from './limits.ts';
 import type { Call } from './queryable.ts';
-import { commitTogether, DeferredConstraints } from './shared-commit.ts';
-import type { Statements } from './statements.ts';
+import { commitTogether } from './shared-commit.ts';
+import type { Statements, StatementsSettings } from './statements.ts';
 import type { WriteTurn } from './write-turn.ts';
 
 /** Most writes that share a COMMIT. */
 const MOST_MEMBERS = 100;
 
 /** What group commit needs to know of its pool. */
-export interface GroupCommitSettings extends TimeSettings {
+export interface GroupCommitSettings extends StatementsSettings {
   readonly maxWaiting: number;
   readonly groupCommit: boolean;
 }
@@ -34,7 +33,7 @@ export class GroupCommit {
   readonly #groups = new Set<Group>();
   /** The members of those. */
   #members = 0;
-  readonly #knowledge = { deferred: new DeferredConstraints(), costs: new CommitCosts() };
+  readonly #costs = new CommitCosts();
   /** The one that still takes members. */
   #open: Group | undefined;
   #closed = false;
@@ -65,11 +64,6 @@ export class GroupCommit {
   /** Another writer has come: nobody who comes after it may be served before it. */
   yieldTo(): void {
     this.#open = undefined;
-  }
-
-  /** Something is run that may change the schema. */
-  forgetSchema(): void {
-    this.#knowledge.deferred.forget();
   }
 
   /** Runs a write that has to wait for its turn, with others. */
@@ -166,7 +160,7 @@ export class GroupCommit {
     }
     this.#members -= group.waiting;
     this.#forget(group);
-    await commitTogether(statements, group, this.#settings, this.#knowledge);
+    await commitTogether(statements, group, this.#settings, this.#costs);
   }
 
   /** A writer that came before may still be on its way to the gate of the file, and have more steps to go. */

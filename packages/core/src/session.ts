@@ -107,7 +107,7 @@ export class Session {
   async batch(calls: readonly Call[], { signal, timeoutMs }: QueryOptions): Promise<Result[]> {
     const limit = statementLimit(this.#context, timeoutMs, signal);
     await this.#calls.enter(limit);
-    const batch = new Batch(this.#statements, calls);
+    const batch = new Batch(this.#statements, calls, this.#context.schema);
     let undone: Promise<void> | undefined;
     try {
       return await batch.run(limit);

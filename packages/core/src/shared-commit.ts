@@ -4,9 +4,9 @@ import { bounded, limitOf, type Limit } from './deadline.ts';
 import type { Result } from './driver.ts';
 import { isConstraint, isLocked } from './driver-errors.ts';
 import type { Group, Member } from './group.ts';
-import { operationLimit, type TimeSettings } from './limits.ts';
-import { parse } from './sql.ts';
-import type { Statements } from './statements.ts';
+import { operationLimit } from './limits.ts';
+import type { Statements, StatementsSettings } from './statements.ts';
+import { stepsOf, type Step } from './steps.ts';
 
 /**
  * How long the statements of a group may take together, in milliseconds. A group is for short ones: nobody's
@@ -14,10 +14,10 @@ import type { Statements } from './statements.ts';
  */
 const SHORT_MS = 1000;
 
-/** What became of a statement, to be told after the COMMIT. */
+/** What became of a step, to be told after the COMMIT. */
 interface Outcome {
-  readonly member: Member;
-  readonly result?: Result;
+  readonly members: readonly Member[];
+  readonly results?: readonly Result[];
   readonly error?: unknown;
 }
 
@@ -30,110 +30,121 @@ interface Outcome {
 export async function commitTogether(
   statements: Statements,
   group: Group,
-  settings: TimeSettings,
-  { deferred, costs }: CommitKnowledge,
+  settings: StatementsSettings,
+  costs: CommitCosts,
 ): Promise<void> {
-  let members = group.seal();
-  if (members.length > 1 && costs.isAloneStale()) {
-    await oneByOne(statements, members.slice(0, 1), settings, costs);
-    members = members.slice(1);
+  const { schema } = settings;
+  let steps = await stepsOf(group.seal(), (table) => schema.takesRowsTogether(table, statements));
+  if (steps.length > 1 && costs.isAloneStale()) {
+    await oneByOne(statements, steps.slice(0, 1), settings, costs);
+    steps = steps.slice(1);
     await returned(statements, settings);
   }
   // Where a constraint may be broken until the COMMIT, one statement could mend what another one has broken, which alone
   // would have failed.
-  if (costs.favourSharing(members.length) && !(await deferred.exist(statements, settings)))
-    await new SharedCommit(statements, group.limit, settings, costs).run(members);
-  await oneByOne(statements, members, settings, costs);
-}
-
-/** What a pool has learnt of its writes. */
-export interface CommitKnowledge {
-  readonly deferred: DeferredConstraints;
-  readonly costs: CommitCosts;
+  if (costs.favourSharing(steps.length) && !(await schema.hasDeferredConstraints(statements)))
+    await new SharedCommit(statements, group.limit, settings, costs).run(steps);
+  await oneByOne(statements, steps, settings, costs);
 }
 
 /**
  * After a call that was cut. If it does not return, this rejects: then the connection is given up, and nobody waits on it for
  * ever, nor keeps the turn to write.
  */
-async function returned({ calls }: Statements, settings: TimeSettings): Promise<void> {
+async function returned({ calls }: Statements, settings: StatementsSettings): Promise<void> {
   if (calls.running) await bounded(calls.returned, operationLimit(settings, 'statement'));
 }
 
-/** Those who have not been told anything yet, each with a COMMIT of its own, in order. */
+/** Those who have not been told anything yet, each step with a COMMIT of its own, in order. */
 async function oneByOne(
   statements: Statements,
-  members: readonly Member[],
-  settings: TimeSettings,
+  steps: readonly Step<Member>[],
+  settings: StatementsSettings,
   costs: CommitCosts,
 ): Promise<void> {
-  const waiting = members.filter((member) => !member.isSettled);
+  const waiting = steps.filter(isWaited);
   if (waiting.length === 0) return;
-  let current: Member | undefined;
+  let current: Step<Member> | undefined;
   // They wait for their turn again: behind one that takes for ever, nobody does.
   const { clock, acquisitionTimeoutMs } = settings;
   const isAlone = waiting.length === 1 || acquisitionTimeoutMs === Infinity;
   const cancel = isAlone
     ? undefined
     : clock.schedule(() => {
-        for (const member of waiting) if (member !== current) member.reject(settings.writeTimeoutError());
+        for (const step of waiting) if (step !== current) tellAll(step.tasks, settings.writeTimeoutError());
       }, acquisitionTimeoutMs);
   try {
-    for (const member of waiting) {
-      if (member.isSettled) continue;
+    for (const step of waiting) {
+      if (!isWaited(step)) continue;
       await returned(statements, settings);
-      current = member;
-      const shut = statements.calls.shutReason;
-      try {
-        if (shut !== undefined) throw new Cut(shut.reason);
-        const since = clock.now();
-        member.resolve(await statements.perform(member.call, member.limit, member.since));
-        costs.ranAlone(clock.now() - since);
-      } catch (error) {
-        member.reject(error);
-      }
+      current = step;
+      await alone(statements, step, settings, costs);
     }
   } finally {
     cancel?.();
   }
 }
 
-/** One transaction of several writes. Members that are settled after it are done with; the others are as if it had not been. */
+/** One step with a COMMIT of its own. */
+async function alone(
+  statements: Statements,
+  step: Step<Member>,
+  settings: StatementsSettings,
+  costs: CommitCosts,
+): Promise<void> {
+  const { clock } = settings;
+  const shut = statements.calls.shutReason;
+  try {
+    if (shut !== undefined) throw new Cut(shut.reason);
+    const since = clock.now();
+    const results = await step.perform(statements, step.tasks[0].since);
+    costs.ranAlone(clock.now() - since);
+    tell({ members: step.tasks, results });
+  } catch (error) {
+    const parts = error instanceof Cut ? [] : step.split();
+    // Of those who have waited for a lock, the time of those who came later is not up.
+    if (isLocked(error)) tellAll(late(step.tasks, clock.now()), error);
+    if (parts.length === 0) tellAll(step.tasks, error);
+    for (const part of parts) if (isWaited(part)) await alone(statements, part, settings, costs);
+  }
+}
+
+/** One transaction of several steps. Members that are settled after it are done with; the others are as if it had not been. */
 class SharedCommit {
   readonly #statements: Statements;
   /** Ends when nobody waits any more. */
   readonly #limit: Limit;
-  readonly #settings: TimeSettings;
+  readonly #settings: StatementsSettings;
   readonly #costs: CommitCosts;
   readonly #outcomes: Outcome[] = [];
   /** `running`: a statement of a member is under way. `long`: all of it takes too long. */
   #stage: 'between' | 'running' | 'long' = 'between';
 
-  constructor(statements: Statements, limit: Limit, settings: TimeSettings, costs: CommitCosts) {
+  constructor(statements: Statements, limit: Limit, settings: StatementsSettings, costs: CommitCosts) {
     this.#statements = statements;
     this.#limit = limit;
     this.#settings = settings;
     this.#costs = costs;
   }
 
-  async run(members: readonly Member[]): Promise<void> {
+  async run(steps: readonly Step<Member>[]): Promise<void> {
     const { clock } = this.#settings;
+    const members = steps.flatMap((step) => step.tasks);
     const since = clock.now();
     try {
       const waitsSince = members.find((member) => !member.isSettled)?.since;
       await this.#statements.control('BEGIN IMMEDIATE', this.#beginLimit(), waitsSince);
     } catch (error) {
       // The time of those who came later is not up: each of them tries alone, as long as it would have.
-      const late = isLocked(error) ? members.filter(({ deadline }) => clock.now() >= deadline) : members;
-      tellAll(late, error);
+      tellAll(isLocked(error) ? late(members, clock.now()) : members, error);
       return;
     }
     try {
       const begun = clock.now();
-      if (await this.#runAll(members)) {
+      if (await this.#runAll(steps)) {
         const ran = clock.now();
         await this.#commit(members);
-        this.#costs.shared((ran - begun) / members.length, begun - since + clock.now() - ran);
+        this.#costs.shared((ran - begun) / steps.length, begun - since + clock.now() - ran);
       } else await this.#undo();
     } catch (error) {
       // It is not known where the connection stands: nobody is run on it again.
@@ -149,41 +160,47 @@ class SharedCommit {
   }
 
   /** Resolves to whether all of it may be committed. */
-  async #runAll(members: readonly Member[]): Promise<boolean> {
+  async #runAll(steps: readonly Step<Member>[]): Promise<boolean> {
     const { calls } = this.#statements;
     const cancel = this.#settings.clock.schedule(() => {
       if (this.#stage === 'running') calls.cutCall(undefined);
       this.#stage = 'long';
     }, SHORT_MS);
     try {
-      for (const member of members) {
-        // Those that have not run yet when it takes too long do so alone.
-        if (this.#isLong) return true;
-        if (!member.isSettled && !(await this.#runOne(member))) return false;
-      }
-      return true;
+      return await this.#runEach(steps);
     } finally {
       cancel();
     }
   }
 
-  /** Resolves to whether the transaction is still what it was, or that and the statement. */
-  async #runOne(member: Member): Promise<boolean> {
-    const { transaction } = this.#statements;
+  async #runEach(steps: readonly Step<Member>[]): Promise<boolean> {
+    for (const step of steps) {
+      // Those that have not run yet when it takes too long do so alone.
+      if (this.#isLong) return true;
+      if (isWaited(step) && !(await this.#runOne(step))) return false;
+    }
+    return true;
+  }
+
+  /** Resolves to whether the transaction is still what it was, or that and the step. */
+  async #runOne(step: Step<Member>): Promise<boolean> {
+    const { tasks: members } = step;
     this.#stage = 'running';
     try {
-      const result = await this.#statements.perform(member.call, member.limit);
+      const results = await step.perform(this.#statements);
       this.#ran();
-      this.#outcomes.push({ member, result });
+      this.#outcomes.push({ members, results });
       return true;
     } catch (error) {
       this.#ran();
       // One that was interrupted may have taken the transaction with it, or may be done in part.
       if (error instanceof Cut) return false;
-      this.#outcomes.push({ member, error });
       // SQLite must be asked: ON CONFLICT ROLLBACK and RAISE(ROLLBACK) have the code of any other constraint.
       await this.#statements.findOut();
-      return !transaction.isLost;
+      if (this.#statements.transaction.isLost) return false;
+      const parts = step.split();
+      if (parts.length === 0) this.#outcomes.push({ members, error });
+      return await this.#runEach(parts);
     }
   }
 
@@ -209,10 +226,7 @@ class SharedCommit {
       if (!isConstraint(error)) tellAll(members, error);
       return;
     }
-    for (const { member, result, error } of this.#outcomes) {
-      if (result === undefined) member.reject(error);
-      else member.resolve(result);
-    }
+    for (const outcome of this.#outcomes) tell(outcome);
   }
 
   /** After a call that was cut, as soon as it has returned. */
@@ -224,42 +238,24 @@ class SharedCommit {
   }
 }
 
-function tellAll(members: readonly Member[], error: unknown): void {
-  for (const member of members) member.reject(error);
+/** Whether somebody waits for it who has not been told anything yet. */
+function isWaited({ tasks }: Step<Member>): boolean {
+  return tasks.some((member) => !member.isSettled);
 }
 
-/** How long what is known of a schema is taken for known, in milliseconds: another process may change it. */
-const SCHEMA_KNOWN_FOR_MS = 100;
+function tell({ members, results, error }: Outcome): void {
+  members.forEach((member, at) => {
+    const result = results?.[at];
+    if (result === undefined) member.reject(error);
+    else member.resolve(result);
+  });
+}
 
-/** The schema of an attached database is not looked at: where there is one, there may be such constraints. */
-const DEFERRED = {
-  statement: parse(
-    "SELECT 1 FROM sqlite_schema WHERE sql LIKE '%INITIALLY%DEFERRED%' " +
-      "UNION ALL SELECT 1 FROM sqlite_temp_schema WHERE sql LIKE '%INITIALLY%DEFERRED%' " +
-      "UNION ALL SELECT 1 FROM pragma_database_list WHERE name NOT IN ('main', 'temp') LIMIT 1",
-  ),
-  values: [],
-};
+/** Those who have waited for too long. */
+function late(members: readonly Member[], now: number): Member[] {
+  return members.filter(({ deadline }) => now >= deadline);
+}
 
-/** Whether a schema has constraints that are checked at the COMMIT: https://www.sqlite.org/foreignkeys.html#fk_deferred */
-export class DeferredConstraints {
-  #exist = false;
-  #knownUntil = -Infinity;
-
-  /** The schema may have changed. */
-  forget(): void {
-    this.#knownUntil = -Infinity;
-  }
-
-  /** Asks SQLite, in a turn that its caller has, unless it is known. If SQLite does not answer, they exist. */
-  async exist(statements: Statements, settings: TimeSettings): Promise<boolean> {
-    const now = settings.clock.now();
-    if (now >= this.#knownUntil) {
-      const limit = operationLimit(settings, 'look at the schema');
-      const found = await statements.perform(DEFERRED, limit).catch(() => undefined);
-      this.#exist = found?.rows.length !== 0;
-      this.#knownUntil = now + SCHEMA_KNOWN_FOR_MS;
-    }
-    return this.#exist;
-  }
+function tellAll(members: readonly Member[], error: unknown): void {
+  for (const member of members) member.reject(error);
 }

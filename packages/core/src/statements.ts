@@ -9,6 +9,7 @@ import type { Gate } from './gate.ts';
 import { operationLimit, writeTurnLimit, type TimeSettings } from './limits.ts';
 import { probe } from './probe.ts';
 import type { Call } from './queryable.ts';
+import type { SchemaKnowledge } from './schema-knowledge.ts';
 import { parse, type Statement, type TransactionControl } from './sql.ts';
 import { TransactionState } from './transaction-state.ts';
 import { WriteTurn } from './write-turn.ts';
@@ -25,13 +26,12 @@ const CONTROL: ExecuteHint = {
 /** The hint for a health check. */
 export const CHECK: ExecuteHint = { ...CONTROL, returnsRows: true };
 
-/** A statement without what only its caller needs. */
-type Runnable = Omit<Statement, 'firstRow'>;
+/** A statement without what only its callers need. */
+type Runnable = Omit<Statement, 'firstRow' | 'rowInsert' | 'parameters'>;
 
 /** What statements need to know of their pool. */
 export interface StatementsSettings extends TimeSettings {
-  /** Something is run that may change the schema, or change what the connection sees of it. */
-  schemaMayChange(): void;
+  readonly schema: SchemaKnowledge;
 }
 
 /**
@@ -92,6 +92,12 @@ export class Statements {
     const { readonly, returnsRows, effect } = statement;
     const hint = { rowMode, readonly, returnsRows, effect, urgency: urgency ?? this.#urgencyOf(statement) };
     return this.execute(statement, values, hint, limit, undefined, since);
+  }
+
+  /** Runs a question of the pool's own; `undefined` if there is no answer. */
+  async ask(call: Call): Promise<Result | undefined> {
+    const limit = operationLimit(this.#settings, 'look at the schema');
+    return await this.perform(call, limit).catch(() => undefined);
   }
 
   /** @param callLimit - The limit of each native call, if that is another one than `limit`. */
@@ -179,7 +185,7 @@ export class Statements {
    * turn is held nobody looks at the schema, so that what is found after it is the new one.
    */
   #noteSchema({ control, readonly, effect, dirties }: Runnable): void {
-    if (dirties || (!readonly && effect === 'none' && control === 'none')) this.#settings.schemaMayChange();
+    if (dirties || (!readonly && effect === 'none' && control === 'none')) this.#settings.schema.forget();
   }
 
   #urgencyOf({ control, readonly }: Runnable): NonNullable<ExecuteHint['urgency']> {

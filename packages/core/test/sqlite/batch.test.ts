@@ -75,14 +75,11 @@ test('batch() is one transaction and as few calls as there are statements, and t
   const pool = poolOf({ driver });
   await pool.script('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
   const from = texts.length;
-  await pool.batch([
-    [INSERT, [1]],
-    [INSERT, [2]],
-  ]);
+  await pool.batch([[INSERT, [1]], 'UPDATE t SET v = 2']);
   await pool.batch(['SELECT 1', 'SELECT 2']);
   await pool.transaction((tx) => tx.batch(['SELECT 1', 'SELECT 2']));
   expect(texts.slice(from)).toEqual([
-    ...['BEGIN IMMEDIATE', INSERT, INSERT, 'COMMIT'],
+    ...['BEGIN IMMEDIATE', INSERT, 'UPDATE t SET v = 2', 'COMMIT'],
     ...['BEGIN', 'SELECT 1', 'SELECT 2', 'COMMIT'],
     ...['BEGIN IMMEDIATE', 'SELECT 1', 'SELECT 2', 'COMMIT'],
   ]);
