@@ -53,14 +53,9 @@ export class CallQueue {
     return this.#shut;
   }
 
-  /** Resolves when the native call under way has returned, whatever its caller was told. */
-  get returned(): Promise<unknown> {
-    return this.#running ?? Promise.resolve();
-  }
-
-  /** Whether a native call is under way, perhaps one that its caller was told is cancelled. */
-  get running(): boolean {
-    return this.#running !== undefined;
+  /** The native call under way, perhaps one that its caller was told is cancelled: resolves when it has returned. */
+  get returned(): Promise<unknown> | undefined {
+    return this.#running;
   }
 
   /** What stands for the native call under way, if there is one. */

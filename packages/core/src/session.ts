@@ -160,7 +160,7 @@ export class Session {
         await this.#calls.call(() => run(sql), limit);
       } catch (error) {
         this.#transaction.failed(controls ? 'script' : 'none', error instanceof Cut, error);
-        if (outside && !this.#calls.running) await this.#statements.rollback();
+        if (outside && this.#calls.returned === undefined) await this.#statements.rollback();
         throw error;
       }
       if (controls) this.#transaction.scripted();

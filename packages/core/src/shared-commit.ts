@@ -52,7 +52,7 @@ export async function commitTogether(
  * ever, nor keeps the turn to write.
  */
 async function returned({ calls }: Statements, settings: StatementsSettings): Promise<void> {
-  if (calls.running) await bounded(calls.returned, operationLimit(settings, 'statement'));
+  if (calls.returned !== undefined) await bounded(calls.returned, operationLimit(settings, 'statement'));
 }
 
 /** Those who have not been told anything yet, each step with a COMMIT of its own, in order. */

@@ -1,7 +1,8 @@
+import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { SqliteError, type SqlitePool, type Value } from '../../src/index.ts';
-import { failure, poolOf, temporaryFile } from './helpers.ts';
+import { failure, poolOf, temporaryFile, timelessClock } from './helpers.ts';
 import { recording } from './recording.ts';
 
 /** A pool, and what SQLite was given by it since the last look. */
@@ -117,6 +118,19 @@ test('a trigger that was dropped in a transaction that is rolled back is there f
   texts();
   await pool.batch(second ?? []);
   expect(texts().filter((sql) => sql === INSERT)).toHaveLength(2);
+});
+
+test('a trigger of another process that swallows a row, made in the moment before, is told as an unknown outcome', async () => {
+  const filename = await temporaryFile();
+  const pool = poolOf({ filename, clock: timelessClock });
+  await pool.script(PLAIN);
+  await together(pool, INSERT, range(2));
+  using other = new DatabaseSync(filename);
+  other.exec('CREATE TRIGGER g BEFORE INSERT ON t WHEN new.v = 3 BEGIN SELECT RAISE(IGNORE); END');
+  const ends = await together(pool, INSERT, [[2], [3], [4]]);
+  expect(told(ends)).toEqual(Array(3).fill(expect.stringContaining('did not resolve to a result')));
+  expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false });
+  expect(await pool.run(INSERT, [5])).toMatchObject({ changes: 1 });
 });
 
 test('rowids that JavaScript cannot hold as a number are told in full', async () => {
