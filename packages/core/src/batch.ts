@@ -34,7 +34,9 @@ export class Batch {
   async run(limit: Limit | undefined): Promise<Result[]> {
     await this.#begin(limit);
     const tasks = this.#calls.map((call) => ({ call, limit }));
-    const steps = await stepsOf(tasks, (table) => this.#schema.takesRowsTogether(table, this.#statements));
+    const steps = await stepsOf(tasks, limit, (table) =>
+      this.#schema.takesRowsTogether(table, this.#statements),
+    );
     const results: Result[] = [];
     for (const step of steps) results.push(...(await this.#perform(step)));
     if (this.#opened === 'transaction') await this.#statements.commit(limit);

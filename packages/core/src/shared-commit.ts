@@ -34,7 +34,9 @@ export async function commitTogether(
   costs: CommitCosts,
 ): Promise<void> {
   const { schema } = settings;
-  let steps = await stepsOf(group.seal(), (table) => schema.takesRowsTogether(table, statements));
+  let steps = await stepsOf(group.seal(), group.limit, (table) =>
+    schema.takesRowsTogether(table, statements),
+  );
   if (steps.length > 1 && costs.isAloneStale()) {
     await oneByOne(statements, steps.slice(0, 1), settings, costs);
     steps = steps.slice(1);
@@ -62,7 +64,7 @@ async function oneByOne(
   settings: StatementsSettings,
   costs: CommitCosts,
 ): Promise<void> {
-  const waiting = steps.filter(isWaited);
+  const waiting = steps.filter((step) => stillWaited(step) !== undefined);
   if (waiting.length === 0) return;
   let current: Step<Member> | undefined;
   // They wait for their turn again: behind one that takes for ever, nobody does.
@@ -75,7 +77,7 @@ async function oneByOne(
       }, acquisitionTimeoutMs);
   try {
     for (const step of waiting) {
-      if (!isWaited(step)) continue;
+      if (stillWaited(step) === undefined) continue;
       await returned(statements, settings);
       current = step;
       await alone(statements, step, settings, costs);
@@ -88,10 +90,12 @@ async function oneByOne(
 /** One step with a COMMIT of its own. */
 async function alone(
   statements: Statements,
-  step: Step<Member>,
+  all: Step<Member>,
   settings: StatementsSettings,
   costs: CommitCosts,
 ): Promise<void> {
+  const step = stillWaited(all);
+  if (step === undefined) return;
   const { clock } = settings;
   const shut = statements.calls.shutReason;
   try {
@@ -105,7 +109,7 @@ async function alone(
     // Of those who have waited for a lock, the time of those who came later is not up.
     if (isLocked(error)) tellAll(late(step.tasks, clock.now()), error);
     if (parts.length === 0) tellAll(step.tasks, error);
-    for (const part of parts) if (isWaited(part)) await alone(statements, part, settings, costs);
+    for (const part of parts) await alone(statements, part, settings, costs);
   }
 }
 
@@ -177,7 +181,8 @@ class SharedCommit {
     for (const step of steps) {
       // Those that have not run yet when it takes too long do so alone.
       if (this.#isLong) return true;
-      if (isWaited(step) && !(await this.#runOne(step))) return false;
+      const waited = stillWaited(step);
+      if (waited !== undefined && !(await this.#runOne(waited))) return false;
     }
     return true;
   }
@@ -238,9 +243,9 @@ class SharedCommit {
   }
 }
 
-/** Whether somebody waits for it who has not been told anything yet. */
-function isWaited({ tasks }: Step<Member>): boolean {
-  return tasks.some((member) => !member.isSettled);
+/** A step without those who have been told something already; `undefined` if nobody is left. */
+function stillWaited(step: Step<Member>): Step<Member> | undefined {
+  return step.of(step.tasks.filter((member) => !member.isSettled));
 }
 
 function tell({ members, results, error }: Outcome): void {

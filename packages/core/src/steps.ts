@@ -39,40 +39,48 @@ export interface Task {
   readonly limit: Limit | undefined;
 }
 
+/** How rows go in together: by which statement, and what limits that. */
+interface Rows {
+  readonly insert: RowInsert;
+  readonly limit: Limit | undefined;
+}
+
 /** One statement: that of a task, or that of several that insert a row each by the same text. */
 export class Step<T extends Task> {
   readonly tasks: readonly [T, ...T[]];
-  readonly #insert: RowInsert | undefined;
+  readonly #rows: Rows | undefined;
 
-  constructor(tasks: readonly [T, ...T[]], insert?: RowInsert) {
+  constructor(tasks: readonly [T, ...T[]], rows?: Rows) {
     this.tasks = tasks;
-    this.#insert = tasks.length > 1 ? insert : undefined;
+    this.#rows = tasks.length > 1 ? rows : undefined;
   }
 
   /** Runs it, in a turn that the caller has, and resolves to the result of each task. If it fails, it has done nothing. */
   async perform(statements: Statements, since?: number): Promise<readonly Result[]> {
-    const [{ call, limit }] = this.tasks;
-    if (this.#insert === undefined) return [await statements.perform(call, limit, since)];
-    const statement = { ...INSERTS, sql: this.#insert.textFor(this.tasks.length) };
-    const values = this.tasks.flatMap((task) => task.call.values);
+    const [first] = this.tasks;
+    if (this.#rows === undefined) return [await statements.perform(first.call, first.limit, since)];
+    const { insert, limit } = this.#rows;
+    const statement = { ...INSERTS, sql: insert.textFor(this.tasks.length) };
+    const values = this.tasks.flatMap(({ call }) => call.values);
     const { rows } = await statements.execute(statement, values, HINT, limit, undefined, since);
     // Somebody has changed the table meanwhile, by a trigger perhaps. Nobody knows whose row is missing.
     if (rows.length !== this.tasks.length) throw new Cut(brokenContract());
     return rows.map(({ id }) => inserted(String(id)));
   }
 
+  /** The same for some of its tasks; `undefined` for none. */
+  of(tasks: readonly T[]): Step<T> | undefined {
+    const [first, ...others] = tasks;
+    if (tasks.length === this.tasks.length) return this;
+    return first && new Step([first, ...others], this.#rows);
+  }
+
   /** What to try after a failure, of which it is not known whose it is. Nothing, if it was one task. */
   split(): readonly Step<T>[] {
     const middle = this.tasks.length >> 1;
-    return middle === 0
-      ? []
-      : [this.tasks.slice(0, middle), this.tasks.slice(middle)].map((tasks) => stepOf(tasks, this.#insert));
+    const halves = middle === 0 ? [] : [this.tasks.slice(0, middle), this.tasks.slice(middle)];
+    return halves.map((tasks) => this.of(tasks)).filter((half) => half !== undefined);
   }
-}
-
-/** @param tasks - At least one. */
-function stepOf<T extends Task>(tasks: readonly T[], insert?: RowInsert): Step<T> {
-  return new Step(tasks as readonly [T, ...T[]], insert);
 }
 
 function inserted(rowid: string): Result {
@@ -82,23 +90,26 @@ function inserted(rowid: string): Result {
 }
 
 /**
- * The steps for tasks, in their order. Rows go in together where tasks with the same text and limit follow each other, and
- * `isPlain` says that their table does not mind.
+ * The steps for tasks, in their order. Rows go in together where tasks with the same text follow each other, and `isPlain`
+ * says that their table does not mind.
+ *
+ * @param limit - What limits those that go in together, instead of a limit of each.
  */
 export async function stepsOf<T extends Task>(
   tasks: readonly T[],
+  limit: Limit | undefined,
   isPlain: (table: string) => Promise<boolean>,
 ): Promise<Step<T>[]> {
   const steps: Step<T>[] = [];
   for (let at = 0; at < tasks.length;) {
     const insert = rowOf(tasks[at]);
     let end = at + 1;
-    while (insert !== undefined && rowOf(tasks[end]) === insert && tasks[end]?.limit === tasks[at]?.limit)
-      end += 1;
-    const isTogether = insert !== undefined && end - at > 1 && (await isPlain(insert.table));
+    while (insert !== undefined && rowOf(tasks[end]) === insert) end += 1;
+    const rows = insert && end - at > 1 && (await isPlain(insert.table)) ? { insert, limit } : undefined;
     while (at < end) {
-      const size = isTogether ? sizeOf(end - at, insert) : 1;
-      steps.push(stepOf(tasks.slice(at, at + size), insert));
+      const size = rows === undefined ? 1 : sizeOf(end - at, rows.insert);
+      const [first, ...others] = tasks.slice(at, at + size);
+      if (first !== undefined) steps.push(new Step([first, ...others], rows));
       at += size;
     }
   }

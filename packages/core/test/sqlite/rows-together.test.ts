@@ -151,22 +151,38 @@ test('what is called for every row is called for every row', async () => {
   });
 });
 
-test('a row with a long value, a limit of its own, or many columns is run by itself', async () => {
+test('a row with a long value is run by itself, and those with many columns are no more than SQLite takes', async () => {
   const { pool, texts } = await made(PLAIN);
   texts();
   await together(pool, INSERT, [['x'.repeat(5000)], ['y'.repeat(5000)]]);
-  const lease = await pool.acquire();
-  await lease.run('BEGIN IMMEDIATE');
-  const ends = [1, 2].map((v) => pool.run(INSERT, [v], { timeoutMs: 5000 }));
-  await lease.release();
-  await Promise.all(ends);
-  expect(texts().filter((sql) => sql === INSERT)).toHaveLength(4);
+  expect(texts().filter((sql) => sql === INSERT)).toHaveLength(2);
   const columns = Array.from({ length: 300 }, (_, i) => `c${String(i)}`);
   await pool.script(`CREATE TABLE wide (${columns.join(', ')})`);
   texts();
   const wide = `INSERT INTO wide VALUES (${columns.map(() => '?').join(', ')})`;
   await together(pool, wide, Array<number[]>(32).fill(columns.map((_, i) => i)));
   expect(Math.max(...texts().map((sql) => sql.split('?').length - 1))).toBeLessThanOrEqual(4096);
+});
+
+test('a row whose caller gives up before its turn is not inserted, and the others go in together', async () => {
+  const { pool, texts } = await made(PLAIN);
+  const lease = await pool.acquire();
+  await lease.run('BEGIN IMMEDIATE');
+  texts();
+  const controllers = range(4).map(() => new AbortController());
+  const ends = Promise.allSettled(
+    controllers.map(({ signal }, v) => pool.run(INSERT, [v], { signal, timeoutMs: 5000 })),
+  );
+  controllers[1]?.abort(new Error('left'));
+  await lease.release();
+  expect((await ends).map(({ status }) => status)).toEqual([
+    'fulfilled',
+    'rejected',
+    'fulfilled',
+    'fulfilled',
+  ]);
+  expect(await pool.all('SELECT v FROM t')).toEqual([{ v: 0 }, { v: 2 }, { v: 3 }]);
+  expect(texts().map((sql) => sql.split('?').length - 1)).toEqual([3]);
 });
 
 const value = fc.oneof(
