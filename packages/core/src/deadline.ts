@@ -40,6 +40,42 @@ export const systemClock: Clock = {
   },
 };
 
+/** What may cut a wait short; an `AbortSignal` is one. */
+export interface Cancellation {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(event: 'abort', listener: (this: Cancellation) => void): void;
+  removeEventListener(event: 'abort', listener: (this: Cancellation) => void): void;
+}
+
+/** What an `AbortController` and its signal are, for one listener: so cheap that everyone who waits can have one. */
+export class Revocation implements Cancellation {
+  #why: { readonly reason: unknown } | undefined;
+  #listener: ((this: Cancellation) => void) | undefined;
+
+  get aborted(): boolean {
+    return this.#why !== undefined;
+  }
+
+  get reason(): unknown {
+    return this.#why?.reason;
+  }
+
+  addEventListener(_event: 'abort', listener: (this: Cancellation) => void): void {
+    this.#listener = listener;
+  }
+
+  removeEventListener(): void {
+    this.#listener = undefined;
+  }
+
+  /** Cuts what waits, and what will; called once. */
+  abort(reason: unknown): void {
+    this.#why = { reason };
+    this.#listener?.call(this);
+  }
+}
+
 /** How long something may wait, and who may cut it short. */
 export interface Limit {
   readonly clock: Clock;
@@ -48,7 +84,7 @@ export interface Limit {
   /** The moment on the clock at which the time is up; `Infinity` for none. */
   readonly deadline: number;
   /** Any of these cuts the wait short. */
-  readonly signals: readonly AbortSignal[];
+  readonly signals: readonly Cancellation[];
   /** The error for a wait that ran out of time with `ahead` others before it in the queue, if there is one. */
   timeoutError(ahead: number): Error;
 }
@@ -74,7 +110,7 @@ export function watch(limit: Limit, onCut: (reason: unknown) => void): () => voi
     stop();
     onCut(reason);
   };
-  function onAbort(this: AbortSignal): void {
+  function onAbort(this: Cancellation): void {
     cut(this.reason);
   }
 
@@ -87,7 +123,7 @@ export function watch(limit: Limit, onCut: (reason: unknown) => void): () => voi
   };
 
   if (deadline !== Infinity) arm();
-  for (const signal of signals) signal.addEventListener('abort', onAbort, { once: true });
+  for (const signal of signals) signal.addEventListener('abort', onAbort);
   return stop;
 }
 
@@ -129,7 +165,7 @@ export function limitOf(
   clock: Clock,
   timeoutMs: number,
   timeoutError: (ahead: number) => Error,
-  ...signals: (AbortSignal | undefined)[]
+  ...signals: (Cancellation | undefined)[]
 ): Limit {
   const since = clock.now();
   return {
@@ -141,10 +177,10 @@ export function limitOf(
   };
 }
 
-const NO_SIGNALS: readonly AbortSignal[] = [];
+const NO_SIGNALS: readonly Cancellation[] = [];
 
 /** The signals there are: of most limits none, and they share one list. */
-function present(signals: readonly (AbortSignal | undefined)[]): readonly AbortSignal[] {
+function present(signals: readonly (Cancellation | undefined)[]): readonly Cancellation[] {
   for (const signal of signals) if (signal !== undefined) return signals.filter((one) => one !== undefined);
   return NO_SIGNALS;
 }

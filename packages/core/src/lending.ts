@@ -1,7 +1,7 @@
-import { limitOf, type Clock, type Limit } from './deadline.ts';
+import { limitOf, type Cancellation, type Clock, type Limit } from './deadline.ts';
 import type { Entry } from './entries.ts';
 import { AcquireTimeoutError, type AcquirePhase } from './errors.ts';
-import type { AcquireOptions, LeaseEnding } from './lease.ts';
+import type { LeaseEnding } from './lease.ts';
 import { Spares, type Leases } from './leases.ts';
 import type { ResourcePool } from './resource-pool.ts';
 import type { Session } from './session.ts';
@@ -11,6 +11,12 @@ export interface LendingSettings {
   readonly clock: Clock;
   readonly poolSize: number;
   readonly acquisitionTimeoutMs: number;
+}
+
+/** What bounds a wait for a connection. */
+interface Bounds {
+  readonly signal?: Cancellation | undefined;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** How long the pool's own work waits for a connection, in milliseconds. */
@@ -52,7 +58,7 @@ export class Lending {
   }
 
   /** A connection, as soon as there is one, for whom {@link Lending.tryTake} had none. */
-  take(options: AcquireOptions): Promise<Entry<Session>> {
+  take(options: Bounds): Promise<Entry<Session>> {
     if (options.signal?.aborted === true) return Promise.reject(options.signal.reason);
     if (this.#engine.size >= this.#settings.poolSize) this.spares.reclaim();
     return this.#engine.acquire(this.limit(options));
@@ -94,10 +100,7 @@ export class Lending {
   }
 
   /** The limit of a wait; `phase` says what for, if that is not a connection. */
-  limit(
-    { signal, timeoutMs = this.#settings.acquisitionTimeoutMs }: AcquireOptions,
-    phase?: AcquirePhase,
-  ): Limit {
+  limit({ signal, timeoutMs = this.#settings.acquisitionTimeoutMs }: Bounds, phase?: AcquirePhase): Limit {
     const error = (ahead: number): Error => this.timeoutError(timeoutMs, phase ?? this.#engine.phase(ahead));
     return limitOf(this.#settings.clock, timeoutMs, error, signal);
   }

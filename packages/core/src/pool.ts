@@ -6,7 +6,7 @@ import {
   type CheckpointResult,
 } from './checkpoint.ts';
 import { Database } from './database.ts';
-import { bounded, limitOf } from './deadline.ts';
+import { bounded, limitOf, type Cancellation } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
 import { InvalidArgumentError, PoolClosedError } from './errors.ts';
 import { Gate } from './gate.ts';
@@ -161,14 +161,14 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    */
   async acquire(options: AcquireOptions = NO_OPTIONS): Promise<Lease> {
     if (options !== NO_OPTIONS) checkLimits(options);
-    const free = options.signal?.aborted === true ? undefined : this.tryLend();
-    return free ?? this.#leases.lend(await this.#lending.take(options));
+    const free = options.signal?.aborted === true ? undefined : this.#lending.tryTake();
+    return this.#leases.lend(free ?? (await this.#lending.take(options)));
   }
 
-  /** A lease at once, if a connection is idle and good. @internal */
-  tryLend(): Lease | undefined {
-    const entry = this.#lending.tryTake();
-    return entry && this.#leases.lend(entry);
+  /** A lease, at once if a connection is idle and good; otherwise a wait that `cancellation` may cut. @internal */
+  lend(cancellation: Cancellation): Lease | Promise<Lease> {
+    const taken = this.#lending.tryTake() ?? this.#lending.take({ signal: cancellation });
+    return taken instanceof Promise ? taken.then((one) => this.#leases.lend(one)) : this.#leases.lend(taken);
   }
 
   /**

@@ -1,6 +1,6 @@
 import type { Result, Row } from './driver.ts';
 import { batchWrites } from './batch.ts';
-import { bounded, limitOf, noTimeout, systemClock } from './deadline.ts';
+import { bounded, limitOf, noTimeout, Revocation, systemClock } from './deadline.ts';
 import { InvalidArgumentError, LeaseEndedError } from './errors.ts';
 import type { Lease } from './lease.ts';
 import type { Spare } from './leases.ts';
@@ -92,8 +92,10 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
   #using = 0;
   /** Whether the response is followed: from the first use on, because most requests of a server may never use it. */
   #follows = false;
-  /** Aborts when the request is revoked. Made when something waits that only it can end. */
+  /** Aborts when the request is revoked, for calls on the pool. Made when there is one. */
   #controller: AbortController | undefined;
+  /** The same for the wait for the request's own connection. */
+  readonly #revocation = new Revocation();
   #revokedBecause: LeaseEndedError | undefined;
   #cancelGrace: (() => void) | undefined;
   #beforeResponse: (() => void) | undefined;
@@ -146,6 +148,7 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
     this.#cancelGrace?.();
     this.#revokedBecause = reason;
     this.#controller?.abort(reason);
+    this.#revocation.abort(reason);
     // A cursor may wait for a consumer that never takes another step, so the signal alone would not end it. A lease on
     // its way here finds out when it arrives.
     if (this.#lease !== undefined && !(this.#lease instanceof Promise)) void this.#lease.revoke(reason);
@@ -255,16 +258,24 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
 
   /** At once, if it is there or the pool has an idle one. */
   #ownLease(signal: AbortSignal | undefined, turn?: Promise<unknown>): Lease | Promise<Lease> {
-    this.#lease ??= (turn === undefined ? this.#pool.tryLend() : undefined) ?? this.#acquireOwn(turn);
+    this.#lease ??= turn === undefined ? this.#lend() : this.#lendAfter(turn);
     if (!(this.#lease instanceof Promise)) return this.#lease;
     // The lease is for the whole request: a call that is cancelled gives up waiting for it, and leaves it to the others.
     return bounded(this.#lease, limitOf(systemClock, Infinity, noTimeout, signal));
   }
 
-  async #acquireOwn(turn: Promise<unknown> | undefined): Promise<Lease> {
+  #lend(): Lease | Promise<Lease> {
+    const lease = this.#pool.lend(this.#revocation);
+    return lease instanceof Promise ? this.#arrive(lease) : lease;
+  }
+
+  #lendAfter(turn: Promise<unknown>): Promise<Lease> {
+    return this.#arrive(turn.then(() => this.#pool.lend(this.#revocation)));
+  }
+
+  async #arrive(coming: Promise<Lease>): Promise<Lease> {
     try {
-      await turn;
-      const lease = await this.#pool.acquire({ signal: this.#signal });
+      const lease = await coming;
       // The client left in the moment in which the connection came.
       if (this.#revokedBecause !== undefined) void lease.revoke(this.#revokedBecause);
       return (this.#lease = lease);

@@ -1,4 +1,4 @@
-import { alreadyCut, type Limit } from './deadline.ts';
+import { alreadyCut, type Cancellation, type Limit } from './deadline.ts';
 import { PoolOverloadedError } from './errors.ts';
 
 /** One who waits, in a list: it leaves from the middle in constant time, and costs no more than itself. */
@@ -6,7 +6,7 @@ interface Waiter<T> {
   readonly limit: Limit;
   readonly resolve: (value: T) => void;
   readonly reject: (reason: unknown) => void;
-  onAbort: ((this: AbortSignal) => void) | undefined;
+  onAbort: ((this: Cancellation) => void) | undefined;
   before: Waiter<T> | undefined;
   behind: Waiter<T> | undefined;
 }
@@ -84,11 +84,11 @@ export class WaitQueue<T> {
   }
 
   #listen(waiter: Waiter<T>): void {
-    const leave = (signal: AbortSignal): void => {
+    const leave = (signal: Cancellation): void => {
       this.#remove(waiter);
       waiter.reject(signal.reason);
     };
-    waiter.onAbort = function (this: AbortSignal): void {
+    waiter.onAbort = function (this: Cancellation): void {
       leave(this);
     };
     for (const signal of waiter.limit.signals) signal.addEventListener('abort', waiter.onAbort);

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { alreadyCut, bounded, limitOf, systemClock, watch, type Clock } from '../src/deadline.ts';
+import { alreadyCut, bounded, limitOf, Revocation, systemClock, watch, type Clock } from '../src/deadline.ts';
 import { fakeClock } from '../src/testing/index.ts';
 import { errorOf, follow } from './engine/support.ts';
 
@@ -32,6 +32,24 @@ describe('a limit', () => {
     expect(cuts).toEqual(['gone']);
     expect(clock.pending).toBe(0);
     expect([one, other].map(({ signal }) => getEventListeners(signal, 'abort').length)).toEqual([0, 0]);
+  });
+
+  it('is cut by a revocation as by a signal, before it is watched and while it is', async () => {
+    const clock = fakeClock();
+    const [before, meanwhile, after] = [new Revocation(), new Revocation(), new Revocation()];
+    before.abort(undefined);
+    expect(alreadyCut(limitOf(clock, 10, late, before))).toEqual({ reason: undefined });
+    const limit = limitOf(clock, 10, late, meanwhile);
+    expect(alreadyCut(limit)).toBeUndefined();
+    const cuts: unknown[] = [];
+    watch(limit, (reason) => cuts.push(reason));
+    meanwhile.abort('gone');
+    const stop = watch(limitOf(clock, 10, late, after), (reason) => cuts.push(reason));
+    stop();
+    after.abort('too late');
+    await clock.advance(10);
+    expect(cuts).toEqual(['gone']);
+    expect(clock.pending).toBe(0);
   });
 
   it('that is no longer watched never cuts', async () => {
