@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { NativeCalls } from '../src/drivers/sqlite3-calls.ts';
@@ -223,5 +224,94 @@ describe('the calls of one connection', () => {
     second.quit();
     await expect(waiting).rejects.toMatchObject({ errno: 9 });
     expect(begin).not.toHaveBeenCalled();
+  });
+});
+
+describe('short calls', () => {
+  /** Connections, of which the first two have all threads, in a program that does something else between two reads. */
+  function crowd() {
+    const clock = { now: 1000 };
+    const shared = new Threads(2, () => clock.now);
+    const [one, two, three, four] = [0, 1, 2, 3].map(() => new NativeCalls(shared)) as [
+      NativeCalls,
+      NativeCalls,
+      NativeCalls,
+      NativeCalls,
+    ];
+    const reads = (times: number, apartMs: number): boolean => {
+      let goes = false;
+      for (let n = 0; n < times; n += 1) {
+        clock.now += apartMs;
+        goes = three.goesAtOnce('reader');
+      }
+      return goes;
+    };
+    expect(reads(50, 0.035)).toBe(true);
+    const taken = [one, two].map((calls) => {
+      expect(reads(1, 0.035)).toBe(true);
+      const call = calls.short('reader');
+      calls.sent(call);
+      return call;
+    });
+    return { one, two, three, four, taken, reads };
+  }
+
+  it('go at once while a thread is free for them, and if they write', () => {
+    const { one, two, three, taken, reads } = crowd();
+    expect(reads(1, 0.035)).toBe(false);
+    expect(three.goesAtOnce('writer')).toBe(true);
+    one.end(taken[0]!);
+    expect(reads(1, 0.035)).toBe(true);
+    // One that ends before it is sent has taken no thread.
+    one.end(taken[0]!);
+    three.sent(three.short('reader'));
+    expect(reads(1, 0.035)).toBe(false);
+    two.quit();
+    expect(reads(1, 0.035)).toBe(true);
+  });
+
+  it('go at once while they come close together, because that keeps threads awake', () => {
+    const { reads } = crowd();
+    expect(reads(1, 0.035)).toBe(false);
+    expect(reads(40, 0.008)).toBe(true);
+    // A pause says nothing of what comes after it.
+    expect(reads(1, 60_000)).toBe(true);
+    expect(reads(40, 0.035)).toBe(false);
+  });
+
+  it('that only read go together at the end of the turn of the event loop when no thread is free', async () => {
+    const { three, four } = crowd();
+    const begun: string[] = [];
+    const fail = vi.fn<(error: unknown) => void>();
+    three.together('reader', ({ user }) => begun.push(`third ${user}`), fail);
+    await Promise.resolve();
+    four.together('reader', () => begun.push('fourth'), fail);
+    await Promise.resolve();
+    expect(begun).toEqual([]);
+    await setImmediate();
+    expect(begun).toEqual(['third reader', 'fourth']);
+    three.together('reader', () => begun.push('third again'), fail);
+    await setImmediate();
+    expect(begun).toHaveLength(3);
+    expect(fail).not.toHaveBeenCalled();
+  });
+
+  it('that are interrupted before they go never begin, and one that the package refuses ends nothing else', async () => {
+    const { three, four } = crowd();
+    const begin = vi.fn<() => void>();
+    const failed: unknown[] = [];
+    const refusal = new TypeError('closed');
+    const refuse = (): never => {
+      throw refusal;
+    };
+    three.together('reader', begin, (error) => failed.push(error));
+    three.interrupt();
+    three.interrupt();
+    expect(failed).toMatchObject([{ errno: 9 }]);
+    three.together('reader', refuse, (error) => failed.push(error));
+    four.together('reader', begin, (error) => failed.push(error));
+    await setImmediate();
+    expect(failed).toMatchObject([{ errno: 9 }, refusal]);
+    expect(begin).toHaveBeenCalledOnce();
   });
 });

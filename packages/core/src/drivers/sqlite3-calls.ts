@@ -12,11 +12,11 @@ export function interrupted(): Error {
   return Object.assign(new Error('SQLITE_INTERRUPT: interrupted'), { errno: INTERRUPT });
 }
 
-/** The native calls of one connection: those that are known to be short begin at once, all others with a slot. */
+/** The native calls of one connection: those that are known to be short begin at once or together, all others with a slot. */
 export class NativeCalls {
   readonly #threads: Threads;
   readonly #short: ThreadCall;
-  /** Takes back the call that waits for a slot. */
+  /** Takes back the call that has not begun. */
   #giveUp: (() => void) | undefined;
 
   constructor(threads: Threads = processThreads()) {
@@ -30,6 +30,23 @@ export class NativeCalls {
     return this.#short;
   }
 
+  /** Whether a call that needs no slot goes at once: writes do, because others wait for them. */
+  goesAtOnce(user: ThreadUser): boolean {
+    return user === 'writer' || this.#threads.noteRead() === 'at once';
+  }
+
+  /** Calls `begin` at the end of this turn of the event loop, for a short read; `fail` as below. */
+  together(user: ThreadUser, begin: (call: ThreadCall) => void, fail: (error: unknown) => void): void {
+    const takeBack = this.#threads.together(() => {
+      this.#begin(this.short(user), begin, fail);
+    });
+    this.#giveUp = () => {
+      this.#giveUp = undefined;
+      takeBack();
+      fail(interrupted());
+    };
+  }
+
   /** Calls `begin` when there is a slot, which may be at once; `fail` if it is interrupted before. */
   whenThereIsASlot(
     user: ThreadUser,
@@ -40,13 +57,7 @@ export class NativeCalls {
       user,
       since: Infinity,
       begin: () => {
-        this.#giveUp = undefined;
-        try {
-          begin(call);
-        } catch (error) {
-          this.end(call);
-          fail(error);
-        }
+        this.#begin(call, begin, fail);
       },
     };
     this.#giveUp = () => {
@@ -55,6 +66,16 @@ export class NativeCalls {
       fail(interrupted());
     };
     this.#threads.enter(call);
+  }
+
+  #begin(call: ThreadCall, begin: (call: ThreadCall) => void, fail: (error: unknown) => void): void {
+    this.#giveUp = undefined;
+    try {
+      begin(call);
+    } catch (error) {
+      this.end(call);
+      fail(error);
+    }
   }
 
   /** The call goes to the package now. */

@@ -243,17 +243,20 @@ export class Sqlite3Connection implements Connection {
       const job: Job<T> = { sql, params, start, done, fail };
       const kept = this.#statements.take(sql);
       const user = userOf(hint);
-      if (hint.urgency === 'control' || isShort(kept?.estimate ?? this.#estimates.of(sql))) {
+      const needsNoSlot = hint.urgency === 'control' || isShort(kept?.estimate ?? this.#estimates.of(sql));
+      if (needsNoSlot && this.#calls.goesAtOnce(user)) {
         this.#begin(job, kept, this.#calls.short(user));
         return;
       }
       const begin = (call: ThreadCall): void => {
         this.#begin(job, kept, call);
       };
-      this.#calls.whenThereIsASlot(user, begin, (error) => {
+      const giveUp = (error: unknown): void => {
         if (kept !== undefined) this.#statements.give(sql, kept);
         job.fail(error);
-      });
+      };
+      if (needsNoSlot) this.#calls.together(user, begin, giveUp);
+      else this.#calls.whenThereIsASlot(user, begin, giveUp);
     });
   }
 

@@ -192,3 +192,29 @@ test.for([
     expect(await child.exit).toBe(0);
   },
 );
+
+test('of many short reads at once each has its own row, and one that is cut in the same turn is not run', async () => {
+  const { pool } = await fileWithTable({ poolSize: 12 });
+  // As far apart as in an HTTP server, so that they are sent together.
+  const row = (n: number, signal?: AbortSignal) => {
+    for (const until = performance.now() + 0.05; performance.now() < until;);
+    return pool.get('SELECT ? AS n', [n], { signal });
+  };
+  // Known to be short, and all connections open; not each has prepared it.
+  await row(0);
+  const leases = await Promise.all(Array.from({ length: 12 }, () => pool.acquire()));
+  await Promise.all(leases.map((lease) => lease.release()));
+  for (let round = 0; round < 3; round += 1) {
+    const cut = new AbortController();
+    const reads = Array.from({ length: 40 }, (_, n) => row(n, n === 11 ? cut.signal : undefined));
+    const refused = failure(reads[11]!);
+    for (let turns = 0; turns < 20; turns += 1) await Promise.resolve();
+    // It has its connection, and would be sent at the end of this turn of the event loop.
+    expect(pool.stats().leased).toBe(12);
+    cut.abort(new Error('cut'));
+    expect((await refused).message).toBe('cut');
+    const rows = await Promise.all(reads.filter((_, n) => n !== 11));
+    expect(rows).toEqual(Array.from({ length: 40 }, (_, n) => ({ n })).filter(({ n }) => n !== 11));
+  }
+  expect(pool.stats()).toMatchObject({ leased: 0, waiting: 0, quarantined: 0, opens: 12 });
+});
