@@ -20,8 +20,11 @@ interface Task {
 const CONNECTIONS = 50;
 /** Each client asks for them one after the other, and again. */
 const POSTS = 25;
-/** As long again before: a server that has just begun compiles more than it answers. */
-const WARM_UP = 1;
+/**
+ * So many times as long before: a server that has just begun compiles more than it answers. Whatever the way, nearly nothing is
+ * left to compile after two seconds.
+ */
+const WARM_UP = 2;
 
 /** Far less than either can do: nobody waits because there is too much to do. */
 const ARRIVE_PER_SECOND = 300;
