@@ -3,7 +3,7 @@ import { Cut } from './call-queue.ts';
 import type { Limit } from './deadline.ts';
 import type { Result } from './driver.ts';
 import type { Call } from './queryable.ts';
-import type { SchemaKnowledge } from './schema-knowledge.ts';
+import { mayChangeSchema, type SchemaKnowledge } from './schema-knowledge.ts';
 import type { Statements } from './statements.ts';
 import { stepsOf, type Step, type Task } from './steps.ts';
 
@@ -33,15 +33,23 @@ export class Batch {
 
   async run(limit: Limit | undefined): Promise<Result[]> {
     await this.#begin(limit);
-    const tasks = this.#calls.map((call) => ({ call, limit }));
-    const steps = await stepsOf(tasks, limit, (table) =>
-      this.#schema.takesRowsTogether(table, this.#statements),
-    );
     const results: Result[] = [];
-    for (const step of steps) results.push(...(await this.#perform(step)));
+    for (const step of await this.#steps(limit)) results.push(...(await this.#perform(step)));
     if (this.#opened === 'transaction') await this.#statements.commit(limit);
     else if (this.#opened === 'savepoint') await this.#statements.control(`RELEASE ${SAVEPOINT}`, limit);
     return results;
+  }
+
+  async #steps(limit: Limit | undefined): Promise<Step<Task>[]> {
+    const tasks = this.#calls.map((call) => ({ call, limit }));
+    // A transaction without the turn to write must not look at the schema: it would then see the state of that moment, and
+    // be refused by SQLite when a writer before it has committed. And what a statement changes cannot be seen before it.
+    const mayLook =
+      this.#statements.writeTurn.isHeld && !this.#calls.some(({ statement }) => mayChangeSchema(statement));
+    const isPlain = async (table: string): Promise<boolean> =>
+      mayLook && (await this.#schema.takesRowsTogether(table, this.#statements, limit));
+    // The last row by itself, because a statement that comes after it can ask for `changes()`.
+    return await stepsOf(tasks, limit, isPlain, 1);
   }
 
   /** If rows that go in together fail, the one is looked for that did, for its error. */
@@ -50,9 +58,12 @@ export class Batch {
       return await step.perform(this.#statements);
     } catch (error) {
       const parts = error instanceof Cut ? [] : step.split();
-      if (parts.length > 0) await this.#statements.findOut();
-      if (!this.#statements.transaction.isLost) for (const part of parts) await this.#perform(part);
-      throw error;
+      if (parts.length === 0) throw error;
+      await this.#statements.findOut();
+      if (this.#statements.transaction.isLost) throw error;
+      const results: Result[] = [];
+      for (const part of parts) results.push(...(await this.#perform(part)));
+      return results;
     }
   }
 

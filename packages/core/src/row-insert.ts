@@ -3,12 +3,15 @@
  * hundreds of rows in the time of one.
  */
 
+// SQLite's own: what else JavaScript takes for space is part of a name there, or an error.
+const SPACE = '[ \\t\\n\\f\\r]';
 const NAME = /(?:[a-z_\u0080-\uffff][\w$\u0080-\uffff]*|"[^"]+"|`[^`]+`|\[[^\]]+\])/;
 /** What means the same in every row: a parameter or a literal. A function or a subquery may be called once for all of them. */
 const ITEM = /(?:\?|[:@$][a-z_]\w*|[+-]?\d+(?:\.\d+)?|'[^']*'|null|true|false)/;
-const LIST = (item: RegExp): string => `\\(\\s*${item.source}(?:\\s*,\\s*${item.source})*\\s*\\)`;
+const LIST = ({ source: item }: RegExp): string =>
+  `\\(${SPACE}*${item}(?:${SPACE}*,${SPACE}*${item})*${SPACE}*\\)`;
 const ROW_INSERT = new RegExp(
-  `^(insert\\s+into\\s+(${NAME.source})\\s*(?:${LIST(NAME)}\\s*)?values)\\s*(${LIST(ITEM)})$`,
+  `^(insert${SPACE}+into${SPACE}+(${NAME.source})${SPACE}*(?:${LIST(NAME)}${SPACE}*)?values)${SPACE}*(${LIST(ITEM)})$`,
   'i',
 );
 

@@ -249,7 +249,7 @@ class Outline {
 }
 
 /** A statement's nature, apart from its text and parameters. */
-type Nature = Pick<Statement, 'control' | 'readonly' | 'returnsRows' | 'effect' | 'dirties'>;
+export type Nature = Pick<Statement, 'control' | 'readonly' | 'returnsRows' | 'effect' | 'dirties'>;
 
 const READ: Nature = { control: 'none', readonly: true, returnsRows: true, effect: 'none', dirties: false };
 const WRITE: Nature = {

@@ -1,7 +1,7 @@
 import { BusyWait } from './busy-wait.ts';
 import { asThrown, CallQueue, Cut } from './call-queue.ts';
 import { Cursors } from './cursors.ts';
-import type { Limit } from './deadline.ts';
+import { bounded, type Limit } from './deadline.ts';
 import type { Connection, ExecuteHint, Result, Value } from './driver.ts';
 import { brokenContract, isLocked } from './driver-errors.ts';
 import { TransactionLostError } from './errors.ts';
@@ -9,7 +9,7 @@ import type { Gate } from './gate.ts';
 import { operationLimit, writeTurnLimit, type TimeSettings } from './limits.ts';
 import { probe } from './probe.ts';
 import type { Call } from './queryable.ts';
-import type { SchemaKnowledge } from './schema-knowledge.ts';
+import { mayChangeSchema, type SchemaKnowledge } from './schema-knowledge.ts';
 import { parse, type Statement, type TransactionControl } from './sql.ts';
 import { TransactionState } from './transaction-state.ts';
 import { WriteTurn } from './write-turn.ts';
@@ -94,10 +94,23 @@ export class Statements {
     return this.execute(statement, values, hint, limit, undefined, since);
   }
 
-  /** Runs a question of the pool's own; `undefined` if there is no answer. */
-  async ask(call: Call): Promise<Result | undefined> {
-    const limit = operationLimit(this.#settings, 'look at the schema');
-    return await this.perform(call, limit).catch(() => undefined);
+  /**
+   * Runs a question of the pool's own; `undefined` if there is no answer. Rejects with a {@link Cut} at the `limit` of whoever
+   * needs to know, or if the call does not return: nothing can be run behind it.
+   */
+  async ask(call: Call, limit?: Limit): Promise<Result | undefined> {
+    const ownLimit = (): Limit => operationLimit(this.#settings, 'look at the schema');
+    try {
+      return await this.perform(call, limit ?? ownLimit());
+    } catch (error) {
+      if (error instanceof Cut && limit !== undefined) throw error;
+      const { returned } = this.calls;
+      if (returned !== undefined)
+        await bounded(returned, ownLimit()).catch((reason: unknown) => {
+          throw new Cut(reason);
+        });
+      return undefined;
+    }
   }
 
   /** @param callLimit - The limit of each native call, if that is another one than `limit`. */
@@ -129,7 +142,7 @@ export class Statements {
           hint === CONTROL ? 'operation' : 'statement',
         );
         const result = await call;
-        if (!Array.isArray((result as Result | undefined)?.rows)) throw brokenContract();
+        if (!Array.isArray((result as Result | undefined)?.rows)) throw new Cut(brokenContract());
         this.transaction.succeeded(control);
         if (this.transaction.isDoubtful) await this.findOut();
         return result;
@@ -184,8 +197,8 @@ export class Statements {
    * At once, and not when its caller is told: a group that has waited for the turn to write has it sooner than that. While the
    * turn is held nobody looks at the schema, so that what is found after it is the new one.
    */
-  #noteSchema({ control, readonly, effect, dirties }: Runnable): void {
-    if (dirties || (!readonly && effect === 'none' && control === 'none')) this.#settings.schema.forget();
+  #noteSchema(statement: Runnable): void {
+    if (mayChangeSchema(statement)) this.#settings.schema.forget();
   }
 
   #urgencyOf({ control, readonly }: Runnable): NonNullable<ExecuteHint['urgency']> {

@@ -8,6 +8,7 @@ test.for<[text: string, table: string, two: string]>([
   ['INSERT INTO "a b" ("c d") VALUES (?);', 'a b', 'INSERT INTO "a b" ("c d") VALUES (?), (?)'],
   ['INSERT INTO [a b]([c d]) VALUES (?)', 'a b', 'INSERT INTO [a b]([c d]) VALUES (?), (?)'],
   ['INSERT INTO `t` (`c`) VALUES (?)', 't', 'INSERT INTO `t` (`c`) VALUES (?), (?)'],
+  ['INSERT INTO \u00a0t VALUES (?)', '\u00a0t', 'INSERT INTO \u00a0t VALUES (?), (?)'],
   ['INSERT INTO größe VALUES (?)', 'größe', 'INSERT INTO größe VALUES (?), (?)'],
   ['\n INSERT\nINTO t\n(a)\nVALUES\n( ? )\n', 't', 'INSERT\nINTO t\n(a)\nVALUES (?), (?)'],
   ['INSERT INTO t VALUES (:a, @b, $c)', 't', 'INSERT INTO t VALUES (?, ?, ?), (?, ?, ?)'],
@@ -43,6 +44,9 @@ test.for([
   // Its numbers would be those of the first row in every row.
   'INSERT INTO t VALUES (?1)',
   'INSERT INTO t VALUES (:a, :a)',
+  // To SQLite these are no space but a name, or an error.
+  'INSERT INTO t VALUES (?,\u00a0?)',
+  'INSERT INTO t VALUES (?,\v?)',
   'INSERT INTO t /* a comment */ VALUES (?)',
   'WITH a AS (SELECT 1) INSERT INTO t VALUES (?)',
   'UPDATE t SET a = ?',
