@@ -21,8 +21,8 @@ const CONNECTIONS = 50;
 /** Each client asks for them one after the other, and again. */
 const POSTS = 25;
 /**
- * So many times as long before: a server that has just begun compiles more than it answers. Whatever the way, nearly nothing is
- * left to compile after two seconds.
+ * So many times as long before: a server that has just begun compiles more than it answers. At full scale that is long
+ * enough that little is left to compile, whatever the way.
  */
 const WARM_UP = 2;
 
