@@ -78,7 +78,6 @@ async function oneByOne(
   try {
     for (const step of waiting) {
       if (stillWaited(step) === undefined) continue;
-      await returned(statements, settings);
       current = step;
       await alone(statements, step, settings, costs);
     }
@@ -94,6 +93,7 @@ async function alone(
   settings: StatementsSettings,
   costs: CommitCosts,
 ): Promise<void> {
+  await returned(statements, settings);
   const step = stillWaited(all);
   if (step === undefined) return;
   const { clock } = settings;
@@ -101,16 +101,25 @@ async function alone(
   try {
     if (shut !== undefined) throw new Cut(shut.reason);
     const since = clock.now();
-    const results = await step.perform(statements, step.tasks[0].since);
+    // Rows that go in together do not wait for a lock: who is cut meanwhile must not be in them.
+    const results = await step.perform(statements, step.tasks.length > 1 ? 'no wait' : step.tasks[0].since);
     costs.ranAlone(clock.now() - since);
     tell({ members: step.tasks, results });
   } catch (error) {
-    const parts = error instanceof Cut ? [] : step.split();
     // Of those who have waited for a lock, the time of those who came later is not up.
     if (isLocked(error)) tellAll(late(step.tasks, clock.now()), error);
+    const parts = partsOf(stillWaited(step), error);
     if (parts.length === 0) tellAll(step.tasks, error);
     for (const part of parts) await alone(statements, part, settings, costs);
   }
+}
+
+/** What to try after a failure, in order. Nothing, if that would be the same, or if it is not known what was done. */
+function partsOf(step: Step<Member> | undefined, error: unknown): readonly Step<Member>[] {
+  if (step === undefined || error instanceof Cut) return [];
+  if (!isLocked(error) || step.tasks.length === 1) return step.split();
+  // Whoever is first waits for the lock, and the others go in when it is gone.
+  return [step.of(step.tasks.slice(0, 1)), step.of(step.tasks.slice(1))].filter((part) => part !== undefined);
 }
 
 /** One transaction of several steps. Members that are settled after it are done with; the others are as if it had not been. */

@@ -29,6 +29,12 @@ export const CHECK: ExecuteHint = { ...CONTROL, returnsRows: true };
 /** A statement without what only its callers need. */
 type Runnable = Omit<Statement, 'firstRow' | 'rowInsert' | 'parameters'>;
 
+/**
+ * When the wait for the turn to write began, if it was waited for before: the wait for the lock of another process is part of it.
+ * `no wait`: it is not waited for.
+ */
+export type Since = number | 'no wait';
+
 /** What statements need to know of their pool. */
 export interface StatementsSettings extends TimeSettings {
   readonly schema: SchemaKnowledge;
@@ -69,8 +75,8 @@ export class Statements {
     this.cursors = new Cursors(this.calls, () => operationLimit(settings, 'close of a cursor'));
   }
 
-  /** Runs one of the statements that begin or end a transaction; `since` as for {@link Statements.perform}. */
-  async control(sql: string, limit: Limit | undefined, since?: number): Promise<void> {
+  /** Runs one of the statements that begin or end a transaction. */
+  async control(sql: string, limit: Limit | undefined, since?: Since): Promise<void> {
     await this.execute(parse(sql), [], CONTROL, limit, undefined, since);
   }
 
@@ -83,11 +89,11 @@ export class Statements {
     await this.execute(parse('COMMIT'), [], CONTROL, limit, () => operationLimit(this.#settings, 'COMMIT'));
   }
 
-  /** Runs a user's statement. `since`: when the wait for the turn to write began, if it was waited for before this. */
+  /** Runs a user's statement. */
   perform(
     { statement, values, rowMode = 'object', urgency }: Call,
     limit: Limit | undefined,
-    since?: number,
+    since?: Since,
   ): Promise<Result> {
     const { readonly, returnsRows, effect } = statement;
     const hint = { rowMode, readonly, returnsRows, effect, urgency: urgency ?? this.#urgencyOf(statement) };
@@ -120,7 +126,7 @@ export class Statements {
     hint: ExecuteHint,
     limit: Limit | undefined,
     callLimit?: () => Limit,
-    waitsSince?: number,
+    waitsSince?: Since,
   ): Promise<Result> {
     const { sql, control } = statement;
     this.#noteSchema(statement);
@@ -128,7 +134,6 @@ export class Statements {
       await this.findOut();
       if (this.transaction.isLost) return this.#forgetLost();
     }
-    // The wait for the lock of another process is part of the wait for the turn to write.
     let since = waitsSince;
     if (!this.#isReady(statement)) {
       since ??= this.#settings.clock.now();
@@ -225,10 +230,10 @@ export class Statements {
   #busyWait(
     error: unknown,
     control: TransactionControl,
-    since: number | undefined,
+    since: Since | undefined,
     limit: Limit | undefined,
   ): BusyWait | undefined {
-    if (!isLocked(error)) return undefined;
+    if (!isLocked(error) || since === 'no wait') return undefined;
     const commits = control === 'commit' || control === 'release';
     if (!commits && (this.cursors.size > 0 || !this.transaction.isUntouched)) return undefined;
     const { clock, acquisitionTimeoutMs } = this.#settings;

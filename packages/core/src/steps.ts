@@ -4,7 +4,7 @@ import { brokenContract } from './driver-errors.ts';
 import type { Limit } from './deadline.ts';
 import type { Call } from './queryable.ts';
 import type { RowInsert } from './row-insert.ts';
-import type { Statements } from './statements.ts';
+import type { Since, Statements } from './statements.ts';
 
 /** How many rows one statement inserts: few sizes, because each is a statement that is prepared and kept. */
 const SIZES = [64, 32, 16, 8, 4, 3, 2] as const;
@@ -62,7 +62,7 @@ export class Step<T extends Task> {
   }
 
   /** Runs it, in a turn that the caller has, and resolves to the result of each task. If it fails, it has done nothing. */
-  async perform(statements: Statements, since?: number): Promise<readonly Result[]> {
+  async perform(statements: Statements, since?: Since): Promise<readonly Result[]> {
     const [first] = this.tasks;
     if (this.#rows === undefined) return [await statements.perform(first.call, first.limit, since)];
     const { insert, limit } = this.#rows;

@@ -84,6 +84,54 @@ test.for([2, 8, 70])(
   },
 );
 
+test('a row that is cut while its rows wait for the lock of another process does not go in', async () => {
+  const filename = await temporaryFile();
+  const pool = poolOf({ filename });
+  await pool.script('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
+  const other = new sqlite3.Database(filename);
+  const exec = (sql: string): Promise<void> =>
+    new Promise((done) =>
+      other.exec(sql, () => {
+        done();
+      }),
+    );
+  const lease = await pool.acquire();
+  await lease.run('BEGIN IMMEDIATE');
+  const others = [1, 2].map((v) => pool.run(INSERT, [v]));
+  const cut = failure(pool.run(INSERT, [3], { timeoutMs: 150 }));
+  await lease.run('COMMIT');
+  await exec('BEGIN IMMEDIATE');
+  await lease.release();
+  expect(await cut).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+  await exec('COMMIT');
+  await Promise.all(others);
+  await new Promise((done) => {
+    other.close(done);
+  });
+  expect(await valuesOf(pool)).toEqual([1, 2]);
+});
+
+test('nobody waits for ever behind a row that does not return, when rows that have failed are tried one by one', async () => {
+  let calls = 0;
+  const driver = await answering(/^INSERT.*\(\?\)$/, (run) => {
+    calls += 1;
+    return calls === 3 ? new Promise(() => undefined) : run();
+  });
+  const pool = poolOf({ driver, operationTimeoutMs: 100 });
+  await pool.script('CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE)');
+  await pool.run(INSERT, [1]);
+  const lease = await pool.acquire();
+  await lease.run('BEGIN IMMEDIATE');
+  const ends = [
+    failure(pool.run(INSERT, [1])),
+    failure(pool.run(INSERT, [2], { timeoutMs: 50 })),
+    failure(pool.run(INSERT, [3])),
+  ];
+  await lease.release();
+  const codes = (await Promise.all(ends)).map(({ code, sqliteCode }) => sqliteCode ?? code);
+  expect(codes).toEqual(['SQLITE_CONSTRAINT_UNIQUE', 'STATEMENT_TIMEOUT', 'OPERATION_TIMEOUT']);
+});
+
 test.for<[why: string, statements: BatchStatement[]]>([
   [
     'asks what the row before has changed',
