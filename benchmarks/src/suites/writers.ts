@@ -58,7 +58,7 @@ async function write(task: WriteTask, { filename, seconds }: Place, small: strin
   };
   // With more writers by hand, some would still be asleep when the measurement begins.
   const stalls = task.way === 'hand' && task.kind === 'transactions';
-  await warmUp({ workers: stalls ? 1 : task.workers, seconds }, writeAndCount);
+  await warmUp({ workers: stalls ? 1 : task.workers, seconds: 2 * seconds }, writeAndCount);
   const before = acknowledged;
   const idle = await probeIdle(small, Math.max(SHORTEST_PROBE_SECONDS, seconds));
   const probe = probeFile(small);
