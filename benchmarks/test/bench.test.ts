@@ -28,7 +28,7 @@ describe.concurrent.each(names)('bench %s', (name) => {
       expect(unavailable ?? Object.keys(metrics).length).toBeTruthy();
     expect(tables.length).toBeGreaterThan(0);
     for (const { head, rows } of tables) for (const row of rows) expect(row).toHaveLength(head.length);
-    for (const { verdict } of targets) expect(verdict).toMatch(/^(not )?reached: [\d,.–]+/);
+    for (const { verdict } of targets) expect(verdict).toMatch(/^(not )?reached: -?[\d,.–]+/);
     for (const chart of charts) {
       for (const theme of ['light', 'dark']) {
         const svg = await readFile(join(out.path, 'charts', `${chart.name}-${theme}.svg`), 'utf8');
