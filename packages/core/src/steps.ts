@@ -131,8 +131,8 @@ export async function stepsOf<T extends Task>(
     const rows = insert && { insert, limit };
     while (at < end) {
       const size = rows === undefined ? 1 : sizeOf(together, rows.insert);
-      const [first, ...others] = tasks.slice(at, at + size);
-      if (first !== undefined) steps.push(new Step([first, ...others], rows));
+      // Never empty: `at` is before the end, and a size is at least one.
+      steps.push(new Step(tasks.slice(at, at + size) as [T, ...T[]], rows));
       at += size;
       together -= size;
     }

@@ -1,4 +1,4 @@
-import { setTimeout } from 'node:timers/promises';
+import { setImmediate, setTimeout } from 'node:timers/promises';
 import sqlite3 from 'sqlite3';
 import { expect, test } from 'vitest';
 import type {
@@ -10,7 +10,7 @@ import type {
   SqlitePool,
   Value,
 } from '../../src/index.ts';
-import { failure, poolOf, poolWithTable, temporaryFile, timed, valuesOf } from './helpers.ts';
+import { failure, moment, poolOf, poolWithTable, temporaryFile, timed, valuesOf } from './helpers.ts';
 import { recording } from './recording.ts';
 
 /** Where rows that go in together must be told from each other, or must not go in together. */
@@ -130,6 +130,39 @@ test('nobody waits for ever behind a row that does not return, when rows that ha
   await lease.release();
   const codes = (await Promise.all(ends)).map(({ code, sqliteCode }) => sqliteCode ?? code);
   expect(codes).toEqual(['SQLITE_CONSTRAINT_UNIQUE', 'STATEMENT_TIMEOUT', 'OPERATION_TIMEOUT']);
+});
+
+test('rows whose callers give up behind a write that does not return do not go in when it does', async () => {
+  const [running, free] = [moment(), moment()];
+  const driver = await answering(/^UPDATE/, async (run) => {
+    running.reach();
+    await free.reached;
+    return await run();
+  });
+  const pool = poolOf({ driver });
+  // With such a constraint somewhere no COMMIT is shared: the rows come after the UPDATE, and not in one transaction with it.
+  await pool.script(
+    'CREATE TABLE t (id INTEGER PRIMARY KEY, v); CREATE TABLE u (v REFERENCES t DEFERRABLE INITIALLY DEFERRED)',
+  );
+  const lease = await pool.acquire();
+  await lease.run('BEGIN IMMEDIATE');
+  const [first, others] = [new AbortController(), new AbortController()];
+  const update = failure(pool.run('UPDATE t SET v = 0', [], { signal: first.signal }));
+  const rows = [1, 2].map((v) => failure(pool.run(INSERT, [v], { signal: others.signal })));
+  const last = pool.run('INSERT INTO t (id, v) VALUES (9, 9)');
+  await lease.release();
+  await running.reached;
+  const enough = new Error('enough');
+  first.abort(enough);
+  expect(await update).toBe(enough);
+  // The rows are next, and wait for the call to return.
+  await setImmediate();
+  others.abort(enough);
+  expect(await Promise.all(rows)).toEqual([enough, enough]);
+  free.reach();
+  expect(await last).toMatchObject({ changes: 1 });
+  expect(await valuesOf(pool)).toEqual([9]);
+  expect(pool.stats()).toMatchObject({ writerHeld: false, leased: 0, quarantined: 0 });
 });
 
 test.for<[why: string, statements: BatchStatement[]]>([
