@@ -51,7 +51,7 @@ export class Cursors {
   /** Closes a cursor, in a turn of its own. */
   async close(cursor: Cursor): Promise<void> {
     if (!this.#open.has(cursor)) return;
-    await this.#calls.operate(this.#closeLimit(), () => this.#end(cursor));
+    await this.#calls.operate(this.#closeLimit(), () => this.end(cursor));
   }
 
   /**
@@ -60,7 +60,7 @@ export class Cursors {
    */
   async closeInTurn(which: 'all' | 'of transactions'): Promise<void> {
     for (const [cursor, origin] of this.#open) {
-      if (which === 'all' || origin === 'transaction') await this.#end(cursor);
+      if (which === 'all' || origin === 'transaction') await this.end(cursor);
     }
   }
 
@@ -81,7 +81,8 @@ export class Cursors {
     await this.closeInTurn('all');
   }
 
-  async #end(cursor: Cursor): Promise<void> {
+  /** Closes a cursor, in a turn that its caller has. */
+  async end(cursor: Cursor): Promise<void> {
     if (!this.#open.delete(cursor)) return;
     await this.#calls.call(async () => await cursor.return?.(), this.#closeLimit(), 'operation');
   }

@@ -171,27 +171,21 @@ export class Session {
 
   /** Steps through rows. The time limit is for each step: the time SQLite takes, not the time the consumer takes. */
   async *iterate({ statement, values, signal, timeoutMs }: Call): AsyncGenerator<Row, void, undefined> {
-    const opening = statementLimit(this.#context, timeoutMs, signal);
-    const rows = await this.#calls.inTurn(opening, async () => {
-      await this.#statements.prepare(statement, opening);
+    const limit = (): Limit | undefined => statementLimit(this.#context, timeoutMs, signal);
+    const open = (): Cursor => {
       const cursor = this.connection.iterate?.(statement.sql, values);
       if (cursor === undefined)
         throw new UnsupportedError('This connection has no cursors: it has no iterate(). Use all().');
-      this.#cursors.add(cursor, this.inTransaction);
-      this.#transaction.touched();
       return cursor;
-    });
+    };
+    const opening = limit();
+    const { cursor, first } = await this.#calls.inTurn(opening, () =>
+      this.#statements.begin(statement, open, opening),
+    );
     try {
-      for (;;) {
-        const step = await this.#step(rows, statementLimit(this.#context, timeoutMs, signal));
-        if (step.done === true) return;
-        yield step.value;
-      }
+      for (let step = first; step.done !== true; step = await this.#step(cursor, limit())) yield step.value;
     } finally {
-      // In the background: what comes next on this connection waits for its turn anyway.
-      this.#cursors.close(rows).catch(() => {
-        this.#statements.dirty = true;
-      });
+      this.#statements.close(cursor);
     }
   }
 

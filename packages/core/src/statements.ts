@@ -1,8 +1,8 @@
 import { BusyWait } from './busy-wait.ts';
 import { asThrown, CallQueue, Cut } from './call-queue.ts';
-import { Cursors } from './cursors.ts';
+import { Cursors, type Cursor } from './cursors.ts';
 import { bounded, type Limit } from './deadline.ts';
-import type { Connection, ExecuteHint, Result, Value } from './driver.ts';
+import type { Connection, ExecuteHint, Result, Row, Value } from './driver.ts';
 import { brokenContract, isLocked } from './driver-errors.ts';
 import { TransactionLostError } from './errors.ts';
 import type { Gate } from './gate.ts';
@@ -34,6 +34,12 @@ type Runnable = Omit<Statement, 'firstRow' | 'rowInsert' | 'parameters'>;
  * `no wait`: it is not waited for.
  */
 export type Since = number | 'no wait';
+
+/** A cursor that has taken its first step. */
+export interface Begun {
+  readonly cursor: Cursor;
+  readonly first: IteratorResult<Row, unknown>;
+}
 
 /** What statements need to know of their pool. */
 export interface StatementsSettings extends TimeSettings {
@@ -161,6 +167,43 @@ export class Statements {
     }
   }
 
+  /**
+   * Opens a cursor and takes its first step, in a turn that the caller has. That is where it meets a lock, and it is tried again
+   * as any other statement is, with a cursor of its own: one that has failed has ended.
+   */
+  async begin(statement: Runnable, open: () => Cursor, limit: Limit | undefined): Promise<Begun> {
+    const since = this.#settings.clock.now();
+    await this.prepare(statement, limit);
+    for (let wait: BusyWait | undefined; ;) {
+      const cursor = open();
+      const others = this.cursors.size;
+      this.cursors.add(cursor, this.transaction.isOpen);
+      try {
+        const first = await this.calls.call(() => cursor.next(), limit);
+        this.transaction.touched();
+        return { cursor, first };
+      } catch (error) {
+        wait ??= this.#busyWait(error, 'none', since, limit, others);
+        this.transaction.failed('none', error instanceof Cut, error);
+        // A call that was cut may not have returned, and nobody waits for that.
+        if (wait === undefined || error instanceof Cut) {
+          this.close(cursor);
+          throw error;
+        }
+        await this.cursors.end(cursor);
+        await wait.pause(error);
+        await this.#askAgain('none');
+      }
+    }
+  }
+
+  /** Closes a cursor in the background: what comes next on its connection waits for its turn anyway. */
+  close(cursor: Cursor): void {
+    this.cursors.close(cursor).catch(() => {
+      this.dirty = true;
+    });
+  }
+
   /** Before a statement: is the transaction still there, and is it this process's turn to write? */
   async prepare(statement: Runnable, limit: Limit | undefined): Promise<void> {
     await this.cursors.endInterrupted();
@@ -232,10 +275,11 @@ export class Statements {
     control: TransactionControl,
     since: Since | undefined,
     limit: Limit | undefined,
+    cursors = this.cursors.size,
   ): BusyWait | undefined {
     if (!isLocked(error) || since === 'no wait') return undefined;
     const commits = control === 'commit' || control === 'release';
-    if (!commits && (this.cursors.size > 0 || !this.transaction.isUntouched)) return undefined;
+    if (!commits && (cursors > 0 || !this.transaction.isUntouched)) return undefined;
     const { clock, acquisitionTimeoutMs } = this.#settings;
     const cancelled = this.calls.turnCancelled;
     return new BusyWait({ clock, deadline: (since ?? clock.now()) + acquisitionTimeoutMs, limit, cancelled });

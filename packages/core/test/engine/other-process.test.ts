@@ -4,13 +4,18 @@ import type { FakeCall, FakeOutcome } from '../../src/testing/index.ts';
 import { errorOf, fakePool, follow } from './support.ts';
 
 const INSERT = 'INSERT INTO t VALUES (1)';
+const FIRST_STEP = 'the first step of a cursor';
 const BUSY = { reject: Object.assign(new Error('SQLITE_BUSY'), { errno: 5 }) };
+
+/** Whether a call is a try of `sql`; of a cursor that is its first step, which has no text. */
+const isTry = (call: FakeCall, sql: string): boolean =>
+  sql === FIRST_STEP ? call.method === 'next' : call.sql === sql;
 
 /** Another process that holds a lock, which keeps `sql` from being done. */
 function lock(sql: string): { held: boolean; readonly script: (call: FakeCall) => FakeOutcome | undefined } {
   const lock = {
     held: true,
-    script: (call: FakeCall) => (lock.held && call.sql === sql ? BUSY : undefined),
+    script: (call: FakeCall) => (lock.held && isTry(call, sql) ? BUSY : undefined),
   };
   return lock;
 }
@@ -27,6 +32,14 @@ interface Way {
 
 const WAYS: readonly Way[] = [
   { what: 'a read', sql: 'SELECT 1 AS n', run: (pool, options) => pool.all('SELECT 1 AS n', [], options) },
+  {
+    what: 'a loop over rows',
+    sql: FIRST_STEP,
+    run: async (pool, options) => {
+      for await (const row of pool.iterate('SELECT 1 AS n', [], options)) return row;
+      return undefined;
+    },
+  },
   { what: 'a write', sql: INSERT, run: (pool, options) => pool.run(INSERT, [], options) },
   {
     what: 'a BEGIN',
@@ -57,14 +70,14 @@ describe.for(WAYS)('F35 F36 $what that another process keeps from its lock', ({ 
     const done = follow(run(pool));
     await clock.advance(1000);
     expect(done.now.state).toBe('pending');
-    const tries = driver.calls.filter((call) => call.sql === sql).length;
+    const tries = driver.calls.filter((call) => isTry(call, sql)).length;
     // 1000 ms in steps of at most 40 ms, and not in a busy loop.
     expect(tries).toBeGreaterThan(24);
     expect(tries).toBeLessThan(100);
     other.held = false;
     await clock.advance(40);
     expect(done.now.state).toBe('resolved');
-    expect(driver.calls.filter((call) => call.sql === sql && call.succeeded)).toHaveLength(1);
+    expect(driver.calls.filter((call) => isTry(call, sql) && call.succeeded)).toHaveLength(1);
     expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false, opens: 1 });
     expect([driver.violations, driver.openTransactions, clock.pendingForeground]).toEqual([[], 0, 0]);
   });
@@ -167,6 +180,74 @@ it('F37 a write beside an open cursor is told that the database is busy at once'
   const write = follow(lease.run(INSERT));
   await clock.settle();
   expect(errorOf(write)).toMatchObject({ code: 'SQLITE_BUSY' });
+});
+
+it('F37 a loop over rows beside an open cursor is told that the database is busy at once', async () => {
+  const { pool, driver, clock } = fakePool({ next: { 2: BUSY } });
+  const lease = await pool.acquire();
+  const outer = lease.iterate('SELECT 1');
+  await outer.next();
+  const inner = follow(lease.iterate('SELECT 2').next());
+  await clock.settle();
+  expect(errorOf(inner)).toMatchObject({ code: 'SQLITE_BUSY' });
+  expect(driver.count('next')).toBe(2);
+  await expect(outer.next()).resolves.toMatchObject({ done: false });
+});
+
+it('F37 a write after a loop over rows in its transaction is told that the database is busy at once', async () => {
+  const { pool, clock } = fakePool(lock(INSERT).script);
+  const lease = await pool.acquire();
+  await lease.run('BEGIN');
+  for await (const row of lease.iterate('SELECT 1')) expect(row).toBeDefined();
+  const write = follow(lease.run(INSERT));
+  await clock.settle();
+  expect(errorOf(write)).toMatchObject({ code: 'SQLITE_BUSY' });
+});
+
+it('F35 each try of a loop over rows has a cursor of its own, and those that failed are closed', async () => {
+  const { pool, driver, clock } = fakePool(({ method, nth }) =>
+    method !== 'next'
+      ? undefined
+      : nth < 3
+        ? BUSY
+        : { reject: Object.assign(new Error('disk'), { errno: 10 }) },
+  );
+  await using lease = await pool.acquire();
+  const row = follow(lease.iterate('SELECT 1').next());
+  await clock.advance(100);
+  expect(errorOf(row)).toMatchObject({ sqliteCode: 'SQLITE_IOERR' });
+  const one = ['iterate', 'next', 'return'];
+  expect(driver.calls.map(({ method }) => method).slice(-9)).toEqual([...one, ...one, ...one]);
+  expect(driver.violations).toEqual([]);
+});
+
+it('F41 a loop over rows that is cut in a later try is told at once, and its cursor is closed when the call has returned', async () => {
+  const { pool, driver, clock } = fakePool(({ method, nth }) =>
+    method !== 'next' ? undefined : nth === 1 ? BUSY : 'hang',
+  );
+  const lease = await pool.acquire();
+  const row = follow(lease.iterate('SELECT 1', [], { timeoutMs: 300 }).next());
+  await clock.advance(300);
+  expect(errorOf(row)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+  expect(driver.count('return')).toBe(1);
+  driver.call('next', 2).resolve();
+  await clock.settle();
+  expect(driver.count('return')).toBe(2);
+  await lease.release();
+  expect(pool.stats()).toMatchObject({ opens: 1, idle: 1 });
+  expect([driver.violations, clock.pendingForeground]).toEqual([[], 0]);
+});
+
+it('F22 a transaction that SQLite has rolled back while a loop over rows, its first statement, waited for a lock is lost', async () => {
+  const { pool, driver, clock } = fakePool(({ method }) =>
+    method === 'next' ? BUSY : method === 'inTransaction' ? { resolve: false } : undefined,
+  );
+  const lease = await pool.acquire();
+  await lease.run('BEGIN');
+  const row = follow(lease.iterate('SELECT 1').next());
+  await clock.advance(100);
+  expect(errorOf(row)).toMatchObject({ code: 'TRANSACTION_LOST' });
+  expect(driver.count('next')).toBe(1);
 });
 
 it('F22 a transaction that SQLite has rolled back while its first statement waited for a lock does not go on alone', async () => {

@@ -178,3 +178,23 @@ test('F41 a write that sleeps in SQLite is rejected at its timeoutMs, and its co
   expect(await valuesOf(pool)).toEqual(['child']);
   expect(pool.stats().opens).toBe(1);
 });
+
+test('F35 a loop over rows waits for a lock that keeps readers out, as any other read does', async () => {
+  // In WAL mode such locks are rare: a recovery, or locking_mode = EXCLUSIVE. Without a WAL every COMMIT takes one.
+  const pragmas = { journal_mode: 'DELETE' };
+  const { pool, filename } = await fileWithTable({ poolSize: 1, pragmas });
+  const other = await sqlite3({ filename, pragmas }).open();
+  await other.execute('BEGIN EXCLUSIVE');
+  const loop = async (): Promise<unknown[]> => {
+    const values: unknown[] = [];
+    for await (const { v } of pool.iterate<{ v: unknown }>('SELECT v FROM t ORDER BY id')) values.push(v);
+    return values;
+  };
+  const values = loop();
+  await setTimeout(200);
+  await other.execute('INSERT INTO t (v) VALUES (1), (2)');
+  await other.execute('COMMIT');
+  await other.close();
+  expect(await values).toEqual([1, 2]);
+  expect(pool.stats()).toMatchObject({ leased: 0, opens: 1, idle: 1 });
+});
