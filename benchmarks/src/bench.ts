@@ -18,6 +18,7 @@ interface Options {
   readonly scale: ScaleName;
   readonly rounds?: number;
   readonly seconds?: number;
+  readonly warmUpSeconds?: number;
   readonly out?: string;
 }
 
@@ -85,6 +86,9 @@ const program = new Command('bench')
   .addOption(new Option('--scale <name>', 'how much').choices(Object.keys(scales)).default('default'))
   .addOption(new Option('--rounds <number>', 'how often each is measured').argParser(whole))
   .addOption(new Option('--seconds <number>', 'how long each run measures').argParser(positive))
+  .addOption(
+    new Option('--warm-up-seconds <number>', 'how long each run does the same before').argParser(positive),
+  )
   .option('--out <folder>', 'where results and charts go; default: here')
   .parse(args[0] === '--' ? args.slice(1) : args, { from: 'user' });
 

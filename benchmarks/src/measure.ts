@@ -13,21 +13,6 @@ export interface Throughput {
   readonly maxMs: number;
 }
 
-/** Below this, code is still being compiled while it is measured. */
-const SHORTEST_WARM_UP_SECONDS = 0.5;
-
-/**
- * Calls `work` for a time that is not measured: every run is a new process, and V8 compiles what it runs often only by and by.
- * A run of the smallest scale means nothing, and need not be warm.
- */
-export async function warmUp(
-  { workers, seconds }: { workers: number; seconds: number },
-  work: (worker: number) => Promise<unknown>,
-): Promise<void> {
-  const enough = seconds < 0.1 ? seconds : Math.max(SHORTEST_WARM_UP_SECONDS, seconds / 2);
-  await hammer({ workers, seconds: enough }, work);
-}
-
 /**
  * Calls `work` again and again, `workers` at a time, until the time is over and all have come back; or until
  * `patienceSeconds` later: what has not come back then took at least so long.

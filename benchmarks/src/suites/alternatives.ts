@@ -11,7 +11,7 @@ import {
 } from '../contenders/contenders.ts';
 import { COMMENTS, POST, Reads } from '../contenders/workload.ts';
 import type { Figures, Labels } from '../figures.ts';
-import { hammer, warmUp } from '../measure.ts';
+import { hammer } from '../measure.ts';
 import { shown, shownFigure } from '../results.ts';
 
 interface Task {
@@ -29,11 +29,11 @@ export const benchmark: Benchmark<Task> = {
   name: 'alternatives',
   about: 'the same reads through whatever else there is for SQLite in Node.js',
   plan: ({ complete }) => [...jobs(POSTS), ...(complete ? jobs(PAGES) : [])],
-  async measure({ name, reads }, { filename, seconds }) {
+  async measure({ name, reads }, { filename, seconds, scale }) {
     const database = await open(name, filename);
     const work = await Reads.of(database);
     const read = reads === 'post' ? () => work.post() : () => work.comments();
-    await warmUp({ workers: WORKERS, seconds }, read);
+    await hammer({ workers: WORKERS, seconds: scale.warmUpSeconds }, read);
     const { perSecond, meanMs, p50Ms, p99Ms } = await hammer({ workers: WORKERS, seconds }, read);
     await database.close();
     return { perSecond, meanMs, p50Ms, p99Ms };

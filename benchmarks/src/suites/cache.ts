@@ -64,7 +64,10 @@ function job(task: Task) {
   return { labels: { reads: READS[reads] }, variant, task, data: 'seeded' as const };
 }
 
-async function measure({ reads, cacheMiB, mmap }: Task, { filename, seconds }: Place): Promise<Sample> {
+async function measure(
+  { reads, cacheMiB, mmap }: Task,
+  { filename, seconds, scale }: Place,
+): Promise<Sample> {
   const pragmas = { ...PRAGMAS, cache_size: -cacheMiB * 1024, mmap_size: mmap ? WHOLE_FILE : 0 };
   await using pool = createPool({ filename, pragmas });
   const posts = Number((await pool.get('SELECT max(id) AS n FROM posts'))?.['n']);
@@ -81,7 +84,7 @@ async function measure({ reads, cacheMiB, mmap }: Task, { filename, seconds }: P
       throw new Error(`Post ${post} was read wrongly.`);
   };
   // Full caches are measured, not their filling.
-  await hammer({ workers: WORKERS, seconds }, once);
+  await hammer({ workers: WORKERS, seconds: scale.warmUpSeconds }, once);
   const { perSecond, p50Ms, p99Ms } = await hammer({ workers: WORKERS, seconds }, once);
   const { size } = await stat(filename);
   return { perSecond, p50Ms, p99Ms, residentMiB: process.memoryUsage.rss() / MIB, fileMiB: size / MIB };

@@ -20,11 +20,6 @@ interface Task {
 const CONNECTIONS = 50;
 /** Each client asks for them one after the other, and again. */
 const POSTS = 25;
-/**
- * So many times as long before: a server that has just begun compiles more than it answers. At full scale that is long
- * enough that little is left to compile, whatever the way.
- */
-const WARM_UP = 2;
 
 /** Far less than either can do: nobody waits because there is too much to do. */
 const ARRIVE_PER_SECOND = 300;
@@ -88,8 +83,8 @@ async function said(app: ChildProcess): Promise<Said> {
   ]);
 }
 
-async function requests(app: ChildProcess, url: string, { seconds }: Place): Promise<Sample> {
-  await cannonade(url, seconds * WARM_UP);
+async function requests(app: ChildProcess, url: string, { seconds, scale }: Place): Promise<Sample> {
+  await cannonade(url, scale.warmUpSeconds);
   const before = await cpuOf(app);
   const { requests: sent, latency, duration } = await cannonade(url, seconds);
   const cpuUs = (((await cpuOf(app)) - before) * 1000) / sent.total;

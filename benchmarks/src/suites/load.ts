@@ -2,7 +2,7 @@ import type { Benchmark, Table } from '../benchmark.ts';
 import { connectionPerQuery, open, oneConnection, sqlitePool } from '../contenders/contenders.ts';
 import { POST, Reads } from '../contenders/workload.ts';
 import type { Figures, Sample } from '../figures.ts';
-import { Latencies, warmUp } from '../measure.ts';
+import { hammer, Latencies } from '../measure.ts';
 import { shown, shownFigure } from '../results.ts';
 
 interface Task {
@@ -19,12 +19,12 @@ export const benchmark: Benchmark<Task> = {
   about: 'the load test of aiosqlitepool: 1,000 requests across 100 workers, with and without the pool',
   plan: () =>
     CONTENDERS.map(({ name }) => ({ labels: LABELS, variant: name, task: { name }, data: 'seeded' })),
-  async measure({ name }, { filename, seconds }) {
+  async measure({ name }, { filename, seconds, scale }) {
     const database = await open(name, filename);
     const reads = await Reads.of(database);
     // The process has just begun: its first thousand requests open connections, and find no code compiled.
     const first = await batches(reads, 0);
-    await warmUp({ workers: WORKERS, seconds }, () => reads.post());
+    await hammer({ workers: WORKERS, seconds: scale.warmUpSeconds }, () => reads.post());
     const then = await batches(reads, seconds);
     await database.close();
     return { ...then, firstPerSecond: first['perSecond'] ?? NaN };

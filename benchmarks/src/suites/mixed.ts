@@ -7,8 +7,9 @@ import type { Benchmark, Chart, Place } from '../benchmark.ts';
 import { PRAGMAS, pragmaSql } from '../by-hand.ts';
 import type { Row } from '../contender.ts';
 import type { Figures, Labels, Sample } from '../figures.ts';
-import { arrive, hammer, Latencies, probeEventLoop, warmUp } from '../measure.ts';
+import { arrive, hammer, Latencies, probeEventLoop } from '../measure.ts';
 import { shown, shownFigure } from '../results.ts';
+import type { Scale } from '../scale.ts';
 
 interface Task {
   readonly load: Load;
@@ -103,9 +104,9 @@ function openInline(filename: string): Database {
   };
 }
 
-async function readAndWrite(database: Database, { seconds }: Place): Promise<Sample> {
+async function readAndWrite(database: Database, { seconds, scale }: Place): Promise<Sample> {
   const posts = await countOf(database, 'posts');
-  await warmUpReads(database, posts, seconds);
+  await warmUp(database, posts, scale);
   const before = await countOf(database, 'comments');
   const reads = new Latencies();
   const writes = new Latencies();
@@ -139,9 +140,9 @@ async function readAndWrite(database: Database, { seconds }: Place): Promise<Sam
   };
 }
 
-async function readBeside(database: Database, { seconds }: Place): Promise<Sample> {
+async function readBeside(database: Database, { seconds, scale }: Place): Promise<Sample> {
   const posts = await countOf(database, 'posts');
-  await warmUpReads(database, posts, seconds);
+  await warmUp(database, posts, scale);
   const rows = await rowsFor(database, SLOW_MS);
   const load = { perSecond: READS_PER_SECOND, seconds: Math.max(seconds, SHORTEST_SECONDS) };
   const loop = probeEventLoop();
@@ -155,9 +156,9 @@ async function readBeside(database: Database, { seconds }: Place): Promise<Sampl
   return { ...reads, ...loop.stop() };
 }
 
-async function warmUpReads(database: Database, posts: number, seconds: number): Promise<void> {
+async function warmUp(database: Database, posts: number, { warmUpSeconds }: Scale): Promise<void> {
   let turn = 0;
-  await warmUp({ workers: WORKERS, seconds }, async () => {
+  await hammer({ workers: WORKERS, seconds: warmUpSeconds }, async () => {
     // As in what is measured.
     await setImmediate();
     const id = 1 + (turn++ % posts);

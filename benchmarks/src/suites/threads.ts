@@ -3,7 +3,7 @@ import { createPool } from '@sqlite-pool/core';
 import type { Benchmark, Job, Table } from '../benchmark.ts';
 import { PRAGMAS } from '../by-hand.ts';
 import type { Entry } from '../figures.ts';
-import { hammer, warmUp } from '../measure.ts';
+import { hammer } from '../measure.ts';
 import { shownFigure } from '../results.ts';
 
 interface Task {
@@ -29,7 +29,7 @@ export const benchmark: Benchmark<Task> = {
     complete
       ? plan(['point', 'scan'], [4, 8, 16], [1, 2, 4, 8, 10, 16, 32])
       : plan(['point'], [4, 16], [1, 4, 10]),
-  async measure({ load, poolSize }, { filename, seconds }) {
+  async measure({ load, poolSize }, { filename, seconds, scale }) {
     await using pool = createPool({ filename, poolSize, pragmas: PRAGMAS });
     const users = Number((await pool.get('SELECT max(id) AS n FROM users'))?.['n']);
     const rows = Math.min(SCANNED, users);
@@ -46,7 +46,7 @@ export const benchmark: Benchmark<Task> = {
     const read = load === 'point' ? readOne : readMany;
     let turn = 0;
     const once = () => read(1 + ((++turn * 7919) % users));
-    await warmUp({ workers: WORKERS, seconds }, once);
+    await hammer({ workers: WORKERS, seconds: scale.warmUpSeconds }, once);
     const { perSecond, p50Ms, p99Ms } = await hammer({ workers: WORKERS, seconds: seconds / 2 }, once);
     return { perSecond, p50Ms, p99Ms };
   },

@@ -9,7 +9,7 @@ import { BusyError, createPool, type SqlitePool } from '@sqlite-pool/core';
 import type { Place } from '../benchmark.ts';
 import { HandConnection, isBusy, PRAGMAS } from '../by-hand.ts';
 import type { Sample } from '../figures.ts';
-import { hammer, probeFile, probeIdle, warmUp } from '../measure.ts';
+import { hammer, probeFile, probeIdle } from '../measure.ts';
 
 export type Synchronous = 'NORMAL' | 'FULL';
 
@@ -48,7 +48,7 @@ type WriteTask = Exclude<Task, { kind: 'endless' }>;
 /** One write by a writer: `true` if it was acknowledged, `false` if it met BUSY. */
 type Write = (writer: number) => Promise<boolean>;
 
-async function write(task: WriteTask, { filename, seconds }: Place, small: string): Promise<Sample> {
+async function write(task: WriteTask, { filename, seconds, scale }: Place, small: string): Promise<Sample> {
   const writeOnce = await (task.way === 'hand' ? writerByHand : writerOfPool)(task, filename);
   let acknowledged = 0;
   let busy = 0;
@@ -58,7 +58,7 @@ async function write(task: WriteTask, { filename, seconds }: Place, small: strin
   };
   // With more writers by hand, some would still be asleep when the measurement begins.
   const stalls = task.way === 'hand' && task.kind === 'transactions';
-  await warmUp({ workers: stalls ? 1 : task.workers, seconds: 2 * seconds }, writeAndCount);
+  await hammer({ workers: stalls ? 1 : task.workers, seconds: scale.warmUpSeconds }, writeAndCount);
   const before = acknowledged;
   const idle = await probeIdle(small, Math.max(SHORTEST_PROBE_SECONDS, seconds));
   const probe = probeFile(small);
