@@ -1,5 +1,5 @@
 import { Cut } from './call-queue.ts';
-import { bounded, limitOf, noTimeout, type Clock, type Limit } from './deadline.ts';
+import { bounded, limitOf, noTimeout, type Cancellation, type Clock, type Limit } from './deadline.ts';
 import { isLocked } from './driver-errors.ts';
 
 /**
@@ -17,7 +17,7 @@ export interface BusyWaitLimit {
   /** The limit of the call, which may end it before that. */
   readonly limit: Limit | undefined;
   /** Aborts when the turn on the connection is cancelled. */
-  readonly cancelled: AbortSignal;
+  readonly cancelled: Cancellation;
 }
 
 /**

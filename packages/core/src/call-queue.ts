@@ -1,4 +1,14 @@
-import { alreadyCut, limitOf, noTimeout, systemClock, watch, type Clock, type Limit } from './deadline.ts';
+import {
+  alreadyCut,
+  limitOf,
+  noTimeout,
+  Revocation,
+  systemClock,
+  watch,
+  type Cancellation,
+  type Clock,
+  type Limit,
+} from './deadline.ts';
 import { fromDriver } from './driver-errors.ts';
 import { Gate } from './gate.ts';
 
@@ -23,7 +33,7 @@ export class CallQueue {
   /** Why the turn under way is cancelled: it makes no further statement. */
   #turnCut: { readonly reason: unknown } | undefined;
   /** Aborts at the next {@link CallQueue.cut}. Made when something has to wait. */
-  #era: AbortController | undefined;
+  #era: Revocation | undefined;
   #stopInterrupting: (() => void) | undefined;
   /** Why nobody gets a turn any more. */
   #shut: { readonly reason: unknown } | undefined;
@@ -191,9 +201,9 @@ export class CallQueue {
   }
 
   /** Aborts when the turn under way is cancelled: for what it waits for besides native calls. */
-  get turnCancelled(): AbortSignal {
+  get turnCancelled(): Cancellation {
     const cut = this.#shut ?? this.#turnCut;
-    return cut === undefined ? this.#thisEra() : AbortSignal.abort(cut.reason);
+    return cut === undefined ? this.#thisEra() : Revocation.because(cut.reason);
   }
 
   /**
@@ -211,8 +221,8 @@ export class CallQueue {
     this.#cancel(reason);
   }
 
-  #thisEra(): AbortSignal {
-    return (this.#era ??= new AbortController()).signal;
+  #thisEra(): Cancellation {
+    return (this.#era ??= new Revocation());
   }
 
   #endEra(reason: unknown): void {

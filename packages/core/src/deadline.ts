@@ -48,10 +48,13 @@ export interface Cancellation {
   removeEventListener(event: 'abort', listener: (this: Cancellation) => void): void;
 }
 
-/** What an `AbortController` and its signal are, for one listener: so cheap that everyone who waits can have one. */
+/**
+ * What an `AbortController` and its signal are, without the events: making one of those and listening to it costs more than
+ * all the rest of a transaction.
+ */
 export class Revocation implements Cancellation {
   #why: { readonly reason: unknown } | undefined;
-  #listener: ((this: Cancellation) => void) | undefined;
+  #listeners: ((this: Cancellation) => void)[] = NOBODY;
 
   get aborted(): boolean {
     return this.#why !== undefined;
@@ -62,19 +65,34 @@ export class Revocation implements Cancellation {
   }
 
   addEventListener(_event: 'abort', listener: (this: Cancellation) => void): void {
-    this.#listener = listener;
+    if (this.#listeners === NOBODY) this.#listeners = [listener];
+    else this.#listeners.push(listener);
   }
 
-  removeEventListener(): void {
-    this.#listener = undefined;
+  removeEventListener(_event: 'abort', listener: (this: Cancellation) => void): void {
+    // Whoever came last leaves first, as a rule.
+    const at = this.#listeners.lastIndexOf(listener);
+    if (at >= 0) this.#listeners.splice(at, 1);
   }
 
-  /** Cuts what waits, and what will; called once. */
+  /** One that has been aborted already. */
+  static because(reason: unknown): Revocation {
+    const revocation = new Revocation();
+    revocation.abort(reason);
+    return revocation;
+  }
+
+  /** Cuts what waits, and what will. Only the first reason counts. */
   abort(reason: unknown): void {
+    if (this.#why !== undefined) return;
     this.#why = { reason };
-    this.#listener?.call(this);
+    // One that is called may make others leave.
+    for (let next = this.#listeners.shift(); next; next = this.#listeners.shift()) next.call(this);
   }
 }
+
+/** Of most, nobody ever listens. */
+const NOBODY: never[] = [];
 
 /** How long something may wait, and who may cut it short. */
 export interface Limit {

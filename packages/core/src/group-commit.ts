@@ -66,8 +66,8 @@ export class GroupCommit {
     this.#open = undefined;
   }
 
-  /** Runs a write that has to wait for its turn, with others. */
-  async run(call: Call): Promise<Result> {
+  /** Runs a write that has to wait for its turn, with others. Throws at once if it may not even wait. */
+  run(call: Call): Promise<Result> {
     if (this.#closed) throw new PoolClosedError();
     if (call.signal?.aborted === true) throw call.signal.reason;
     this.#refuseIfCrowded();
@@ -76,11 +76,7 @@ export class GroupCommit {
     const member = group.add(call);
     this.#members += 1;
     if (joined === undefined) void this.#lead(group);
-    try {
-      return await member.outcome;
-    } catch (error) {
-      throw asThrown(error);
-    }
+    return member.outcome.catch(throwToCaller);
   }
 
   /** Throws if one more would have to wait behind `maxWaiting` writers. */
@@ -185,4 +181,9 @@ async function untilItWorks<T>(group: Group, wait: () => Promise<T>): Promise<T 
     }
   }
   return undefined;
+}
+
+/** In the caller's own chain, so that an error's stack names the caller. */
+function throwToCaller(error: unknown): never {
+  throw asThrown(error);
 }

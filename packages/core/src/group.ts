@@ -1,5 +1,5 @@
 import { Cut } from './call-queue.ts';
-import { limitOf, noTimeout, watch, type Limit } from './deadline.ts';
+import { limitOf, noTimeout, Revocation, watch, type Cancellation, type Limit } from './deadline.ts';
 import type { Result } from './driver.ts';
 import { statementLimit, type TimeSettings } from './limits.ts';
 import type { Call } from './queryable.ts';
@@ -14,17 +14,17 @@ export class Member {
   readonly deadline: number;
   /** What limits its statement; `undefined` if nothing does, or if that does not count yet. */
   limit: Limit | undefined;
-  readonly #onSettled: () => void;
+  readonly #group: { left(): void };
   #resolve!: (result: Result) => void;
   #reject!: (error: unknown) => void;
   #state: 'open' | 'settled' = 'open';
   #stopWatching: (() => void) | undefined;
 
-  constructor(call: Call, since: number, timeoutMs: number, onSettled: () => void) {
+  constructor(call: Call, since: number, timeoutMs: number, group: { left(): void }) {
     this.call = call;
     this.since = since;
     this.deadline = since + timeoutMs;
-    this.#onSettled = onSettled;
+    this.#group = group;
     this.outcome = new Promise<Result>((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -56,7 +56,7 @@ export class Member {
     if (this.isSettled) return false;
     this.#state = 'settled';
     this.#stopWatching?.();
-    this.#onSettled();
+    this.#group.left();
     return true;
   }
 }
@@ -85,14 +85,14 @@ export class Group {
   /** Whether nobody has queued for the turn to write since this group has. */
   isLastInLine: () => boolean = () => true;
   readonly #settings: GroupSettings;
-  readonly #abandoned = new AbortController();
+  readonly #abandoned = new Revocation();
   #state: 'gathering' | 'connected' | 'sealed' = 'gathering';
   #waiting = 0;
   #cancelTimer: (() => void) | undefined;
 
   constructor(settings: GroupSettings) {
     this.#settings = settings;
-    this.limit = limitOf(settings.clock, Infinity, noTimeout, this.#abandoned.signal);
+    this.limit = limitOf(settings.clock, Infinity, noTimeout, this.#abandoned);
   }
 
   /** How many have not been told anything yet. */
@@ -109,15 +109,13 @@ export class Group {
   }
 
   /** Aborts when nobody is left. */
-  get abandoned(): AbortSignal {
-    return this.#abandoned.signal;
+  get abandoned(): Cancellation {
+    return this.#abandoned;
   }
 
   add(call: Call): Member {
     const { clock, acquisitionTimeoutMs } = this.#settings;
-    const member = new Member(call, clock.now(), acquisitionTimeoutMs, () => {
-      this.#left();
-    });
+    const member = new Member(call, clock.now(), acquisitionTimeoutMs, this);
     this.members.push(member);
     this.#waiting += 1;
     if (this.#cancelTimer === undefined) this.#arm(member.deadline);
@@ -154,12 +152,12 @@ export class Group {
     member.watch(member.limit);
   }
 
-  #left(): void {
+  /** A member has been told something. */
+  left(): void {
     this.#waiting -= 1;
     if (this.#state !== 'sealed') this.#settings.onMemberLeft();
     if (this.#waiting > 0) return;
     this.#disarm();
-    // With a reason: without one, it is an error with a stack.
     this.#abandoned.abort(NOBODY_LEFT);
   }
 

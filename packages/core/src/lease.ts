@@ -11,7 +11,7 @@ import {
 } from './queryable.ts';
 import type { Session } from './session.ts';
 import { transact } from './transaction.ts';
-import type { Clock } from './deadline.ts';
+import { Revocation, type Cancellation, type Clock } from './deadline.ts';
 
 /**
  * Options of `acquire` and `connection`.
@@ -40,7 +40,7 @@ export class Hold {
   readonly stack: string | undefined;
   /** The handle, as long as the lease is young: see {@link Leases.sweep}. */
   young: Lease | undefined;
-  #controller: AbortController | undefined;
+  #revocation: Revocation | undefined;
   readonly #onEnd: (hold: Hold, ending: LeaseEnding) => Promise<void>;
   #ending: LeaseEnding | undefined;
   #settled: Promise<void> | undefined;
@@ -60,8 +60,8 @@ export class Hold {
   }
 
   /** Aborts when the lease is revoked. Made when it is asked for, because most leases need none. */
-  get revoked(): AbortSignal {
-    return (this.#controller ??= new AbortController()).signal;
+  get revoked(): Cancellation {
+    return (this.#revocation ??= new Revocation());
   }
 
   /** Whether the lease has not ended. */
@@ -83,7 +83,7 @@ export class Hold {
   }
 
   #cut(reason: Error): void {
-    this.#controller?.abort(reason);
+    this.#revocation?.abort(reason);
     this.session.cut(reason);
   }
 

@@ -83,11 +83,12 @@ export class Lending {
 
   /** Takes a connection back; resolves when it is idle again or on its way out, and never rejects. */
   giveBack(entry: Entry<Session>, ending: LeaseEnding = 'released'): Promise<void> {
-    const reset = ending === 'discarded' ? undefined : entry.resource.reset();
+    const { resource } = entry;
     if (ending === 'discarded') this.#engine.destroy(entry, 'discarded');
-    else if (reset === undefined) this.#engine.release(entry);
+    else if (resource.isSpoilt) this.#engine.destroy(entry, 'dirty');
+    else if (resource.isClean) this.#engine.release(entry);
     else {
-      return reset.then(
+      return resource.reset().then(
         () => {
           this.#engine.release(entry);
         },

@@ -1,4 +1,4 @@
-import { limitOf, type Clock, type Limit } from './deadline.ts';
+import { limitOf, type Cancellation, type Clock, type Limit } from './deadline.ts';
 import { OperationTimeoutError, StatementTimeoutError, type AcquireTimeoutError } from './errors.ts';
 
 /** Which limit is for what: the time settings of a pool, turned into limits. */
@@ -42,7 +42,7 @@ export function beginLimit({ clock, statementTimeoutMs: time }: TimeSettings, wh
 export function writeTurnLimit(
   settings: TimeSettings,
   statement: Limit | undefined,
-  ended: AbortSignal,
+  ended: Cancellation,
 ): Limit {
   const { clock, acquisitionTimeoutMs } = settings;
   const timeoutError = (): Error => settings.writeTimeoutError();

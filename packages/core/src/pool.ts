@@ -298,14 +298,21 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     };
   }
 
-  protected override async perform(call: Call): Promise<Result> {
+  protected override perform(call: Call): Promise<Result> {
     const { control, readonly } = call.statement;
     if (control !== 'none') {
       throw new InvalidArgumentError(
         'The pool leases a connection per statement, so a transaction would end before its next statement. Use pool.transaction().',
       );
     }
-    if (!readonly) return await this.#write(call);
+    if (readonly) return this.#performOnLoan(call);
+    if (!this.#groups.takes(call)) return this.#borrow(true, call.signal, (session) => session.perform(call));
+    // Someone writes, or is about to.
+    if (this.#writers.held > 0 || this.#database.writeGate.held > 0) return this.#groups.run(call);
+    return this.#writeAlone(call);
+  }
+
+  async #performOnLoan(call: Call): Promise<Result> {
     const entry = this.#lending.tryTake() ?? (await this.#lending.take({ signal: call.signal }));
     try {
       return await entry.resource.perform(call);
@@ -314,14 +321,10 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     }
   }
 
-  async #write(call: Call): Promise<Result> {
-    if (!this.#groups.takes(call))
-      return await this.#borrow(true, call.signal, (session) => session.perform(call));
-    // Someone writes, or is about to.
-    if (this.#writers.held > 0 || this.#database.writeGate.held > 0) return await this.#groups.run(call);
+  async #writeAlone(call: Call): Promise<Result> {
     await this.#groups.enter(call.signal);
     try {
-      return await this.#borrow(false, call.signal, (session) => session.perform(call));
+      return await this.#performOnLoan(call);
     } finally {
       this.#writers.leave();
     }

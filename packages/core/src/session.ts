@@ -3,7 +3,7 @@ import { asThrown, Cut, type CallQueue } from './call-queue.ts';
 import type { Cursor, Cursors } from './cursors.ts';
 import type { Limit } from './deadline.ts';
 import type { Connection, Result, Row } from './driver.ts';
-import { LeaseEndedError, SqliteError, TransactionLostError, UnsupportedError } from './errors.ts';
+import { LeaseEndedError, TransactionLostError, UnsupportedError } from './errors.ts';
 import type { Gate } from './gate.ts';
 import { beginLimit, operationLimit, statementLimit } from './limits.ts';
 import type { Call, QueryOptions } from './queryable.ts';
@@ -75,9 +75,15 @@ export class Session {
   get isClean(): boolean {
     const idle =
       !this.#calls.busy && this.#cursors.size === 0 && this.scope === undefined && !this.inTransaction;
-    return (
-      idle && !this.broken && !this.#calls.isShut && (!this.#statements.dirty || this.#context.keepDirty)
-    );
+    return idle && !this.isSpoilt;
+  }
+
+  /**
+   * Whether nobody may use it again: it is broken, or changed in a way that is not put back. Putting TEMP, ATTACH and PRAGMA
+   * state back costs more than a new connection, and can be wrong.
+   */
+  get isSpoilt(): boolean {
+    return this.broken || this.#calls.isShut || (this.#statements.dirty && !this.#context.keepDirty);
   }
 
   /** Whether the driver says that its handle cannot be trusted any more. */
@@ -251,17 +257,10 @@ export class Session {
     if (!(error instanceof TransactionLostError)) this.end(new TransactionLostError(asThrown(error)));
   };
 
-  /**
-   * Makes the connection ready for the next user. Nothing to wait for, `undefined`, if the last one left nothing;
-   * rejects if the connection must not be used again.
-   */
-  reset(): Promise<void> | undefined {
-    if (this.isClean) return undefined;
-    const dirty = this.broken || this.#calls.isShut || (this.#statements.dirty && !this.#context.keepDirty);
+  /** Ends what the last user has left open; rejects if that cannot be done. */
+  reset(): Promise<void> {
     this.scope = undefined;
     return this.#calls.operate(operationLimit(this.#context, 'reset'), async () => {
-      // Putting TEMP, ATTACH and PRAGMA state back costs more than a new connection, and can be wrong.
-      if (dirty) throw new SqliteError('SQLITE_MISUSE', 21, 'the connection cannot be used again', undefined);
       await this.#cursors.closeInTurn('all');
       await this.#statements.rollback();
     });

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { bounded, limitOf, type Clock, type Limit } from './deadline.ts';
+import { bounded, limitOf, Revocation, type Cancellation, type Clock, type Limit } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
 import { BUSY_SNAPSHOT } from './driver-errors.ts';
 import {
@@ -29,7 +29,7 @@ export interface TransactionHost {
   /** Throws if what it runs on is not the caller's any more. */
   check(): void;
   /** Aborts when the lease or the outer transaction ends. */
-  readonly ended: AbortSignal;
+  readonly ended: Cancellation;
 }
 
 const BEGIN = { immediate: 'BEGIN IMMEDIATE', deferred: 'BEGIN', exclusive: 'BEGIN EXCLUSIVE' } as const;
@@ -133,7 +133,7 @@ class Transaction extends QueryMethods implements Scope {
   readonly savepoint: string | undefined;
   readonly #host: TransactionHost;
   /** Ends what is inside this one. Made when something is. */
-  #ended: AbortController | undefined;
+  #ended: Revocation | undefined;
   /** `sealed`: calls made so far still run, before the COMMIT; new ones are refused. */
   #state: 'open' | 'sealed' | 'ended' = 'open';
 
@@ -195,8 +195,8 @@ class Transaction extends QueryMethods implements Scope {
         'mode and retries are for the outermost transaction: a nested one is a savepoint in it.',
       );
     }
-    this.#ended ??= new AbortController();
-    return await transact({ ...this.#host, outer: this, ended: this.#ended.signal }, fn, options);
+    this.#ended ??= new Revocation();
+    return await transact({ ...this.#host, outer: this, ended: this.#ended }, fn, options);
   }
 
   #check(control: string): void {

@@ -52,6 +52,31 @@ describe('a limit', () => {
     expect(clock.pending).toBe(0);
   });
 
+  it('of many who wait on one revocation cuts those who still do, in order, each once, for the first reason', () => {
+    const clock = fakeClock();
+    const revocation = new Revocation();
+    const cuts: [string, unknown][] = [];
+    const stops = new Map<string, () => void>();
+    for (const who of ['first', 'gone before', 'second', 'told to go', 'last']) {
+      const cut = (reason: unknown): void => {
+        cuts.push([who, reason]);
+        if (who === 'second') stops.get('told to go')?.();
+        revocation.abort('not again');
+      };
+      stops.set(who, watch(limitOf(clock, Infinity, late, revocation), cut));
+    }
+    stops.get('gone before')?.();
+    revocation.abort(false);
+    revocation.abort('too late');
+    expect(cuts).toEqual([
+      ['first', false],
+      ['second', false],
+      ['last', false],
+    ]);
+    expect(alreadyCut(limitOf(clock, Infinity, late, revocation))).toEqual({ reason: false });
+    expect(Revocation.because(undefined)).toMatchObject({ aborted: true, reason: undefined });
+  });
+
   it('that is no longer watched never cuts', async () => {
     const clock = fakeClock();
     const controller = new AbortController();
