@@ -58,6 +58,24 @@ describe('the hot path', () => {
   });
 });
 
+describe('what a call leaves behind', () => {
+  it('is collected while it is young: the whole heap is rarely searched, which would stop the event loop', async () => {
+    const child = fork(fileURLToPath(new URL('promotion-child.ts', import.meta.url)), {
+      // MiB: many collections of young objects, so that what lives on does so because something keeps it.
+      execArgv: ['--expose-gc', '--min-semi-space-size=1', '--max-semi-space-size=1'],
+    });
+    const exit = once(child, 'exit');
+    const [promoted] = (await Promise.race([
+      once(child, 'message'),
+      exit.then(([code]) => Promise.reject(new Error(`Counting ended with exit code ${String(code)}.`))),
+    ])) as [Readonly<Record<string, number>>];
+    await exit;
+    // In bytes. A Set, a Map or a list whose members keep the next one makes them hundreds.
+    for (const [name, bytes] of Object.entries(promoted)) expect(bytes, name).toBeLessThan(40);
+    expect(Object.keys(promoted)).toHaveLength(4);
+  });
+});
+
 describe('the cost of a call', () => {
   it('does not grow with the number of idle connections', async () => {
     const [few, many] = await Promise.all([poolOf(4), poolOf(1000)]);

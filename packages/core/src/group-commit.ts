@@ -6,6 +6,7 @@ import { PoolClosedError, PoolOverloadedError } from './errors.ts';
 import type { Gate } from './gate.ts';
 import { Group } from './group.ts';
 import type { Lending } from './lending.ts';
+import { LinkedList } from './linked-list.ts';
 import type { Call } from './queryable.ts';
 import { commitTogether } from './shared-commit.ts';
 import type { Statements, StatementsSettings } from './statements.ts';
@@ -30,7 +31,7 @@ export class GroupCommit {
   /** The gate of the pool's writers, before they take a connection. */
   readonly #writers: Gate;
   /** Those that are not sealed, and have members. */
-  readonly #groups = new Set<Group>();
+  readonly #groups = new LinkedList<Group>();
   /** The members of those. */
   #members = 0;
   readonly #costs = new CommitCosts();
@@ -89,7 +90,7 @@ export class GroupCommit {
   /** The pool is told to close: whoever waits without a connection is refused. */
   close(reason: PoolClosedError): void {
     this.#closed = true;
-    for (const group of this.#groups) if (!group.isConnected) group.failAll(reason);
+    for (const group of this.#groups.toArray()) if (!group.isConnected) group.failAll(reason);
   }
 
   #begin(): Group {

@@ -2,6 +2,7 @@ import { Cut } from './call-queue.ts';
 import { limitOf, noTimeout, Revocation, watch, type Cancellation, type Limit } from './deadline.ts';
 import type { Result } from './driver.ts';
 import { statementLimit, type TimeSettings } from './limits.ts';
+import type { Listed, Place } from './linked-list.ts';
 import type { Call } from './queryable.ts';
 
 /** One write of a group. It is settled once, by the group or by its own limit, whichever comes first. */
@@ -76,7 +77,8 @@ export interface GroupSettings extends TimeSettings {
  * `gathering`: it has no connection yet. `connected`: it has one, and waits for the turn to write, and the time limits of
  * statements count. `sealed`: it has the turn, and takes no more members.
  */
-export class Group {
+export class Group implements Listed<Group> {
+  place: Place<Group> | undefined;
   readonly members: Member[] = [];
   /** Ends when nobody is left. */
   readonly limit: Limit;

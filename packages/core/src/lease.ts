@@ -1,6 +1,7 @@
 import type { Result, Row } from './driver.ts';
 import type { Entry } from './entries.ts';
 import { LeaseEndedError, TransactionActiveError } from './errors.ts';
+import type { Listed, Place } from './linked-list.ts';
 import {
   checkLimits,
   QueryMethods,
@@ -32,7 +33,8 @@ export type LeaseEnding = 'released' | 'discarded' | 'revoked';
  * What the pool keeps of a lease. It holds nothing of the user's handle, so that a handle that was dropped without a
  * release can be collected as garbage, and its connection taken back.
  */
-export class Hold {
+export class Hold implements Listed<Hold> {
+  place: Place<Hold> | undefined;
   readonly entry: Entry<Session>;
   readonly session: Session;
   readonly clock: Clock;

@@ -1,6 +1,7 @@
 import type { Clock } from './deadline.ts';
 import type { Entry } from './entries.ts';
 import { Hold, Lease, type LeaseEnding } from './lease.ts';
+import { LinkedList, type Listed } from './linked-list.ts';
 import type { Reading, Session } from './session.ts';
 
 /** What the leases of a pool need to know of it. */
@@ -11,7 +12,7 @@ export interface LeasesSettings {
 }
 
 /** Who keeps a connection that can be had back at any time. */
-export interface Spare {
+export interface Spare extends Listed<Spare> {
   giveBack(): void;
 }
 
@@ -20,7 +21,7 @@ export interface Spare {
  * example, whose handler waits for the rest of its body. Whoever waits for a connection gets theirs.
  */
 export class Spares {
-  readonly #keepers = new Set<Spare>();
+  readonly #keepers = new LinkedList<Spare>();
   readonly #doesAnyoneWait: () => boolean;
 
   constructor(doesAnyoneWait: () => boolean) {
@@ -40,10 +41,7 @@ export class Spares {
 
   /** Has one given back, if there is one. */
   reclaim(): void {
-    const [longest] = this.#keepers;
-    if (longest === undefined) return;
-    this.#keepers.delete(longest);
-    longest.giveBack();
+    this.#keepers.shift()?.giveBack();
   }
 }
 
@@ -54,7 +52,7 @@ export class Spares {
 export class Leases {
   readonly #settings: LeasesSettings;
   readonly #onEnd: (hold: Hold, ending: LeaseEnding) => Promise<void>;
-  readonly #holds = new Set<Hold>();
+  readonly #holds = new LinkedList<Hold>();
   /** What cancels the timers of a lease that is watched. */
   readonly #timers = new Map<Hold, readonly (() => void)[]>();
   #leaks = 0;
@@ -83,14 +81,17 @@ export class Leases {
 
   /** Where the leases in force were acquired, as far as that was recorded. */
   get stacks(): readonly string[] {
-    return [...this.#holds].map(({ stack }) => stack).filter((stack) => stack !== undefined);
+    return this.#holds
+      .toArray()
+      .map(({ stack }) => stack)
+      .filter((stack) => stack !== undefined);
   }
 
   /** The leases whose connections read at the moment, the oldest first, and where they were acquired. */
   readers(): (Reading & { readonly stack: string | undefined })[] {
-    return [...this.#holds].flatMap(({ session: { reading }, stack }) =>
-      reading === undefined ? [] : [{ ...reading, stack }],
-    );
+    return this.#holds
+      .toArray()
+      .flatMap(({ session: { reading }, stack }) => (reading === undefined ? [] : [{ ...reading, stack }]));
   }
 
   /** Makes a lease of an entry that was taken for it. */
@@ -132,7 +133,7 @@ export class Leases {
    * each lease would cost more than all the rest of an acquire, and most are over before anybody could miss them.
    */
   sweep(): void {
-    for (const hold of this.#holds) {
+    for (const hold of this.#holds.toArray()) {
       const { young } = hold;
       if (young === undefined) continue;
       hold.young = undefined;
@@ -142,7 +143,7 @@ export class Leases {
 
   /** Ends every lease in force. */
   revokeAll(reason: Error): void {
-    for (const hold of this.#holds) void hold.end('revoked', reason);
+    for (const hold of this.#holds.toArray()) void hold.end('revoked', reason);
   }
 
   #report({ stack }: Hold, what: string): void {

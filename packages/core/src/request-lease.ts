@@ -4,6 +4,7 @@ import { bounded, limitOf, noTimeout, Revocation, systemClock } from './deadline
 import { InvalidArgumentError, LeaseEndedError } from './errors.ts';
 import type { Lease } from './lease.ts';
 import type { Spare } from './leases.ts';
+import type { Place } from './linked-list.ts';
 import type { SqlitePool } from './pool.ts';
 import {
   checkLimits,
@@ -83,6 +84,8 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
  * });
  */
 export class RequestLease extends QueryMethods implements RequestDb, Spare {
+  /** @internal */
+  place: Place<Spare> | undefined;
   readonly #pool: SqlitePool;
   readonly #options: RequestLeaseOptions;
   #state: RequestState = 'handling';

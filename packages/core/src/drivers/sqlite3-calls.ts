@@ -1,5 +1,5 @@
 import { isShort, learn, type Estimate } from './estimates.ts';
-import { processThreads, type ThreadCall, type Threads, type ThreadUser } from './threads.ts';
+import { processThreads, type LaterCall, type ThreadCall, type Threads, type ThreadUser } from './threads.ts';
 
 /** What the package calls back with. */
 export type Callback<T = void> = (error: Error | null, value?: T) => void;
@@ -37,14 +37,18 @@ export class NativeCalls {
 
   /** Calls `begin` at the end of this turn of the event loop, for a short read; `fail` as below. */
   together(user: ThreadUser, begin: (call: ThreadCall) => void, fail: (error: unknown) => void): void {
-    const takeBack = this.#threads.together(() => {
-      this.#begin(this.short(user), begin, fail);
-    });
+    const call: LaterCall = {
+      place: undefined,
+      begin: () => {
+        this.#begin(this.short(user), begin, fail);
+      },
+    };
     this.#giveUp = () => {
       this.#giveUp = undefined;
-      takeBack();
+      this.#threads.notTogether(call);
       fail(interrupted());
     };
+    this.#threads.together(call);
   }
 
   /** Calls `begin` when there is a slot, which may be at once; `fail` if it is interrupted before. */

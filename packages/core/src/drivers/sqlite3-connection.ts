@@ -278,7 +278,7 @@ export class Sqlite3Connection implements Connection {
     const failed = (error: unknown): void => {
       learnFromFailure(prepared.estimate, this.#calls.end(call));
       // A statement that met SQLITE_BUSY stays active and keeps every later COMMIT from succeeding.
-      prepared.statement.finalize();
+      this.#statements.drop(sql, prepared);
       fail(error);
     };
     this.#calls.sent(call);
@@ -289,7 +289,7 @@ export class Sqlite3Connection implements Connection {
           return;
         }
         learn(prepared.estimate, this.#calls.end(call));
-        if (isHeavy(params)) prepared.statement.finalize();
+        if (isHeavy(params)) this.#statements.drop(sql, prepared);
         else this.#statements.give(sql, prepared);
         done(value as T);
       });

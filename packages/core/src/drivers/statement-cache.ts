@@ -1,14 +1,30 @@
+import { LinkedList, type Listed, type Place } from '../linked-list.ts';
+
 /** Texts longer than this are not worth their memory: they are generated, and hardly come twice. */
 const LONGEST_TEXT = 65_536;
 /** Bound on the texts kept per connection, in characters. */
 const MOST_TEXT = 1_048_576;
 
+/** A statement that was given to the cache. */
+class Kept<S> implements Listed<Kept<S>> {
+  place: Place<Kept<S>> | undefined;
+  readonly sql: string;
+  readonly statement: S;
+
+  constructor(sql: string, statement: S) {
+    this.sql = sql;
+    this.statement = statement;
+  }
+}
+
 /**
- * Keeps prepared statements by their text, the least recently used going first, bounded in number and in text. A
- * statement that is in use is out of the cache, so nothing can use it twice or drop it meanwhile.
+ * Keeps prepared statements by their text, the least recently used going first, bounded in number and in text. While a
+ * statement is in use its text has no other one in the cache, and nothing can use it twice or drop it.
  */
 export class StatementCache<S> {
-  readonly #kept = new Map<string, S>();
+  readonly #byText = new Map<string, Kept<S>>();
+  /** Those that are not in use, the least recently used first. */
+  readonly #unused = new LinkedList<Kept<S>>();
   readonly #size: number;
   readonly #finalize: (statement: S) => void;
   #text = 0;
@@ -18,37 +34,49 @@ export class StatementCache<S> {
     this.#finalize = finalize;
   }
 
-  /** Takes the statement of a text out of the cache. */
+  /** Takes the statement of a text into use, if it is there: it must be given back or dropped. */
   take(sql: string): S | undefined {
-    const statement = this.#kept.get(sql);
-    if (statement !== undefined) this.#forget(sql);
-    return statement;
+    const kept = this.#byText.get(sql);
+    return kept !== undefined && this.#unused.delete(kept) ? kept.statement : undefined;
   }
 
-  /** Puts a statement back, or finalizes it if there is no place for it. */
+  /** Gives a statement back, or a new one to the cache, which finalizes it if there is no place for it. */
   give(sql: string, statement: S): void {
-    if (this.#size === 0 || sql.length > LONGEST_TEXT || this.#kept.has(sql)) {
+    const known = this.#byText.get(sql);
+    if (known?.statement === statement) {
+      this.#unused.add(known);
+      return;
+    }
+    if (this.#size === 0 || sql.length > LONGEST_TEXT || known !== undefined) {
       this.#finalize(statement);
       return;
     }
-    this.#kept.set(sql, statement);
+    const kept = new Kept(sql, statement);
+    this.#byText.set(sql, kept);
     this.#text += sql.length;
-    for (const [oldest, unused] of this.#kept) {
-      if (this.#kept.size <= this.#size && this.#text <= MOST_TEXT) break;
+    this.#unused.add(kept);
+    while (this.#byText.size > this.#size || this.#text > MOST_TEXT) {
+      const oldest = this.#unused.shift();
+      if (oldest === undefined) break;
       this.#forget(oldest);
-      this.#finalize(unused);
     }
   }
 
-  /** Finalizes everything. */
-  clear(): void {
-    for (const statement of this.#kept.values()) this.#finalize(statement);
-    this.#kept.clear();
-    this.#text = 0;
+  /** Finalizes a statement that is in use. */
+  drop(sql: string, statement: S): void {
+    const kept = this.#byText.get(sql);
+    if (kept?.statement === statement) this.#forget(kept);
+    else this.#finalize(statement);
   }
 
-  #forget(sql: string): void {
-    this.#kept.delete(sql);
+  /** Finalizes everything that is not in use. */
+  clear(): void {
+    for (let kept = this.#unused.shift(); kept; kept = this.#unused.shift()) this.#forget(kept);
+  }
+
+  #forget({ sql, statement }: Kept<S>): void {
+    this.#byText.delete(sql);
     this.#text -= sql.length;
+    this.#finalize(statement);
   }
 }

@@ -1,3 +1,4 @@
+import { LinkedList, type Listed } from '../linked-list.ts';
 import { LONG_MS } from './estimates.ts';
 
 /**
@@ -24,6 +25,11 @@ export interface ThreadCall {
   readonly begin?: () => void;
 }
 
+/** A call that is sent at the end of this turn of the event loop. */
+export interface LaterCall extends Listed<LaterCall> {
+  readonly begin: () => void;
+}
+
 /** Lets as many long calls run as leave a thread for everything else. */
 export class Threads {
   readonly #now: () => number;
@@ -39,7 +45,7 @@ export class Threads {
   /** When the latest short read came, and how far apart they come, lately. */
   #latestRead = 0;
   #gapMs = 0;
-  readonly #together = new Set<() => void>();
+  readonly #together = new LinkedList<LaterCall>();
 
   /** @param threads - How many libuv has. */
   constructor(threads: number, now: () => number = () => performance.now()) {
@@ -82,20 +88,19 @@ export class Threads {
     return this.#underWay >= this.#threads && this.#gapMs > ASLEEP_AFTER_MS ? 'together' : 'at once';
   }
 
-  /** Calls `begin` at the end of this turn of the event loop; the function returned takes that back. */
-  together(begin: () => void): () => void {
+  /** Begins a call at the end of this turn of the event loop. */
+  together(call: LaterCall): void {
     if (this.#together.size === 0) setImmediate(this.#beginAll);
-    this.#together.add(begin);
-    return () => {
-      this.#together.delete(begin);
-    };
+    this.#together.add(call);
+  }
+
+  /** Takes that back. */
+  notTogether(call: LaterCall): void {
+    this.#together.delete(call);
   }
 
   readonly #beginAll = (): void => {
-    for (const begin of this.#together) {
-      this.#together.delete(begin);
-      begin();
-    }
+    for (let call = this.#together.shift(); call; call = this.#together.shift()) call.begin();
   };
 
   /** Notes that a call is sent, with a slot or as one that needs none. */

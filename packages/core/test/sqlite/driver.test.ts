@@ -160,6 +160,30 @@ test('the statement cache keeps the newest, and finalizes each statement it lets
   expect(cache.take('a')).toBeUndefined();
 });
 
+test('the statement cache keeps nothing that was dropped, and has a place for its text again', () => {
+  const finalized: string[] = [];
+  const cache = new StatementCache<string>(2, (statement) => finalized.push(statement));
+  cache.give('a', 'first');
+  expect(cache.take('a')).toBe('first');
+  cache.drop('a', 'first');
+  cache.drop('b', 'never kept');
+  expect(finalized).toEqual(['first', 'never kept']);
+  cache.give('a', 'second');
+  expect([cache.take('a'), cache.take('a')]).toEqual(['second', undefined]);
+  expect(finalized).toEqual(['first', 'never kept']);
+});
+
+test('a statement in use is not dropped to make room for others', () => {
+  const finalized: string[] = [];
+  const cache = new StatementCache<string>(1, (statement) => finalized.push(statement));
+  cache.give('a', 'a');
+  cache.take('a');
+  cache.give('b', 'b');
+  expect(finalized).toEqual(['b']);
+  cache.give('a', 'a');
+  expect(cache.take('a')).toBe('a');
+});
+
 test('the statement cache is bounded by the length of its texts too', () => {
   let kept = 0;
   const cache = new StatementCache<number>(1000, (length) => (kept -= length));
