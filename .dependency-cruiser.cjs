@@ -20,6 +20,7 @@ const layers = [
   { files: ['session.ts'] },
   { files: ['batch.ts', 'shared-commit.ts'] },
   { files: ['steps.ts'] },
+  { files: ['telling.ts'] },
   { files: ['group.ts', 'statements.ts'] },
   { files: ['busy-wait.ts', 'cursors.ts', 'probe.ts', 'write-turn.ts'] },
   { files: ['call-queue.ts', 'resource-pool.ts', 'schema-knowledge.ts', 'write-gate.ts'] },

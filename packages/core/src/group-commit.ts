@@ -8,8 +8,9 @@ import { Group } from './group.ts';
 import type { Lending } from './lending.ts';
 import { LinkedList } from './linked-list.ts';
 import type { Call } from './queryable.ts';
-import { commitTogether } from './shared-commit.ts';
+import { commitTogether, type SharingSettings } from './shared-commit.ts';
 import type { Statements, StatementsSettings } from './statements.ts';
+import { Telling } from './telling.ts';
 import type { WriteTurn } from './write-turn.ts';
 
 /** Most writes that share a COMMIT. */
@@ -26,7 +27,7 @@ export interface GroupCommitSettings extends StatementsSettings {
  * as any writer does, and those that come meanwhile join it, without a place and a connection of their own.
  */
 export class GroupCommit {
-  readonly #settings: GroupCommitSettings;
+  readonly #settings: GroupCommitSettings & SharingSettings;
   readonly #lending: Lending;
   /** The gate of the pool's writers, before they take a connection. */
   readonly #writers: Gate;
@@ -34,13 +35,12 @@ export class GroupCommit {
   readonly #groups = new LinkedList<Group>();
   /** The members of those. */
   #members = 0;
-  readonly #costs = new CommitCosts();
   /** The one that still takes members. */
   #open: Group | undefined;
   #closed = false;
 
   constructor(settings: GroupCommitSettings, lending: Lending, writers: Gate) {
-    this.#settings = settings;
+    this.#settings = { ...settings, costs: new CommitCosts(), telling: new Telling() };
     this.#lending = lending;
     this.#writers = writers;
   }
@@ -90,6 +90,7 @@ export class GroupCommit {
   /** The pool is told to close: whoever waits without a connection is refused. */
   close(reason: PoolClosedError): void {
     this.#closed = true;
+    this.#settings.telling.close();
     for (const group of this.#groups.toArray()) if (!group.isConnected) group.failAll(reason);
   }
 
@@ -157,7 +158,7 @@ export class GroupCommit {
     }
     this.#members -= group.waiting;
     this.#forget(group);
-    await commitTogether(statements, group, this.#settings, this.#costs);
+    await commitTogether(statements, group, this.#settings);
   }
 
   /** A writer that came before may still be on its way to the gate of the file, and have more steps to go. */

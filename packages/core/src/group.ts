@@ -45,20 +45,22 @@ export class Member {
     });
   }
 
-  resolve(result: Result): void {
-    if (this.#settle()) this.#resolve(result);
-  }
-
-  reject(error: unknown): void {
-    if (this.#settle()) this.#reject(error);
-  }
-
-  #settle(): boolean {
+  /** Its write is done: nothing can cut it any more. Says whether it was still open; then its caller must be told. */
+  settle(): boolean {
     if (this.isSettled) return false;
     this.#state = 'settled';
     this.#stopWatching?.();
     this.#group.left();
     return true;
+  }
+
+  /** Tells the caller, once, what it has been settled with. */
+  tell(result: Result): void {
+    this.#resolve(result);
+  }
+
+  reject(error: unknown): void {
+    if (this.settle()) this.#reject(error);
   }
 }
 

@@ -1,12 +1,12 @@
 import { Cut } from './call-queue.ts';
 import type { CommitCosts } from './commit-costs.ts';
 import { bounded, limitOf, type Limit } from './deadline.ts';
-import type { Result } from './driver.ts';
 import { isConstraint, isLocked } from './driver-errors.ts';
 import type { Group, Member } from './group.ts';
 import { operationLimit } from './limits.ts';
 import type { Statements, StatementsSettings } from './statements.ts';
 import { stepsOf, type Step } from './steps.ts';
+import type { Outcome, Telling } from './telling.ts';
 
 /**
  * How long the statements of a group may take together, in milliseconds. A group is for short ones: nobody's
@@ -14,11 +14,10 @@ import { stepsOf, type Step } from './steps.ts';
  */
 const SHORT_MS = 1000;
 
-/** What became of a step, to be told after the COMMIT. */
-interface Outcome {
-  readonly members: readonly Member[];
-  readonly results?: readonly Result[];
-  readonly error?: unknown;
+/** What commits that are shared need to know of their pool. */
+export interface SharingSettings extends StatementsSettings {
+  readonly costs: CommitCosts;
+  readonly telling: Telling;
 }
 
 /**
@@ -30,23 +29,22 @@ interface Outcome {
 export async function commitTogether(
   statements: Statements,
   group: Group,
-  settings: StatementsSettings,
-  costs: CommitCosts,
+  settings: SharingSettings,
 ): Promise<void> {
-  const { schema } = settings;
+  const { schema, costs } = settings;
   let steps = await stepsOf(group.seal(), group.limit, (table) =>
     schema.takesRowsTogether(table, statements),
   );
   if (steps.length > 1 && costs.isAloneStale()) {
-    await oneByOne(statements, steps.slice(0, 1), settings, costs);
+    await oneByOne(statements, steps.slice(0, 1), settings);
     steps = steps.slice(1);
     await returned(statements, settings);
   }
   // Where a constraint may be broken until the COMMIT, one statement could mend what another one has broken, which alone
   // would have failed.
   if (costs.favourSharing(steps.length) && !(await schema.hasDeferredConstraints(statements)))
-    await new SharedCommit(statements, group.limit, settings, costs).run(steps);
-  await oneByOne(statements, steps, settings, costs);
+    await new SharedCommit(statements, group.limit, settings).run(steps);
+  await oneByOne(statements, steps, settings);
 }
 
 /**
@@ -61,8 +59,7 @@ async function returned({ calls }: Statements, settings: StatementsSettings): Pr
 async function oneByOne(
   statements: Statements,
   steps: readonly Step<Member>[],
-  settings: StatementsSettings,
-  costs: CommitCosts,
+  settings: SharingSettings,
 ): Promise<void> {
   const waiting = steps.filter((step) => stillWaited(step) !== undefined);
   if (waiting.length === 0) return;
@@ -79,7 +76,7 @@ async function oneByOne(
     for (const step of waiting) {
       if (stillWaited(step) === undefined) continue;
       current = step;
-      await alone(statements, step, settings, costs);
+      await alone(statements, step, settings);
     }
   } finally {
     cancel?.();
@@ -87,30 +84,26 @@ async function oneByOne(
 }
 
 /** One step with a COMMIT of its own. */
-async function alone(
-  statements: Statements,
-  all: Step<Member>,
-  settings: StatementsSettings,
-  costs: CommitCosts,
-): Promise<void> {
+async function alone(statements: Statements, all: Step<Member>, settings: SharingSettings): Promise<void> {
   await returned(statements, settings);
   const step = stillWaited(all);
   if (step === undefined) return;
-  const { clock } = settings;
+  const { clock, costs, telling } = settings;
   const shut = statements.calls.shutReason;
   try {
     if (shut !== undefined) throw new Cut(shut.reason);
     const since = clock.now();
     // Rows that go in together do not wait for a lock: who is cut meanwhile must not be in them.
     const results = await step.perform(statements, step.tasks.length > 1 ? 'no wait' : step.tasks[0].since);
-    costs.ranAlone(clock.now() - since);
-    tell({ members: step.tasks, results });
+    const ms = clock.now() - since;
+    costs.ranAlone(ms);
+    telling.tell({ members: step.tasks, results }, ms);
   } catch (error) {
     // Of those who have waited for a lock, the time of those who came later is not up.
     if (isLocked(error)) tellAll(late(step.tasks, clock.now()), error);
     const parts = partsOf(stillWaited(step), error);
     if (parts.length === 0) tellAll(step.tasks, error);
-    for (const part of parts) await alone(statements, part, settings, costs);
+    for (const part of parts) await alone(statements, part, settings);
   }
 }
 
@@ -127,21 +120,19 @@ class SharedCommit {
   readonly #statements: Statements;
   /** Ends when nobody waits any more. */
   readonly #limit: Limit;
-  readonly #settings: StatementsSettings;
-  readonly #costs: CommitCosts;
+  readonly #settings: SharingSettings;
   readonly #outcomes: Outcome[] = [];
   /** `running`: a statement of a member is under way. `long`: all of it takes too long. */
   #stage: 'between' | 'running' | 'long' = 'between';
 
-  constructor(statements: Statements, limit: Limit, settings: StatementsSettings, costs: CommitCosts) {
+  constructor(statements: Statements, limit: Limit, settings: SharingSettings) {
     this.#statements = statements;
     this.#limit = limit;
     this.#settings = settings;
-    this.#costs = costs;
   }
 
   async run(steps: readonly Step<Member>[]): Promise<void> {
-    const { clock } = this.#settings;
+    const { clock, costs } = this.#settings;
     const members = steps.flatMap((step) => step.tasks);
     const since = clock.now();
     try {
@@ -156,8 +147,8 @@ class SharedCommit {
       const begun = clock.now();
       if (await this.#runAll(steps)) {
         const ran = clock.now();
-        await this.#commit(members);
-        this.#costs.shared((ran - begun) / steps.length, begun - since + clock.now() - ran);
+        await this.#commit(members, since);
+        costs.shared((ran - begun) / steps.length, begun - since + clock.now() - ran);
       } else await this.#undo();
     } catch (error) {
       // It is not known where the connection stands: nobody is run on it again.
@@ -226,7 +217,7 @@ class SharedCommit {
     if (!this.#isLong) this.#stage = 'between';
   }
 
-  async #commit(members: readonly Member[]): Promise<void> {
+  async #commit(members: readonly Member[], since: number): Promise<void> {
     try {
       await this.#statements.commit(this.#limit);
     } catch (error) {
@@ -240,7 +231,9 @@ class SharedCommit {
       if (!isConstraint(error)) tellAll(members, error);
       return;
     }
-    for (const outcome of this.#outcomes) tell(outcome);
+    const { clock, telling } = this.#settings;
+    const ms = clock.now() - since;
+    for (const outcome of this.#outcomes) telling.tell(outcome, ms);
   }
 
   /** After a call that was cut, as soon as it has returned. */
@@ -255,14 +248,6 @@ class SharedCommit {
 /** A step without those who have been told something already; `undefined` if nobody is left. */
 function stillWaited(step: Step<Member>): Step<Member> | undefined {
   return step.of(step.tasks.filter((member) => !member.isSettled));
-}
-
-function tell({ members, results, error }: Outcome): void {
-  members.forEach((member, at) => {
-    const result = results?.[at];
-    if (result === undefined) member.reject(error);
-    else member.resolve(result);
-  });
 }
 
 /** Those who have waited for too long. */

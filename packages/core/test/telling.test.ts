@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import { Member } from '../src/group.ts';
+import { Telling } from '../src/telling.ts';
+
+const RESULT = { rows: [], columns: [], changes: 1, lastInsertRowid: 1 };
+
+/** Members of a group, and who of them has been told, turn by turn of the event loop. */
+function callers(count: number) {
+  const told: number[] = [];
+  const members = Array.from({ length: count }, (_, n) => {
+    const member = new Member({} as never, 0, Infinity, { left: () => undefined });
+    void member.outcome.then(
+      () => told.push(n),
+      () => told.push(-n),
+    );
+    return member;
+  });
+  return { members, results: members.map(() => RESULT), told };
+}
+
+/** All that is on its way in this turn of the event loop. */
+const turn = (): Promise<void> => new Promise((done) => setImmediate(done));
+
+const numbers = (count: number, from = 0): number[] => Array.from({ length: count }, (_, n) => from + n);
+
+describe('telling callers that their writes are done', () => {
+  it('goes on in the next turn of the event loop when there are many, in order', async () => {
+    const { members, results, told } = callers(20);
+    new Telling().tell({ members, results }, 0);
+    await Promise.resolve();
+    expect(told).toEqual(numbers(8));
+    await turn();
+    expect(told).toEqual(numbers(16));
+    await turn();
+    expect(told).toEqual(numbers(20));
+  });
+
+  it('tells as many at once as take about as long as their write, so that they can share the next COMMIT', async () => {
+    const { members, results, told } = callers(64);
+    new Telling().tell({ members, results }, 1);
+    await Promise.resolve();
+    expect(told).toEqual(numbers(64));
+  });
+
+  it('keeps to the order in which writes were done, whoever is told later', async () => {
+    const telling = new Telling();
+    const first = callers(10);
+    const second = callers(3);
+    telling.tell(first, 0);
+    telling.tell(second, 0);
+    await Promise.resolve();
+    expect([first.told, second.told]).toEqual([numbers(8), []]);
+    await turn();
+    expect([first.told, second.told]).toEqual([numbers(10), numbers(3)]);
+  });
+
+  it('settles all of them at once: a write that is done cannot be cut while its caller waits to hear of it', async () => {
+    const { members, results, told } = callers(10);
+    members[3]?.reject(new Error('cut before'));
+    new Telling().tell({ members, results }, 0);
+    members[9]?.reject(new Error('cut after'));
+    await turn();
+    expect(told.toSorted((a, b) => a - b)).toEqual([-3, 0, 1, 2, 4, 5, 6, 7, 8, 9]);
+  });
+
+  it('tells everyone at once when the pool is closed, and from then on', async () => {
+    const telling = new Telling();
+    const before = callers(20);
+    const after = callers(20);
+    telling.tell(before, 0);
+    telling.close();
+    telling.tell(after, 0);
+    await Promise.resolve();
+    expect([before.told, after.told]).toEqual([numbers(20), numbers(20)]);
+  });
+});
