@@ -29,7 +29,7 @@ interface Pending {
  * the next COMMIT should be for all of them too.
  */
 export class Telling {
-  #pending: Pending[] = [];
+  readonly #pending: Pending[] = [];
   #atOnce = FEWEST;
   #state: 'open' | 'closed' = 'open';
 
