@@ -16,32 +16,40 @@ export interface Throughput {
 /**
  * Calls `work` again and again, `workers` at a time, until the time is over and all have come back; or until
  * `patienceSeconds` later: what has not come back then took at least so long.
+ *
+ * Calls that begin in the first `warmUpSeconds` do not count; `onWarm` is called when those are over. It is one loop, because V8
+ * has to compile anew what is called from another one.
  */
 export async function hammer(
   {
     workers,
     seconds,
+    warmUpSeconds = 0,
     patienceSeconds = Infinity,
-  }: { workers: number; seconds: number; patienceSeconds?: number },
+  }: { workers: number; seconds: number; warmUpSeconds?: number; patienceSeconds?: number },
   work: (worker: number) => Promise<unknown>,
+  onWarm: () => void = () => undefined,
 ): Promise<Throughput & { readonly inFlight: number }> {
   const latencies = new Latencies();
   const pending = new Map<number, number>();
-  const start = performance.now();
+  const cold = performance.now();
+  const start = cold + warmUpSeconds * 1000;
   const end = start + seconds * 1000;
+  const warm = warmUpSeconds > 0 ? setTimeout(onWarm, warmUpSeconds * 1000) : undefined;
   const all = Promise.all(
     Array.from({ length: workers }, async (_, worker) => {
-      for (let now = start; now < end;) {
+      for (let now = cold; now < end;) {
         pending.set(worker, now);
         await work(worker);
         const then = now;
         now = performance.now();
-        latencies.add(now - then);
+        if (then >= start) latencies.add(now - then);
       }
       pending.delete(worker);
     }),
   );
-  await atMost(all, seconds + patienceSeconds);
+  await atMost(all, warmUpSeconds + seconds + patienceSeconds);
+  clearTimeout(warm);
   const now = performance.now();
   const count = latencies.count;
   for (const since of pending.values()) latencies.add(now - since);
@@ -111,10 +119,10 @@ export class Latencies {
 const PROBE_EVERY_MS = 5;
 
 /** How long an `fs.readFile` of one small file takes, every 5 ms until stopped: what the rest of a program feels. */
-export function probeFile(path: string): { stop(): Throughput } {
-  const latencies = new Latencies();
+export function probeFile(path: string): { restart(): void; stop(): Throughput } {
+  let latencies = new Latencies();
   const pending = new Set<number>();
-  const started = performance.now();
+  let started = performance.now();
   const timer = setInterval(() => {
     // Not moved by other reads, unlike a read that waits for the one before it.
     const start = performance.now();
@@ -124,6 +132,11 @@ export function probeFile(path: string): { stop(): Throughput } {
     });
   }, PROBE_EVERY_MS);
   return {
+    /** Forgets what was measured so far. */
+    restart() {
+      latencies = new Latencies();
+      started = performance.now();
+    },
     stop() {
       clearInterval(timer);
       const now = performance.now();

@@ -69,18 +69,20 @@ async function write(task: WriteTask, place: Place, small: string): Promise<Samp
   };
   // With more writers by hand, some would still be asleep when the measurement begins.
   const stalls = task.way === 'hand' && task.kind === 'transactions';
-  const warmUp = probeFile(small);
-  await hammer({ workers: stalls ? 1 : task.workers, seconds: warmUpSeconds }, writeAndCount);
-  warmUp.stop();
-  // A pause between the warm-up and the writers would undo a part of it, and after those some may still be asleep.
+  if (stalls) await hammer({ workers: 1, seconds: warmUpSeconds }, writeAndCount);
+  // After writers that stall some may still be asleep. After others, because a pause before them would undo a part of the warm-up.
   const idleBefore = stalls ? await probeIdle(small, probeSeconds) : undefined;
-  const before = acknowledged;
+  let before = acknowledged;
   const probe = probeFile(small);
   // By hand a stall lasts as long as some busy timeouts; what has not ended twelve times the time later is told as it is.
   const patienceSeconds = seconds * 12;
   const { perSecond, count, inFlight, ...latency } = await hammer(
-    { workers: task.workers, seconds, patienceSeconds },
+    { workers: task.workers, seconds, warmUpSeconds: stalls ? 0 : warmUpSeconds, patienceSeconds },
     writeAndCount,
+    () => {
+      before = acknowledged;
+      probe.restart();
+    },
   );
   const beside = probe.stop();
   const idle = idleBefore ?? (await probeIdle(small, probeSeconds));

@@ -50,6 +50,11 @@ export class GroupCommit {
     return Math.max(0, this.#members - this.#groups.size);
   }
 
+  /** Whether someone whose write has ended has still to hear of it. */
+  get isTelling(): boolean {
+    return this.#settings.telling.isUnderWay;
+  }
+
   /** Whether a statement may share its COMMIT: one that changes rows, and nothing of the connection or the schema. */
   takes({ statement: { effect, dirties } }: Call): boolean {
     return this.#settings.groupCommit && effect !== 'none' && !dirties;

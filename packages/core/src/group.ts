@@ -5,7 +5,7 @@ import { statementLimit, type TimeSettings } from './limits.ts';
 import type { Listed, Place } from './linked-list.ts';
 import type { Call } from './queryable.ts';
 
-/** One write of a group. It is settled once, by the group or by its own limit, whichever comes first. */
+/** One write of a group. It is settled once, by its end or by its own limit, whichever comes first. */
 export class Member {
   readonly call: Call;
   readonly outcome: Promise<Result>;
@@ -45,7 +45,7 @@ export class Member {
     });
   }
 
-  /** Its write is done: nothing can cut it any more. Says whether it was still open; then its caller must be told. */
+  /** Its write has ended: nothing can cut it any more. Says whether it was still open; then its caller must be told. */
   settle(): boolean {
     if (this.isSettled) return false;
     this.#state = 'settled';
@@ -54,11 +54,13 @@ export class Member {
     return true;
   }
 
-  /** Tells the caller, once, what it has been settled with. */
-  tell(result: Result): void {
-    this.#resolve(result);
+  /** Tells the caller of one that has been {@link Member.settle}d how its write has ended; without a result, by what error. */
+  tell(result: Result | undefined, error?: unknown): void {
+    if (result === undefined) this.#reject(error);
+    else this.#resolve(result);
   }
 
+  /** Cuts it, if it is still open. */
   reject(error: unknown): void {
     if (this.settle()) this.#reject(error);
   }
@@ -99,7 +101,7 @@ export class Group implements Listed<Group> {
     this.limit = limitOf(settings.clock, Infinity, noTimeout, this.#abandoned);
   }
 
-  /** How many have not been told anything yet. */
+  /** How many are not settled. */
   get waiting(): number {
     return this.#waiting;
   }
@@ -156,7 +158,7 @@ export class Group implements Listed<Group> {
     member.watch(member.limit);
   }
 
-  /** A member has been told something. */
+  /** A member has been settled. */
   left(): void {
     this.#waiting -= 1;
     if (this.#state !== 'sealed') this.#settings.onMemberLeft();

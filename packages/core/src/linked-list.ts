@@ -14,7 +14,7 @@ export interface Listed<T> {
 /**
  * Members in the order in which they came, who leave from anywhere in constant time.
  *
- * For what comes and goes with every statement it takes the place of a `Set` or a `Map`. Those lay out a new table after every few
+ * For what comes and goes with every short statement it takes the place of a `Set` or a `Map`. Those lay out a new table after every few
  * changes, and the old one keeps a reference to the new one, for iterators that are under way. So once a table has lived long
  * enough to be moved to the old generation, all that come after it are moved there with it, dead as they are, and only a
  * collection of the whole heap, which stops the event loop for milliseconds, finds them.

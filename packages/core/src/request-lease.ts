@@ -4,7 +4,6 @@ import { bounded, limitOf, noTimeout, Revocation, systemClock } from './deadline
 import { InvalidArgumentError, LeaseEndedError } from './errors.ts';
 import type { Lease } from './lease.ts';
 import type { Spare } from './leases.ts';
-import type { Place } from './linked-list.ts';
 import type { SqlitePool } from './pool.ts';
 import {
   checkLimits,
@@ -83,14 +82,14 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
  *   response.end(JSON.stringify(await db.all('SELECT * FROM users')));
  * });
  */
-export class RequestLease extends QueryMethods implements RequestDb, Spare {
-  /** @internal */
-  place: Place<Spare> | undefined;
+export class RequestLease extends QueryMethods implements RequestDb {
   readonly #pool: SqlitePool;
   readonly #options: RequestLeaseOptions;
   #state: RequestState = 'handling';
   /** The request's connection: a promise while it is being acquired. */
   #lease: Lease | Promise<Lease> | undefined;
+  /** What it is among those who keep a connection without using it. Made when it first does. */
+  #spare: Spare | undefined;
   /** Calls that were begun before the response, or on the request's connection, and are not done. */
   #using = 0;
   /** Whether the response is followed: from the first use on, because most requests of a server may never use it. */
@@ -131,14 +130,6 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
     this.#follow();
   }
 
-  /** Gives back a connection that nothing runs on, because someone waits for one. @internal */
-  giveBack(): void {
-    // Only what is there, and not used, is spare.
-    const lease = this.#lease as Lease;
-    this.#lease = undefined;
-    void lease.release();
-  }
-
   /**
    * The client has left: interrupts what runs and refuses what comes, both with `reason`.
    *
@@ -147,7 +138,7 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
   revoke(reason: LeaseEndedError = new LeaseEndedError(CLIENT_LEFT)): void {
     if (this.#state === 'revoked') return;
     this.#state = 'revoked';
-    this.#pool.spares.delete(this);
+    this.#notSpare();
     this.#cancelGrace?.();
     this.#revokedBecause = reason;
     this.#controller?.abort(reason);
@@ -248,7 +239,7 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
   #check(): 'own' | 'pool-counted' | 'pool' {
     this.#follow();
     if (this.#revokedBecause !== undefined) throw this.#revokedBecause;
-    this.#pool.spares.delete(this);
+    this.#notSpare();
     if (this.#lease !== undefined) return 'own';
     if (this.#state === 'responded') return 'pool';
     return this.#options.mode === 'request' ? 'own' : 'pool-counted';
@@ -297,14 +288,31 @@ export class RequestLease extends QueryMethods implements RequestDb, Spare {
     if (this.#lease === undefined && this.#state === 'responded') this.#cancelGrace?.();
   }
 
+  #asSpare(): Spare {
+    return {
+      place: undefined,
+      giveBack: () => {
+        // Only what is there, and not used, is spare.
+        const lease = this.#lease as Lease;
+        this.#lease = undefined;
+        void lease.release();
+      },
+    };
+  }
+
+  #notSpare(): void {
+    if (this.#spare !== undefined) this.#pool.spares.delete(this.#spare);
+  }
+
   #release(lease: Lease | Promise<Lease>): void {
     const keeps = this.#options.mode === 'request';
     if (keeps && this.#state === 'handling') {
       // Kept for the next statement, unless someone needs it before that: a handler may wait for its client meanwhile.
-      if (!(lease instanceof Promise) && lease.isClean) this.#pool.spares.add(this);
+      if (!(lease instanceof Promise) && lease.isClean)
+        this.#pool.spares.add((this.#spare ??= this.#asSpare()));
       return;
     }
-    this.#pool.spares.delete(this);
+    this.#notSpare();
     if (lease instanceof Promise) {
       // Every caller has given up waiting for it.
       lease.then(

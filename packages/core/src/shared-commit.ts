@@ -55,7 +55,7 @@ async function returned({ calls }: Statements, settings: StatementsSettings): Pr
   if (calls.returned !== undefined) await bounded(calls.returned, operationLimit(settings, 'statement'));
 }
 
-/** Those who have not been told anything yet, each step with a COMMIT of its own, in order. */
+/** Those who are not settled, each step with a COMMIT of its own, in order. */
 async function oneByOne(
   statements: Statements,
   steps: readonly Step<Member>[],
@@ -70,7 +70,8 @@ async function oneByOne(
   const cancel = isAlone
     ? undefined
     : clock.schedule(() => {
-        for (const step of waiting) if (step !== current) tellAll(step.tasks, settings.writeTimeoutError());
+        for (const step of waiting)
+          if (step !== current) for (const member of step.tasks) member.reject(settings.writeTimeoutError());
       }, acquisitionTimeoutMs);
   try {
     for (const step of waiting) {
@@ -97,12 +98,12 @@ async function alone(statements: Statements, all: Step<Member>, settings: Sharin
     const results = await step.perform(statements, step.tasks.length > 1 ? 'no wait' : step.tasks[0].since);
     const ms = clock.now() - since;
     costs.ranAlone(ms);
-    telling.tell({ members: step.tasks, results }, ms);
+    telling.tell([{ members: step.tasks, results }], ms);
   } catch (error) {
     // Of those who have waited for a lock, the time of those who came later is not up.
-    if (isLocked(error)) tellAll(late(step.tasks, clock.now()), error);
+    if (isLocked(error)) telling.tell([{ members: late(step.tasks, clock.now()), error }]);
     const parts = partsOf(stillWaited(step), error);
-    if (parts.length === 0) tellAll(step.tasks, error);
+    if (parts.length === 0) telling.tell([{ members: step.tasks, error }]);
     for (const part of parts) await alone(statements, part, settings);
   }
 }
@@ -140,7 +141,7 @@ class SharedCommit {
       await this.#statements.control('BEGIN IMMEDIATE', this.#beginLimit(), waitsSince);
     } catch (error) {
       // The time of those who came later is not up: each of them tries alone, as long as it would have.
-      tellAll(isLocked(error) ? late(members, clock.now()) : members, error);
+      this.#fail(isLocked(error) ? late(members, clock.now()) : members, error);
       return;
     }
     try {
@@ -152,8 +153,12 @@ class SharedCommit {
       } else await this.#undo();
     } catch (error) {
       // It is not known where the connection stands: nobody is run on it again.
-      tellAll(members, error);
+      this.#fail(members, error);
     }
+  }
+
+  #fail(members: readonly Member[], error: unknown): void {
+    this.#settings.telling.tell([{ members, error }]);
   }
 
   /** As long as the turn to write may take, which includes the lock of another process, and a call that does not return. */
@@ -223,17 +228,16 @@ class SharedCommit {
     } catch (error) {
       // One that took too long: nobody knows its outcome, and the connection is given up if it does not return.
       if (error instanceof Cut) {
-        tellAll(members, error);
+        this.#fail(members, error);
         return;
       }
       await this.#undo();
       // A constraint that is checked at the COMMIT is broken by one of them, and each is judged alone.
-      if (!isConstraint(error)) tellAll(members, error);
+      if (!isConstraint(error)) this.#fail(members, error);
       return;
     }
     const { clock, telling } = this.#settings;
-    const ms = clock.now() - since;
-    for (const outcome of this.#outcomes) telling.tell(outcome, ms);
+    telling.tell(this.#outcomes, clock.now() - since);
   }
 
   /** After a call that was cut, as soon as it has returned. */
@@ -245,7 +249,7 @@ class SharedCommit {
   }
 }
 
-/** A step without those who have been told something already; `undefined` if nobody is left. */
+/** A step without those who are settled; `undefined` if nobody is left. */
 function stillWaited(step: Step<Member>): Step<Member> | undefined {
   return step.of(step.tasks.filter((member) => !member.isSettled));
 }
@@ -253,8 +257,4 @@ function stillWaited(step: Step<Member>): Step<Member> | undefined {
 /** Those who have waited for too long. */
 function late(members: readonly Member[], now: number): Member[] {
   return members.filter(({ deadline }) => now >= deadline);
-}
-
-function tellAll(members: readonly Member[], error: unknown): void {
-  for (const member of members) member.reject(error);
 }

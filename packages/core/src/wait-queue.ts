@@ -82,6 +82,7 @@ export class WaitQueue<T> {
     for (const signal of waiter.limit.signals) signal.addEventListener('abort', waiter.onAbort);
   }
 
+  /** The reason is that of the first signal that is aborted, as it is where a wait begins. */
   #abort(waiter: Waiter<T>): void {
     this.#remove(waiter);
     waiter.reject(waiter.limit.signals.find(({ aborted }) => aborted)?.reason);

@@ -26,7 +26,7 @@ const numbers = (count: number, from = 0): number[] => Array.from({ length: coun
 describe('telling callers that their writes are done', () => {
   it('goes on in the next turn of the event loop when there are many, in order', async () => {
     const { members, results, told } = callers(20);
-    new Telling().tell({ members, results }, 0);
+    new Telling().tell([{ members, results }], 0);
     await Promise.resolve();
     expect(told).toEqual(numbers(8));
     await turn();
@@ -37,7 +37,7 @@ describe('telling callers that their writes are done', () => {
 
   it('tells as many at once as take about as long as their write, so that they can share the next COMMIT', async () => {
     const { members, results, told } = callers(64);
-    new Telling().tell({ members, results }, 1);
+    new Telling().tell([{ members, results }], 1);
     await Promise.resolve();
     expect(told).toEqual(numbers(64));
   });
@@ -46,30 +46,45 @@ describe('telling callers that their writes are done', () => {
     const telling = new Telling();
     const first = callers(10);
     const second = callers(3);
-    telling.tell(first, 0);
-    telling.tell(second, 0);
+    telling.tell([first], 0);
+    telling.tell([second], 0);
     await Promise.resolve();
     expect([first.told, second.told]).toEqual([numbers(8), []]);
     await turn();
     expect([first.told, second.told]).toEqual([numbers(10), numbers(3)]);
   });
 
+  it('keeps to it when some have failed, and counts all of one COMMIT together', async () => {
+    const { members, results, told } = callers(12);
+    const outcomes = members.map((member, at) =>
+      at % 2 === 1
+        ? { members: [member], error: new Error('failed') }
+        : { members: [member], results: [results[at]!] },
+    );
+    const telling = new Telling();
+    telling.tell(outcomes, 0);
+    await Promise.resolve();
+    expect([told, telling.isUnderWay]).toEqual([[0, -1, 2, -3, 4, -5, 6, -7], true]);
+    await turn();
+    expect([told.slice(8), telling.isUnderWay]).toEqual([[8, -9, 10, -11], false]);
+  });
+
   it('settles all of them at once: a write that is done cannot be cut while its caller waits to hear of it', async () => {
     const { members, results, told } = callers(10);
     members[3]?.reject(new Error('cut before'));
-    new Telling().tell({ members, results }, 0);
+    new Telling().tell([{ members, results }], 0);
     members[9]?.reject(new Error('cut after'));
     await turn();
-    expect(told.toSorted((a, b) => a - b)).toEqual([-3, 0, 1, 2, 4, 5, 6, 7, 8, 9]);
+    expect(told).toEqual([-3, 0, 1, 2, 4, 5, 6, 7, 8, 9]);
   });
 
   it('tells everyone at once when the pool is closed, and from then on', async () => {
     const telling = new Telling();
     const before = callers(20);
     const after = callers(20);
-    telling.tell(before, 0);
+    telling.tell([before], 0);
     telling.close();
-    telling.tell(after, 0);
+    telling.tell([after], 0);
     await Promise.resolve();
     expect([before.told, after.told]).toEqual([numbers(20), numbers(20)]);
   });

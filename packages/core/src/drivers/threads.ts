@@ -1,3 +1,4 @@
+import { atEndOfTurn } from '../deadline.ts';
 import { LinkedList, type Listed } from '../linked-list.ts';
 import { LONG_MS } from './estimates.ts';
 
@@ -90,7 +91,7 @@ export class Threads {
 
   /** Begins a call at the end of this turn of the event loop. */
   together(call: LaterCall): void {
-    if (this.#together.size === 0) setImmediate(this.#beginAll);
+    if (this.#together.size === 0) atEndOfTurn(this.#beginAll);
     this.#together.add(call);
   }
 

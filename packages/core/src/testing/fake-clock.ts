@@ -19,7 +19,8 @@ export interface FakeClock extends Clock {
    */
   jump(ms: number): void;
   /**
-   * Lets everything that needs no time happen: all promises that can settle do.
+   * Lets everything that needs no time happen: all promises that can settle in this turn of the event loop do. A pool tells many
+   * callers of one COMMIT in several.
    * @example await clock.settle();
    */
   settle(): Promise<void>;
