@@ -50,9 +50,9 @@ export class GroupCommit {
     return Math.max(0, this.#members - this.#groups.size);
   }
 
-  /** Whether someone whose write has ended has still to hear of it. */
-  get isTelling(): boolean {
-    return this.#settings.telling.isUnderWay;
+  /** Whether a writer of the pool has its place, or one whose write has ended has still to hear of it. */
+  get isBusy(): boolean {
+    return this.#writers.held > 0 || this.#settings.telling.isUnderWay;
   }
 
   /** Whether a statement may share its COMMIT: one that changes rows, and nothing of the connection or the schema. */

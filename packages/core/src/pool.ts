@@ -307,9 +307,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     }
     if (readonly) return this.#performOnLoan(call);
     if (!this.#groups.takes(call)) return this.#borrow(true, call.signal, (session) => session.perform(call));
-    // Someone writes, is about to, or has yet to hear of it.
-    if (this.#writers.held > 0 || this.#database.writeGate.held > 0 || this.#groups.isTelling)
-      return this.#groups.run(call);
+    if (this.#groups.isBusy || this.#database.writeGate.held > 0) return this.#groups.run(call);
     return this.#writeAlone(call);
   }
 
