@@ -161,9 +161,20 @@ export class GroupCommit {
       group.isLastInLine = writeTurn.lastInLine();
       await taken;
     }
+    await this.#gathered(group, limit);
     this.#members -= group.waiting;
     this.#forget(group);
     await commitTogether(statements, group, this.#settings);
+  }
+
+  /**
+   * Those who are still being told of an earlier write will write again next, as a rule, and then belong to this group: that takes a few
+   * turns of the event loop, and the more rows go in together, the less each of them costs.
+   */
+  async #gathered(group: Group, limit: Limit): Promise<void> {
+    const { telling } = this.#settings;
+    if (!telling.isUnderWay || !this.#takesMore(group)) return;
+    await bounded(new Promise<void>((ended) => telling.onceEnded(ended)), limit);
   }
 
   /** A writer that came before may still be on its way to the gate of the file, and have more steps to go. */

@@ -96,9 +96,8 @@ async function alone(statements: Statements, all: Step<Member>, settings: Sharin
     const since = clock.now();
     // Rows that go in together do not wait for a lock: who is cut meanwhile must not be in them.
     const results = await step.perform(statements, step.tasks.length > 1 ? 'no wait' : step.tasks[0].since);
-    const ms = clock.now() - since;
-    costs.ranAlone(ms);
-    telling.tell([{ members: step.tasks, results }], ms);
+    costs.ranAlone(clock.now() - since);
+    telling.tell([{ members: step.tasks, results }]);
   } catch (error) {
     // Of those who have waited for a lock, the time of those who came later is not up.
     if (isLocked(error)) telling.tell([{ members: late(step.tasks, clock.now()), error }]);
@@ -148,7 +147,7 @@ class SharedCommit {
       const begun = clock.now();
       if (await this.#runAll(steps)) {
         const ran = clock.now();
-        await this.#commit(members, since);
+        await this.#commit(members);
         costs.shared((ran - begun) / steps.length, begun - since + clock.now() - ran);
       } else await this.#undo();
     } catch (error) {
@@ -222,7 +221,7 @@ class SharedCommit {
     if (!this.#isLong) this.#stage = 'between';
   }
 
-  async #commit(members: readonly Member[], since: number): Promise<void> {
+  async #commit(members: readonly Member[]): Promise<void> {
     try {
       await this.#statements.commit(this.#limit);
     } catch (error) {
@@ -236,8 +235,7 @@ class SharedCommit {
       if (!isConstraint(error)) this.#fail(members, error);
       return;
     }
-    const { clock, telling } = this.#settings;
-    telling.tell(this.#outcomes, clock.now() - since);
+    this.#settings.telling.tell(this.#outcomes);
   }
 
   /** After a call that was cut, as soon as it has returned. */

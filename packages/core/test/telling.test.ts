@@ -26,7 +26,7 @@ const numbers = (count: number, from = 0): number[] => Array.from({ length: coun
 describe('telling callers that their writes are done', () => {
   it('goes on in the next turn of the event loop when there are many, in order', async () => {
     const { members, results, told } = callers(20);
-    new Telling().tell([{ members, results }], 0);
+    new Telling().tell([{ members, results }]);
     await Promise.resolve();
     expect(told).toEqual(numbers(8));
     await turn();
@@ -35,19 +35,31 @@ describe('telling callers that their writes are done', () => {
     expect(told).toEqual(numbers(20));
   });
 
-  it('tells as many at once as take about as long as their write, so that they can share the next COMMIT', async () => {
-    const { members, results, told } = callers(64);
-    new Telling().tell([{ members, results }], 1);
-    await Promise.resolve();
-    expect(told).toEqual(numbers(64));
+  it('ends when the last who were told have had a turn, so that what they write next is there', async () => {
+    const { members, results, told } = callers(10);
+    const telling = new Telling();
+    const ends: string[] = [];
+    telling.onceEnded(() => ends.push('nobody is told'));
+    telling.tell([{ members, results }]);
+    telling.onceEnded(() => ends.push('all are told'));
+    await turn();
+    expect([told, telling.isUnderWay, ends]).toEqual([numbers(10), true, ['nobody is told']]);
+    await turn();
+    expect([telling.isUnderWay, ends]).toEqual([false, ['nobody is told', 'all are told']]);
+  });
+
+  it('is not under way when a few have been told at once', () => {
+    const telling = new Telling();
+    telling.tell([callers(8)]);
+    expect(telling.isUnderWay).toBe(false);
   });
 
   it('keeps to the order in which writes were done, whoever is told later', async () => {
     const telling = new Telling();
     const first = callers(10);
     const second = callers(3);
-    telling.tell([first], 0);
-    telling.tell([second], 0);
+    telling.tell([first]);
+    telling.tell([second]);
     await Promise.resolve();
     expect([first.told, second.told]).toEqual([numbers(8), []]);
     await turn();
@@ -62,17 +74,19 @@ describe('telling callers that their writes are done', () => {
         : { members: [member], results: [results[at]!] },
     );
     const telling = new Telling();
-    telling.tell(outcomes, 0);
+    telling.tell(outcomes);
     await Promise.resolve();
     expect([told, telling.isUnderWay]).toEqual([[0, -1, 2, -3, 4, -5, 6, -7], true]);
     await turn();
-    expect([told.slice(8), telling.isUnderWay]).toEqual([[8, -9, 10, -11], false]);
+    expect(told.slice(8)).toEqual([8, -9, 10, -11]);
+    await turn();
+    expect(telling.isUnderWay).toBe(false);
   });
 
   it('settles all of them at once: a write that is done cannot be cut while its caller waits to hear of it', async () => {
     const { members, results, told } = callers(10);
     members[3]?.reject(new Error('cut before'));
-    new Telling().tell([{ members, results }], 0);
+    new Telling().tell([{ members, results }]);
     members[9]?.reject(new Error('cut after'));
     await turn();
     expect(told).toEqual([-3, 0, 1, 2, 4, 5, 6, 7, 8, 9]);
@@ -82,10 +96,18 @@ describe('telling callers that their writes are done', () => {
     const telling = new Telling();
     const before = callers(20);
     const after = callers(20);
-    telling.tell([before], 0);
+    const later = callers(20);
+    telling.tell([before]);
+    const ended = new Promise<void>((done) => {
+      telling.onceEnded(done);
+    });
     telling.close();
-    telling.tell([after], 0);
+    telling.tell([after]);
+    await ended;
+    expect([before.told, after.told, telling.isUnderWay]).toEqual([numbers(20), numbers(20), false]);
+    await turn();
+    telling.tell([later]);
     await Promise.resolve();
-    expect([before.told, after.told]).toEqual([numbers(20), numbers(20)]);
+    expect(later.told).toEqual(numbers(20));
   });
 });
