@@ -276,3 +276,28 @@ test('what changes the schema or the connection is never part of a group', async
   expect(texts.some((sql) => sql === 'BEGIN IMMEDIATE')).toBe(false);
   expect(await failure(pool.run('BEGIN'))).toMatchObject({ code: 'INVALID_ARGUMENT' });
 });
+
+test('callers who write again when they are told go in together again, though they are told a few at a time', async () => {
+  const { pool, together } = await group();
+  const twice = Array.from({ length: 32 }, (_, n) => async () => {
+    for (const v of [n, n + 100]) await pool.run('INSERT INTO t (v) VALUES (?)', [v]);
+  });
+  const { ends, texts } = await together(twice);
+  expect(ends.every(({ status }) => status === 'fulfilled')).toBe(true);
+  expect(await valuesOf(pool)).toHaveLength(64);
+  const insertsOf32 = texts.filter((sql) => sql.startsWith('INSERT') && sql.split('(?)').length > 32);
+  expect([insertsOf32.length, count(texts, 'ROLLBACK')]).toEqual([2, 0]);
+});
+
+test('a pool that is closed while a group waits for those who are being told does the writes of the group first', async () => {
+  const { pool, together } = await group();
+  const twice = Array.from({ length: 32 }, (_, n) => async () => {
+    await pool.run('INSERT INTO t (v) VALUES (?)', [n]);
+    const again = pool.run('INSERT INTO t (v) VALUES (?)', [n + 100]);
+    if (n === 7) setImmediate(() => void pool.close());
+    return again;
+  });
+  const { ends } = await together(twice);
+  await pool.close();
+  expect(ends.slice(0, 8).map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 'fulfilled'));
+});
