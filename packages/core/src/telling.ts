@@ -29,7 +29,7 @@ interface Pending {
 export class Telling {
   readonly #pending: Pending[] = [];
   #state: 'idle' | 'telling' | 'closed' = 'idle';
-  #onEnd: (() => void)[] = [];
+  readonly #onEnd: (() => void)[] = [];
 
   /** Whether someone has still to be told: whoever writes now must not hear of it before them. */
   get isUnderWay(): boolean {
