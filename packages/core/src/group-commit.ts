@@ -40,7 +40,7 @@ export class GroupCommit {
   #closed = false;
 
   constructor(settings: GroupCommitSettings, lending: Lending, writers: Gate) {
-    this.#settings = { ...settings, costs: new CommitCosts(), telling: new Telling() };
+    this.#settings = { ...settings, costs: new CommitCosts(), telling: new Telling(settings.clock) };
     this.#lending = lending;
     this.#writers = writers;
   }
@@ -50,9 +50,9 @@ export class GroupCommit {
     return Math.max(0, this.#members - this.#groups.size);
   }
 
-  /** Whether a writer of the pool has its place, or one whose write has ended has still to hear of it. */
+  /** Whether a writer of the pool has its place. */
   get isBusy(): boolean {
-    return this.#writers.held > 0 || this.#settings.telling.isUnderWay;
+    return this.#writers.held > 0;
   }
 
   /** Whether a statement may share its COMMIT: one that changes rows, and nothing of the connection or the schema. */
@@ -161,20 +161,14 @@ export class GroupCommit {
       group.isLastInLine = writeTurn.lastInLine();
       await taken;
     }
-    await this.#gathered(group, limit);
     this.#members -= group.waiting;
     this.#forget(group);
-    await commitTogether(statements, group, this.#settings);
-  }
-
-  /**
-   * Those who are still being told of an earlier write will write again next, as a rule, and then belong to this group: that takes a few
-   * turns of the event loop, and the more rows go in together, the less each of them costs.
-   */
-  async #gathered(group: Group, limit: Limit): Promise<void> {
-    const { telling } = this.#settings;
-    if (!telling.isUnderWay || !this.#takesMore(group)) return;
-    await bounded(new Promise<void>((ended) => telling.onceEnded(ended)), limit);
+    try {
+      await commitTogether(statements, group, this.#settings);
+    } finally {
+      // Whoever has the turn next must not hear of its write before them. Most of them write again: that goes in together.
+      await this.#settings.telling.ended();
+    }
   }
 
   /** A writer that came before may still be on its way to the gate of the file, and have more steps to go. */

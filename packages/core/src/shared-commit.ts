@@ -36,7 +36,7 @@ export async function commitTogether(
     schema.takesRowsTogether(table, statements),
   );
   if (steps.length > 1 && costs.isAloneStale()) {
-    await oneByOne(statements, steps.slice(0, 1), settings);
+    await oneByOne(statements, steps, settings, 1);
     steps = steps.slice(1);
     await returned(statements, settings);
   }
@@ -55,11 +55,12 @@ async function returned({ calls }: Statements, settings: StatementsSettings): Pr
   if (calls.returned !== undefined) await bounded(calls.returned, operationLimit(settings, 'statement'));
 }
 
-/** Those who are not settled, each step with a COMMIT of its own, in order. */
+/** Those who are not settled, each step with a COMMIT of its own, in order; if not all of them, the others wait behind. */
 async function oneByOne(
   statements: Statements,
   steps: readonly Step<Member>[],
   settings: SharingSettings,
+  count: number = steps.length,
 ): Promise<void> {
   const waiting = steps.filter((step) => stillWaited(step) !== undefined);
   if (waiting.length === 0) return;
@@ -70,11 +71,10 @@ async function oneByOne(
   const cancel = isAlone
     ? undefined
     : clock.schedule(() => {
-        for (const step of waiting)
-          if (step !== current) for (const member of step.tasks) member.reject(settings.writeTimeoutError());
+        for (const step of waiting) if (step !== current) failWaiting(step, settings);
       }, acquisitionTimeoutMs);
   try {
-    for (const step of waiting) {
+    for (const step of waiting.slice(0, count)) {
       if (stillWaited(step) === undefined) continue;
       current = step;
       await alone(statements, step, settings);
@@ -82,6 +82,10 @@ async function oneByOne(
   } finally {
     cancel?.();
   }
+}
+
+function failWaiting({ tasks }: Step<Member>, settings: SharingSettings): void {
+  for (const member of tasks) if (!member.isSettled) member.reject(settings.writeTimeoutError());
 }
 
 /** One step with a COMMIT of its own. */
@@ -147,8 +151,8 @@ class SharedCommit {
       const begun = clock.now();
       if (await this.#runAll(steps)) {
         const ran = clock.now();
-        await this.#commit(members);
-        costs.shared((ran - begun) / steps.length, begun - since + clock.now() - ran);
+        if (await this.#commit(members))
+          costs.shared((ran - begun) / steps.length, begun - since + clock.now() - ran);
       } else await this.#undo();
     } catch (error) {
       // It is not known where the connection stands: nobody is run on it again.
@@ -221,21 +225,23 @@ class SharedCommit {
     if (!this.#isLong) this.#stage = 'between';
   }
 
-  async #commit(members: readonly Member[]): Promise<void> {
+  /** Resolves to whether it is made. */
+  async #commit(members: readonly Member[]): Promise<boolean> {
     try {
       await this.#statements.commit(this.#limit);
     } catch (error) {
       // One that took too long: nobody knows its outcome, and the connection is given up if it does not return.
       if (error instanceof Cut) {
         this.#fail(members, error);
-        return;
+        return false;
       }
       await this.#undo();
       // A constraint that is checked at the COMMIT is broken by one of them, and each is judged alone.
       if (!isConstraint(error)) this.#fail(members, error);
-      return;
+      return false;
     }
     this.#settings.telling.tell(this.#outcomes);
+    return true;
   }
 
   /** After a call that was cut, as soon as it has returned. */

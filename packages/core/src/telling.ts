@@ -1,8 +1,8 @@
-import { atEndOfTurn } from './deadline.ts';
+import { atEndOfTurn, type Clock } from './deadline.ts';
 import type { Result } from './driver.ts';
 import type { Member } from './group.ts';
 
-/** So many are told in one turn of the event loop. */
+/** So many may be told in one turn of the event loop, whatever else it does. */
 const AT_ONCE = 8;
 
 /** What became of a write, to be told to everyone who waits for it: a result for each, or an error for all. */
@@ -24,16 +24,23 @@ interface Pending {
  * caller does next runs before the event loop goes on, and sixty callers would keep everything else of the process waiting, again
  * and again.
  *
- * `telling`: more have come than may be told at once, or whoever was told last has not yet gone on. `closed`: all are told at once.
+ * Where everything else takes longer than that, it is the callers who would wait, turn after turn. So they may take as long as the
+ * rest of a turn does: telling at most doubles it.
+ *
+ * `telling`: more have come than may be told at once, or whoever was told last has not yet gone on. `told`: all have, and the rest of
+ * this turn is being timed. `closed`: all are told at once.
  */
 export class Telling {
+  readonly #clock: Clock;
   readonly #pending: Pending[] = [];
-  #state: 'idle' | 'telling' | 'closed' = 'idle';
+  #state: 'idle' | 'telling' | 'told' | 'closed' = 'idle';
   readonly #onEnd: (() => void)[] = [];
+  #atOnce = AT_ONCE;
+  /** Of the last turn: how many were told, when, and when they had gone on. */
+  readonly #told = { count: 0, since: 0, until: 0 };
 
-  /** Whether someone has still to be told: whoever writes now must not hear of it before them. */
-  get isUnderWay(): boolean {
-    return this.#state === 'telling';
+  constructor(clock: Clock) {
+    this.#clock = clock;
   }
 
   /** From now on all members of the outcomes are settled, told or not. */
@@ -44,16 +51,20 @@ export class Telling {
       });
     }
     if (this.#state === 'telling') return;
-    this.#tellFirst(this.#state === 'closed' ? Infinity : AT_ONCE);
-    if (this.#pending.length === 0) return;
+    if (this.#state === 'closed' || this.#pending.length <= AT_ONCE) {
+      this.#tellFirst(Infinity);
+      return;
+    }
+    if (this.#state === 'idle') {
+      this.#told.count = 0;
+      this.#goOnLater();
+    }
     this.#state = 'telling';
-    atEndOfTurn(this.#goOn);
   }
 
-  /** Calls back once, at the end of the turn in which the last was told, or at once if nobody has to be. */
-  onceEnded(callback: () => void): void {
-    if (this.isUnderWay) this.#onEnd.push(callback);
-    else callback();
+  /** Resolves when all have been told, and have gone on: what they write next is there. */
+  async ended(): Promise<void> {
+    if (this.#state === 'telling') await new Promise<void>((done) => this.#onEnd.push(done));
   }
 
   /** The pool is told to close: whoever waits for that must not hear of its write after it. */
@@ -62,18 +73,42 @@ export class Telling {
     this.#tellFirst(Infinity);
   }
 
-  readonly #goOn = (): void => {
-    if (this.#pending.length === 0) {
-      if (this.isUnderWay) this.#end('idle');
-      return;
-    }
-    this.#tellFirst(AT_ONCE);
-    atEndOfTurn(this.#goOn);
-  };
-
-  #end(state: 'idle' | 'closed'): void {
+  #end(state: 'told' | 'closed'): void {
     this.#state = state;
     for (const callback of this.#onEnd.splice(0)) callback();
+  }
+
+  #goOnLater(): void {
+    atEndOfTurn(this.#goOn);
+    // Right behind it: between the two runs what the callers do, and nothing else.
+    atEndOfTurn(this.#haveGoneOn);
+  }
+
+  readonly #goOn = (): void => {
+    if (this.#state === 'closed') return;
+    const now = this.#clock.now();
+    this.#learn(now);
+    if (this.#state === 'told') {
+      this.#state = 'idle';
+      return;
+    }
+    this.#told.count = Math.min(this.#atOnce, this.#pending.length);
+    this.#told.since = now;
+    this.#tellFirst(this.#told.count);
+    this.#goOnLater();
+  };
+
+  readonly #haveGoneOn = (): void => {
+    this.#told.until = this.#clock.now();
+    if (this.#state === 'telling' && this.#pending.length === 0) this.#end('told');
+  };
+
+  /** How many would take as long as the rest of the turn did; at most twice as many as before, which may have been an accident. */
+  #learn(now: number): void {
+    const { count, since, until } = this.#told;
+    if (count === 0 || until <= since) return;
+    const asLong = Math.floor((count * (now - until)) / (until - since));
+    this.#atOnce = Math.max(AT_ONCE, Math.min(asLong, this.#atOnce * 2));
   }
 
   #tellFirst(count: number): void {

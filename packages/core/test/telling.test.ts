@@ -1,18 +1,29 @@
 import { describe, expect, it } from 'vitest';
+import type { Clock } from '../src/deadline.ts';
 import { Member } from '../src/group.ts';
 import { Telling } from '../src/telling.ts';
 
 const RESULT = { rows: [], columns: [], changes: 1, lastInsertRowid: 1 };
 
-/** Members of a group, and who of them has been told, turn by turn of the event loop. */
-function callers(count: number) {
+/** A clock on which only that takes time of which it is said here. */
+function clockOf() {
+  const clock = { ms: 0, now: () => clock.ms, schedule: () => () => undefined };
+  return clock satisfies Clock;
+}
+
+const tellingOf = () => new Telling(clockOf());
+
+/** Members of a group, and who of them has been told; each does something then that takes so long. */
+function callers(count: number, does: () => void = () => undefined) {
   const told: number[] = [];
   const members = Array.from({ length: count }, (_, n) => {
     const member = new Member({} as never, 0, Infinity, { left: () => undefined });
-    void member.outcome.then(
-      () => told.push(n),
-      () => told.push(-n),
-    );
+    void member.outcome
+      .then(
+        () => told.push(n),
+        () => told.push(-n),
+      )
+      .then(does);
     return member;
   });
   return { members, results: members.map(() => RESULT), told };
@@ -24,10 +35,18 @@ const turn = (): Promise<void> => new Promise((done) => setImmediate(done));
 const numbers = (count: number, from = 0): number[] => Array.from({ length: count }, (_, n) => from + n);
 
 describe('telling callers that their writes are done', () => {
-  it('goes on in the next turn of the event loop when there are many, in order', async () => {
+  it('is over at once when there are few', async () => {
+    const { members, results, told } = callers(8);
+    const telling = tellingOf();
+    telling.tell([{ members, results }]);
+    await telling.ended();
+    expect(told).toEqual(numbers(8));
+  });
+
+  it('takes a turn of the event loop for every eight of many, in order', async () => {
     const { members, results, told } = callers(20);
-    new Telling().tell([{ members, results }]);
-    await Promise.resolve();
+    tellingOf().tell([{ members, results }]);
+    await turn();
     expect(told).toEqual(numbers(8));
     await turn();
     expect(told).toEqual(numbers(16));
@@ -35,32 +54,28 @@ describe('telling callers that their writes are done', () => {
     expect(told).toEqual(numbers(20));
   });
 
-  it('ends when the last who were told have had a turn, so that what they write next is there', async () => {
-    const { members, results, told } = callers(10);
-    const telling = new Telling();
-    const ends: string[] = [];
-    telling.onceEnded(() => ends.push('nobody is told'));
+  it('ends when the last who were told have gone on, so that what they write next is there', async () => {
+    const order: string[] = [];
+    const { members, results } = callers(10, () => {
+      // As deep as a caller may be in functions of its own.
+      process.nextTick(() => void Promise.resolve().then(() => order.push('has gone on')));
+    });
+    const telling = tellingOf();
     telling.tell([{ members, results }]);
-    telling.onceEnded(() => ends.push('all are told'));
+    void telling.ended().then(() => order.push('ended'));
     await turn();
-    expect([told, telling.isUnderWay, ends]).toEqual([numbers(10), true, ['nobody is told']]);
+    expect(order).toHaveLength(8);
     await turn();
-    expect([telling.isUnderWay, ends]).toEqual([false, ['nobody is told', 'all are told']]);
-  });
-
-  it('is not under way when a few have been told at once', () => {
-    const telling = new Telling();
-    telling.tell([callers(8)]);
-    expect(telling.isUnderWay).toBe(false);
+    expect(order).toEqual([...Array<string>(10).fill('has gone on'), 'ended']);
   });
 
   it('keeps to the order in which writes were done, whoever is told later', async () => {
-    const telling = new Telling();
+    const telling = tellingOf();
     const first = callers(10);
     const second = callers(3);
     telling.tell([first]);
     telling.tell([second]);
-    await Promise.resolve();
+    await turn();
     expect([first.told, second.told]).toEqual([numbers(8), []]);
     await turn();
     expect([first.told, second.told]).toEqual([numbers(10), numbers(3)]);
@@ -73,41 +88,81 @@ describe('telling callers that their writes are done', () => {
         ? { members: [member], error: new Error('failed') }
         : { members: [member], results: [results[at]!] },
     );
-    const telling = new Telling();
-    telling.tell(outcomes);
-    await Promise.resolve();
-    expect([told, telling.isUnderWay]).toEqual([[0, -1, 2, -3, 4, -5, 6, -7], true]);
+    tellingOf().tell(outcomes);
+    await turn();
+    expect(told).toEqual([0, -1, 2, -3, 4, -5, 6, -7]);
     await turn();
     expect(told.slice(8)).toEqual([8, -9, 10, -11]);
-    await turn();
-    expect(telling.isUnderWay).toBe(false);
   });
 
   it('settles all of them at once: a write that is done cannot be cut while its caller waits to hear of it', async () => {
     const { members, results, told } = callers(10);
     members[3]?.reject(new Error('cut before'));
-    new Telling().tell([{ members, results }]);
+    const telling = tellingOf();
+    telling.tell([{ members, results }]);
     members[9]?.reject(new Error('cut after'));
-    await turn();
+    await telling.ended();
     expect(told).toEqual([-3, 0, 1, 2, 4, 5, 6, 7, 8, 9]);
   });
 
   it('tells everyone at once when the pool is closed, and from then on', async () => {
-    const telling = new Telling();
+    const telling = tellingOf();
     const before = callers(20);
     const after = callers(20);
     const later = callers(20);
     telling.tell([before]);
-    const ended = new Promise<void>((done) => {
-      telling.onceEnded(done);
-    });
+    const ended = telling.ended();
     telling.close();
     telling.tell([after]);
     await ended;
-    expect([before.told, after.told, telling.isUnderWay]).toEqual([numbers(20), numbers(20), false]);
+    expect([before.told, after.told]).toEqual([numbers(20), numbers(20)]);
     await turn();
     telling.tell([later]);
     await Promise.resolve();
     expect(later.told).toEqual(numbers(20));
+  });
+});
+
+describe('where the rest of a turn of the event loop takes long', () => {
+  /** How many are told in each turn: of so many callers, once for every time that the rest of a turn takes. */
+  async function slices(count: number, callerMs: number, ...restMs: number[]): Promise<number[][]> {
+    const clock = clockOf();
+    const telling = new Telling(clock);
+    const all: number[][] = [];
+    for (const rest of restMs) {
+      const sizes: number[] = [];
+      const { members, results, told } = callers(count, () => void (clock.ms += callerMs));
+      telling.tell([{ members, results }]);
+      for (let before = 0; before < count; before = told.length) {
+        await turn();
+        clock.ms += rest;
+        sizes.push(told.length - before);
+      }
+      await turn();
+      all.push(sizes);
+    }
+    return all;
+  }
+
+  it('tells twice as many in each, as long as they take no longer than the rest', async () => {
+    expect(await slices(64, 0.01, 5, 5)).toEqual([[8, 16, 32, 8], [64]]);
+  });
+
+  it('tells as many as take as long as the rest', async () => {
+    expect(await slices(64, 0.125, 2, 2)).toEqual([
+      [8, 16, 16, 16, 8],
+      [16, 16, 16, 16],
+    ]);
+  });
+
+  it('keeps to eight when those take longer than the rest', async () => {
+    expect(await slices(20, 0.125, 0.5, 0.5)).toEqual([
+      [8, 8, 4],
+      [8, 8, 4],
+    ]);
+  });
+
+  it('goes back to eight at once when the rest no longer does', async () => {
+    expect(await slices(40, 0.01, 5, 5, 0, 0)).toEqual([[8, 16, 16], [40], [40], [8, 8, 8, 8, 8]]);
   });
 });

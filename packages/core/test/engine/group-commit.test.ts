@@ -219,6 +219,50 @@ it('behind one that takes for ever alone, nobody waits for longer than acquisiti
   expect(errorOf(writes[0]!)).toMatchObject({ code: 'POOL_CLOSED' });
 });
 
+it('nor behind one that is run alone to measure how long that takes', async () => {
+  let groups = 0;
+  const { pool, clock, driver } = fakePool(
+    ({ sql }) => (sql === insert(1) && groups > 32 ? 'interruptible' : undefined),
+    { acquisitionTimeoutMs: 300 },
+  );
+  const writeTogether = async () => {
+    const writer = await pool.acquire();
+    await writer.run('BEGIN IMMEDIATE');
+    const writes = [1, 2, 3].map((n) => follow(pool.run(insert(n))));
+    groups += 1;
+    await writer.release();
+    await clock.settle();
+    return writes;
+  };
+  for (let group = 1; group <= 32; group++)
+    expect(states(await writeTogether())).toEqual(['resolved', 'resolved', 'resolved']);
+  const begun = driver.calls.filter(({ sql }) => sql === 'BEGIN IMMEDIATE').length;
+  const writes = await writeTogether();
+  expect(driver.calls.filter(({ sql }) => sql === 'BEGIN IMMEDIATE')).toHaveLength(begun + 1);
+  await clock.advance(300);
+  expect(states(writes)).toEqual(['pending', 'rejected', 'rejected']);
+  expect(errorOf(writes[1]!)).toMatchObject({ code: 'ACQUIRE_TIMEOUT', phase: 'write' });
+  expect(pool.stats()).toMatchObject({ acquireTimeouts: 2 });
+  const closing = pool.close();
+  await clock.advance(11_000);
+  await closing;
+});
+
+it('when some are run alone, acquireTimeouts counts only those whose time is up', async () => {
+  const group = await grouped(
+    ({ sql }) => (sql === insert(2) ? 'interruptible' : sql === 'COMMIT' ? FK : undefined),
+    { acquisitionTimeoutMs: 300 },
+  );
+  const writes = [1, 2, 3].map((n) => group.write(n));
+  await group.go();
+  await group.clock.advance(1000 + 300);
+  expect(states(writes)).toEqual(['resolved', 'pending', 'rejected']);
+  expect(group.pool.stats()).toMatchObject({ acquireTimeouts: 1 });
+  const closing = group.pool.close();
+  await group.clock.advance(11_000);
+  await closing;
+});
+
 it('when all of it takes long, what has run is committed, and the rest is run alone', async () => {
   // It is late while nobody's statement runs: SQLite takes its time to say whether the transaction is still there.
   const group = await grouped(
@@ -401,6 +445,20 @@ it('a writer that queued for the file behind a group is not overtaken by those w
   await group.go();
   expect(states([...first, between, ...last])).toEqual(Array.from({ length: 5 }, () => 'resolved'));
   expect(group.texts().filter((sql) => sql.startsWith('INSERT'))).toEqual([1, 2, 3, 4, 5].map(insert));
+});
+
+it('a writer behind a group does not hear of its write before the last of the group', async () => {
+  const group = await grouped();
+  const lease = await group.pool.acquire();
+  const told: string[] = [];
+  const writes = Array.from({ length: 20 }, (_, n) =>
+    group.pool.run(insert(n)).then(() => told.push('group')),
+  );
+  await group.clock.settle();
+  const behind = lease.run(insert(20)).then(() => told.push('lease'));
+  await group.go();
+  await Promise.all([...writes, behind]);
+  expect(told).toEqual([...Array.from({ length: 20 }, () => 'group'), 'lease']);
 });
 
 it('F11 an open that fails is told to the first of a group, and the others wait for the next one', async () => {

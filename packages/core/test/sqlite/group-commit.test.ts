@@ -1,46 +1,7 @@
 import { expect, test } from 'vitest';
-import type { SqlitePool } from '../../src/index.ts';
 import { failure, poolOf, temporaryFile, valuesOf } from './helpers.ts';
 import { recording } from './recording.ts';
-
-const TABLES = `
-  CREATE TABLE t (id INTEGER PRIMARY KEY, v UNIQUE);
-  CREATE TABLE parent (id INTEGER PRIMARY KEY);
-  CREATE TABLE strict_child (parent REFERENCES parent);
-  CREATE TABLE guarded (v);
-  CREATE TRIGGER guard BEFORE INSERT ON guarded WHEN new.v = 'no' BEGIN SELECT RAISE(ROLLBACK, 'guarded'); END;
-`;
-
-interface Together {
-  readonly pool: SqlitePool;
-  /** Runs writes that all wait for the same turn; resolves to how each ended, and to what SQLite was given. */
-  readonly together: (
-    writes: readonly (() => Promise<unknown>)[],
-  ) => Promise<{ ends: PromiseSettledResult<unknown>[]; texts: string[] }>;
-}
-
-async function group(schema = TABLES, groupCommit = true): Promise<Together> {
-  const { driver, texts } = recording({ filename: await temporaryFile() });
-  const pool = poolOf({ driver, groupCommit });
-  await pool.script(schema);
-  return {
-    pool,
-    together: async (writes) => {
-      const lease = await pool.acquire();
-      await lease.run('BEGIN IMMEDIATE');
-      const from = texts.length;
-      const ends = Promise.allSettled(writes.map((write) => write()));
-      await lease.run('ROLLBACK');
-      await lease.release();
-      return { ends: await ends, texts: texts.slice(from + 1) };
-    },
-  };
-}
-
-const inserts = (pool: SqlitePool, values: readonly unknown[]) =>
-  values.map((v) => () => pool.run('INSERT INTO t (v) VALUES (?)', [v as string]));
-
-const count = (texts: readonly string[], text: string): number => texts.filter((sql) => sql === text).length;
+import { count, group, inserts, TABLES } from './together.ts';
 
 test('writes that wait for the same turn share one COMMIT, in the order in which they came', async () => {
   const { pool, together } = await group();
@@ -275,29 +236,4 @@ test('what changes the schema or the connection is never part of a group', async
   ]);
   expect(texts.some((sql) => sql === 'BEGIN IMMEDIATE')).toBe(false);
   expect(await failure(pool.run('BEGIN'))).toMatchObject({ code: 'INVALID_ARGUMENT' });
-});
-
-test('callers who write again when they are told go in together again, though they are told a few at a time', async () => {
-  const { pool, together } = await group();
-  const twice = Array.from({ length: 32 }, (_, n) => async () => {
-    for (const v of [n, n + 100]) await pool.run('INSERT INTO t (v) VALUES (?)', [v]);
-  });
-  const { ends, texts } = await together(twice);
-  expect(ends.every(({ status }) => status === 'fulfilled')).toBe(true);
-  expect(await valuesOf(pool)).toHaveLength(64);
-  const insertsOf32 = texts.filter((sql) => sql.startsWith('INSERT') && sql.split('(?)').length > 32);
-  expect([insertsOf32.length, count(texts, 'ROLLBACK')]).toEqual([2, 0]);
-});
-
-test('a pool that is closed while a group waits for those who are being told does the writes of the group first', async () => {
-  const { pool, together } = await group();
-  const twice = Array.from({ length: 32 }, (_, n) => async () => {
-    await pool.run('INSERT INTO t (v) VALUES (?)', [n]);
-    const again = pool.run('INSERT INTO t (v) VALUES (?)', [n + 100]);
-    if (n === 7) setImmediate(() => void pool.close());
-    return again;
-  });
-  const { ends } = await together(twice);
-  await pool.close();
-  expect(ends.slice(0, 8).map(({ status }) => status)).toEqual(Array.from({ length: 8 }, () => 'fulfilled'));
 });
