@@ -20,6 +20,8 @@ export class Member {
   #reject!: (error: unknown) => void;
   #state: 'open' | 'settled' = 'open';
   #stopWatching: (() => void) | undefined;
+  #result: Result | undefined;
+  #error: unknown;
 
   constructor(call: Call, since: number, timeoutMs: number, group: { left(): void }) {
     this.call = call;
@@ -45,24 +47,29 @@ export class Member {
     });
   }
 
-  /** Its write has ended: nothing can cut it any more. Says whether it was still open; then its caller must be told. */
-  settle(): boolean {
+  /**
+   * Its write has ended with a result, or with an error: nothing can cut it any more. Says whether it was still open; then its
+   * caller must be told.
+   */
+  settle(result: Result | undefined, error?: unknown): boolean {
     if (this.isSettled) return false;
     this.#state = 'settled';
+    this.#result = result;
+    this.#error = error;
     this.#stopWatching?.();
     this.#group.left();
     return true;
   }
 
-  /** Tells the caller of one that has been {@link Member.settle}d how its write has ended; without a result, by what error. */
-  tell(result: Result | undefined, error?: unknown): void {
-    if (result === undefined) this.#reject(error);
-    else this.#resolve(result);
+  /** Tells the caller of one that has been {@link Member.settle}d how its write has ended. */
+  tell(): void {
+    if (this.#result === undefined) this.#reject(this.#error);
+    else this.#resolve(this.#result);
   }
 
   /** Cuts it, if it is still open. */
   reject(error: unknown): void {
-    if (this.settle()) this.#reject(error);
+    if (this.settle(undefined, error)) this.tell();
   }
 }
 

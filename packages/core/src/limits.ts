@@ -28,13 +28,17 @@ export function statementLimit(
   signal: AbortSignal | undefined,
 ): Limit | undefined {
   const time = timeoutMs ?? statementTimeoutMs;
-  if (time === Infinity && signal === undefined) return undefined;
-  return limitOf(clock, time, () => new StatementTimeoutError('statement', time), signal);
+  return time === Infinity && signal === undefined ? undefined : ownLimit(clock, time, signal);
+}
+
+// A function of its own: a closure costs whatever comes to where it is written, made or not.
+function ownLimit(clock: Clock, time: number, ...signals: (Cancellation | undefined)[]): Limit {
+  return limitOf(clock, time, () => new StatementTimeoutError('statement', time), ...signals);
 }
 
 /** For the statement that begins a transaction: one like another, inside the limit of the whole. */
 export function beginLimit({ clock, statementTimeoutMs: time }: TimeSettings, whole: Limit): Limit {
-  const own = limitOf(clock, time, () => new StatementTimeoutError('statement', time), ...whole.signals);
+  const own = ownLimit(clock, time, ...whole.signals);
   return own.deadline < whole.deadline ? own : whole;
 }
 

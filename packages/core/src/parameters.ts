@@ -45,7 +45,7 @@ export function bind(statement: Statement, params: Params | undefined): readonly
   }
 }
 
-// Every statement passes here: no closure, and no name made up for a value that is good.
+// Every statement passes here: no closure, no name made up for a value that is good, and no room for more values than there are.
 function bindInOrder(names: readonly unknown[], params: readonly unknown[]): Value[] {
   if (params.length !== names.length) {
     throw new InvalidArgumentError(
@@ -53,8 +53,8 @@ function bindInOrder(names: readonly unknown[], params: readonly unknown[]): Val
         'A value is bound with ?; more values need more of them.',
     );
   }
-  const values: Value[] = [];
-  for (let index = 0; index < names.length; index += 1) values.push(check(params[index], index));
+  const values = new Array<Value>(names.length);
+  for (let index = 0; index < names.length; index += 1) values[index] = check(params[index], index);
   return values;
 }
 

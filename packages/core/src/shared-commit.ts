@@ -255,7 +255,9 @@ class SharedCommit {
 
 /** A step without those who are settled; `undefined` if nobody is left. */
 function stillWaited(step: Step<Member>): Step<Member> | undefined {
-  return step.of(step.tasks.filter((member) => !member.isSettled));
+  return step.tasks.some((member) => member.isSettled)
+    ? step.of(step.tasks.filter((member) => !member.isSettled))
+    : step;
 }
 
 /** Those who have waited for too long. */

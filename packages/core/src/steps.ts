@@ -1,5 +1,5 @@
 import { Cut } from './call-queue.ts';
-import type { ExecuteHint, Result, Value } from './driver.ts';
+import type { ExecuteHint, Result, Row, Value } from './driver.ts';
 import { brokenContract } from './driver-errors.ts';
 import type { Limit } from './deadline.ts';
 import type { Call } from './queryable.ts';
@@ -69,17 +69,16 @@ export class Step<T extends Task> {
     const statement = { ...INSERTS, sql: insert.textFor(this.tasks.length) };
     const values = this.tasks.flatMap(({ call }) => call.values);
     const { rows } = await statements.execute(statement, values, HINT, limit, undefined, since);
-    const ids = rows.map((row) => String(row['id']));
-    // Somebody has changed the table meanwhile, by a trigger perhaps: nobody knows whose row is missing. Or the driver returns
-    // no rows as objects. It has been done, and must not be tried again.
-    if (ids.length !== this.tasks.length || !ids.every(isInteger)) throw new Cut(brokenContract());
-    return ids.map(inserted);
+    // Somebody has changed the table meanwhile, by a trigger perhaps: nobody knows whose row is missing. It has been done, and
+    // must not be tried again.
+    if (rows.length !== this.tasks.length) throw new Cut(brokenContract());
+    return rows.map(inserted);
   }
 
   /** The same for some of its tasks; `undefined` for none. */
   of(tasks: readonly T[]): Step<T> | undefined {
-    const [first, ...others] = tasks;
     if (tasks.length === this.tasks.length) return this;
+    const [first, ...others] = tasks;
     return first && new Step([first, ...others], this.#rows);
   }
 
@@ -93,13 +92,11 @@ export class Step<T extends Task> {
   }
 }
 
-function isInteger(text: string): boolean {
-  return /^-?\d+$/.test(text);
-}
-
-function inserted(rowid: string): Result {
-  const number = Number(rowid);
-  const lastInsertRowid = Number.isSafeInteger(number) ? number : BigInt(rowid);
+/** What a row says of itself. Throws if the driver returns no rows as objects: that has been done, too. */
+function inserted({ id }: Row): Result {
+  const number = typeof id === 'string' && id !== '' ? Number(id) : NaN;
+  if (!Number.isInteger(number)) throw new Cut(brokenContract());
+  const lastInsertRowid = Number.isSafeInteger(number) ? number : BigInt(id as string);
   return { rows: [], columns: [], changes: 1, lastInsertRowid };
 }
 

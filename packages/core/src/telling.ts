@@ -12,13 +12,6 @@ export interface Outcome {
   readonly error?: unknown;
 }
 
-/** A caller whose write has ended, and who has not been told how. */
-interface Pending {
-  readonly member: Member;
-  readonly result: Result | undefined;
-  readonly error: unknown;
-}
-
 /**
  * Tells callers what became of their writes, in the order in which those ended, and a few in each turn of the event loop: what a
  * caller does next runs before the event loop goes on, and sixty callers would keep everything else of the process waiting, again
@@ -32,7 +25,8 @@ interface Pending {
  */
 export class Telling {
   readonly #clock: Clock;
-  readonly #pending: Pending[] = [];
+  /** Their writes have ended, and they have not been told how. */
+  readonly #pending: Member[] = [];
   #state: 'idle' | 'telling' | 'told' | 'closed' = 'idle';
   readonly #onEnd: (() => void)[] = [];
   #atOnce = AT_ONCE;
@@ -45,11 +39,8 @@ export class Telling {
 
   /** From now on all members of the outcomes are settled, told or not. */
   tell(outcomes: readonly Outcome[]): void {
-    for (const { members, results, error } of outcomes) {
-      members.forEach((member, at) => {
-        if (member.settle()) this.#pending.push({ member, result: results?.[at], error });
-      });
-    }
+    for (const { members, results, error } of outcomes)
+      members.forEach((member, at) => member.settle(results?.[at], error) && this.#pending.push(member));
     if (this.#state === 'telling') return;
     if (this.#state === 'closed' || this.#pending.length <= AT_ONCE) {
       this.#tellFirst(Infinity);
@@ -112,6 +103,6 @@ export class Telling {
   }
 
   #tellFirst(count: number): void {
-    for (const { member, result, error } of this.#pending.splice(0, count)) member.tell(result, error);
+    for (const member of this.#pending.splice(0, count)) member.tell();
   }
 }
