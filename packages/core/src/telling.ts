@@ -3,7 +3,7 @@ import type { Result } from './driver.ts';
 import type { Member } from './group.ts';
 
 /** So many may be told in one turn of the event loop, whatever else it does. */
-const AT_ONCE = 8;
+const AT_ONCE = 4;
 
 /** What became of a write, to be told to everyone who waits for it: a result for each, or an error for all. */
 export interface Outcome {

@@ -36,27 +36,27 @@ const numbers = (count: number, from = 0): number[] => Array.from({ length: coun
 
 describe('telling callers that their writes are done', () => {
   it('is over at once when there are few', async () => {
-    const { members, results, told } = callers(8);
+    const { members, results, told } = callers(4);
     const telling = tellingOf();
     telling.tell([{ members, results }]);
     await telling.ended();
-    expect(told).toEqual(numbers(8));
+    expect(told).toEqual(numbers(4));
   });
 
-  it('takes a turn of the event loop for every eight of many, in order', async () => {
-    const { members, results, told } = callers(20);
+  it('takes a turn of the event loop for every four of many, in order', async () => {
+    const { members, results, told } = callers(10);
     tellingOf().tell([{ members, results }]);
+    await turn();
+    expect(told).toEqual(numbers(4));
     await turn();
     expect(told).toEqual(numbers(8));
     await turn();
-    expect(told).toEqual(numbers(16));
-    await turn();
-    expect(told).toEqual(numbers(20));
+    expect(told).toEqual(numbers(10));
   });
 
   it('ends when the last who were told have gone on, so that what they write next is there', async () => {
     const order: string[] = [];
-    const { members, results } = callers(10, () => {
+    const { members, results } = callers(6, () => {
       // As deep as a caller may be in functions of its own.
       process.nextTick(() => void Promise.resolve().then(() => order.push('has gone on')));
     });
@@ -64,25 +64,27 @@ describe('telling callers that their writes are done', () => {
     telling.tell([{ members, results }]);
     void telling.ended().then(() => order.push('ended'));
     await turn();
-    expect(order).toHaveLength(8);
+    expect(order).toHaveLength(4);
     await turn();
-    expect(order).toEqual([...Array<string>(10).fill('has gone on'), 'ended']);
+    expect(order).toEqual([...Array<string>(6).fill('has gone on'), 'ended']);
   });
 
   it('keeps to the order in which writes were done, whoever is told later', async () => {
     const telling = tellingOf();
-    const first = callers(10);
+    const first = callers(6);
     const second = callers(3);
     telling.tell([first]);
     telling.tell([second]);
     await turn();
-    expect([first.told, second.told]).toEqual([numbers(8), []]);
+    expect([first.told, second.told]).toEqual([numbers(4), []]);
     await turn();
-    expect([first.told, second.told]).toEqual([numbers(10), numbers(3)]);
+    expect([first.told, second.told]).toEqual([numbers(6), numbers(2)]);
+    await turn();
+    expect(second.told).toEqual(numbers(3));
   });
 
   it('keeps to it when some have failed, and counts all of one COMMIT together', async () => {
-    const { members, results, told } = callers(12);
+    const { members, results, told } = callers(6);
     const outcomes = members.map((member, at) =>
       at % 2 === 1
         ? { members: [member], error: new Error('failed') }
@@ -90,9 +92,9 @@ describe('telling callers that their writes are done', () => {
     );
     tellingOf().tell(outcomes);
     await turn();
-    expect(told).toEqual([0, -1, 2, -3, 4, -5, 6, -7]);
+    expect(told).toEqual([0, -1, 2, -3]);
     await turn();
-    expect(told.slice(8)).toEqual([8, -9, 10, -11]);
+    expect(told.slice(4)).toEqual([4, -5]);
   });
 
   it('settles all of them at once: a write that is done cannot be cut while its caller waits to hear of it', async () => {
@@ -145,24 +147,24 @@ describe('where the rest of a turn of the event loop takes long', () => {
   }
 
   it('tells twice as many in each, as long as they take no longer than the rest', async () => {
-    expect(await slices(64, 0.01, 5, 5)).toEqual([[8, 16, 32, 8], [64]]);
+    expect(await slices(64, 0.01, 5, 5)).toEqual([[4, 8, 16, 32, 4], [64]]);
   });
 
   it('tells as many as take as long as the rest', async () => {
-    expect(await slices(64, 0.125, 2, 2)).toEqual([
-      [8, 16, 16, 16, 8],
-      [16, 16, 16, 16],
+    expect(await slices(60, 0.125, 2, 2)).toEqual([
+      [4, 8, 16, 16, 16],
+      [16, 16, 16, 12],
     ]);
   });
 
-  it('keeps to eight when those take longer than the rest', async () => {
-    expect(await slices(20, 0.125, 0.5, 0.5)).toEqual([
-      [8, 8, 4],
-      [8, 8, 4],
+  it('keeps to four when those take longer than the rest', async () => {
+    expect(await slices(10, 0.125, 0.25, 0.25)).toEqual([
+      [4, 4, 2],
+      [4, 4, 2],
     ]);
   });
 
-  it('goes back to eight at once when the rest no longer does', async () => {
-    expect(await slices(40, 0.01, 5, 5, 0, 0)).toEqual([[8, 16, 16], [40], [40], [8, 8, 8, 8, 8]]);
+  it('goes back to four at once when the rest no longer does', async () => {
+    expect(await slices(20, 0.01, 5, 5, 0, 0)).toEqual([[4, 8, 8], [20], [20], [4, 4, 4, 4, 4]]);
   });
 });
