@@ -3,9 +3,6 @@ import { learned } from './stats.ts';
 /** How often what seems not to pay is measured again, in groups: once in so many it costs next to nothing. */
 const MEASURE_EVERY = 32;
 
-/** What took so many times as long as before, and more, has waited for something else: another process's lock, or the machine. */
-const MOST_TIMES = 4;
-
 /**
  * Whether a shared COMMIT pays, which only measuring tells. It saves a COMMIT for each write but one, and costs a BEGIN and a
  * COMMIT in calls of their own. With `synchronous = FULL` a COMMIT waits for the disk, and two writes are enough; with
@@ -35,17 +32,13 @@ export class CommitCosts {
   }
 
   ranAlone(ms: number): void {
-    this.#alone = learnedCost(this.#alone, ms);
+    this.#alone = learned(this.#alone, ms);
     this.#groupsSinceAlone = 0;
   }
 
   shared(insideMs: number, endsMs: number): void {
-    this.#inside = learnedCost(this.#inside, insideMs);
-    this.#ends = learnedCost(this.#ends, endsMs);
+    this.#inside = learned(this.#inside, insideMs);
+    this.#ends = learned(this.#ends, endsMs);
     this.#groupsSinceShared = 0;
   }
-}
-
-function learnedCost(before: number | undefined, ms: number): number {
-  return learned(before, before === undefined ? ms : Math.min(ms, before * MOST_TIMES));
 }

@@ -92,11 +92,13 @@ export class Step<T extends Task> {
   }
 }
 
+const INTEGER = /^-?\d+$/;
+
 /** What a row says of itself. Throws if the driver returns no rows as objects: that has been done, too. */
 function inserted({ id }: Row): Result {
-  const number = typeof id === 'string' && id !== '' ? Number(id) : NaN;
-  if (!Number.isInteger(number)) throw new Cut(brokenContract());
-  const lastInsertRowid = Number.isSafeInteger(number) ? number : BigInt(id as string);
+  if (typeof id !== 'string' || !INTEGER.test(id)) throw new Cut(brokenContract());
+  const number = Number(id);
+  const lastInsertRowid = Number.isSafeInteger(number) ? number : BigInt(id);
   return { rows: [], columns: [], changes: 1, lastInsertRowid };
 }
 

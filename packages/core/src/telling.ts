@@ -3,7 +3,7 @@ import type { Result } from './driver.ts';
 import type { Member } from './group.ts';
 
 /** So many may be told in one turn of the event loop, whatever else it does. */
-const AT_ONCE = 4;
+const AT_LEAST = 4;
 
 /** What became of a write, to be told to everyone who waits for it: a result for each, or an error for all. */
 export interface Outcome {
@@ -20,18 +20,18 @@ export interface Outcome {
  * Where everything else takes longer than that, it is the callers who would wait, turn after turn. So they may take as long as the
  * rest of a turn does: telling at most doubles it.
  *
- * `telling`: more have come than may be told at once, or whoever was told last has not yet gone on. `told`: all have, and the rest of
- * this turn is being timed. `closed`: all are told at once.
+ * `telling`: more have come than may be told at once, or whoever was told last has not yet gone on. `timing`: all have, and the rest of this
+ * turn is being timed. `closed`: all are told at once.
  */
 export class Telling {
   readonly #clock: Clock;
   /** Their writes have ended, and they have not been told how. */
   readonly #pending: Member[] = [];
-  #state: 'idle' | 'telling' | 'told' | 'closed' = 'idle';
+  #state: 'idle' | 'telling' | 'timing' | 'closed' = 'idle';
   readonly #onEnd: (() => void)[] = [];
-  #atOnce = AT_ONCE;
-  /** Of the last turn: how many were told, when, and when they had gone on. */
-  readonly #told = { count: 0, since: 0, until: 0 };
+  #atOnce = AT_LEAST;
+  /** Who were told in the last turn: how many, when, and when they had gone on. */
+  readonly #slice = { count: 0, since: 0, until: 0 };
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -42,18 +42,18 @@ export class Telling {
     for (const { members, results, error } of outcomes)
       members.forEach((member, at) => member.settle(results?.[at], error) && this.#pending.push(member));
     if (this.#state === 'telling') return;
-    if (this.#state === 'closed' || this.#pending.length <= AT_ONCE) {
+    if (this.#state === 'closed' || this.#pending.length <= AT_LEAST) {
       this.#tellFirst(Infinity);
       return;
     }
     if (this.#state === 'idle') {
-      this.#told.count = 0;
+      this.#slice.count = 0;
       this.#goOnLater();
     }
     this.#state = 'telling';
   }
 
-  /** Resolves when all have been told, and have gone on: what they write next is there. */
+  /** Resolves when all have been told; when they are many, they have gone on, too: what they write next is there. */
   async ended(): Promise<void> {
     if (this.#state === 'telling') await new Promise<void>((done) => this.#onEnd.push(done));
   }
@@ -64,7 +64,7 @@ export class Telling {
     this.#tellFirst(Infinity);
   }
 
-  #end(state: 'told' | 'closed'): void {
+  #end(state: 'timing' | 'closed'): void {
     this.#state = state;
     for (const callback of this.#onEnd.splice(0)) callback();
   }
@@ -79,27 +79,27 @@ export class Telling {
     if (this.#state === 'closed') return;
     const now = this.#clock.now();
     this.#learn(now);
-    if (this.#state === 'told') {
+    if (this.#state === 'timing') {
       this.#state = 'idle';
       return;
     }
-    this.#told.count = Math.min(this.#atOnce, this.#pending.length);
-    this.#told.since = now;
-    this.#tellFirst(this.#told.count);
+    this.#slice.count = Math.min(this.#atOnce, this.#pending.length);
+    this.#slice.since = now;
+    this.#tellFirst(this.#slice.count);
     this.#goOnLater();
   };
 
   readonly #haveGoneOn = (): void => {
-    this.#told.until = this.#clock.now();
-    if (this.#state === 'telling' && this.#pending.length === 0) this.#end('told');
+    this.#slice.until = this.#clock.now();
+    if (this.#state === 'telling' && this.#pending.length === 0) this.#end('timing');
   };
 
   /** How many would take as long as the rest of the turn did; at most twice as many as before, which may have been an accident. */
   #learn(now: number): void {
-    const { count, since, until } = this.#told;
+    const { count, since, until } = this.#slice;
     if (count === 0 || until <= since) return;
     const asLong = Math.floor((count * (now - until)) / (until - since));
-    this.#atOnce = Math.max(AT_ONCE, Math.min(asLong, this.#atOnce * 2));
+    this.#atOnce = Math.max(AT_LEAST, Math.min(asLong, this.#atOnce * 2));
   }
 
   #tellFirst(count: number): void {

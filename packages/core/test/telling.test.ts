@@ -39,8 +39,13 @@ describe('telling callers that their writes are done', () => {
     const { members, results, told } = callers(4);
     const telling = tellingOf();
     telling.tell([{ members, results }]);
-    await telling.ended();
+    await Promise.resolve();
     expect(told).toEqual(numbers(4));
+    const order: string[] = [];
+    void telling.ended().then(() => order.push('ended'));
+    setImmediate(() => order.push('turn'));
+    await turn();
+    expect(order).toEqual(['ended', 'turn']);
   });
 
   it('takes a turn of the event loop for every four of many, in order', async () => {
@@ -122,6 +127,47 @@ describe('telling callers that their writes are done', () => {
     telling.tell([later]);
     await Promise.resolve();
     expect(later.told).toEqual(numbers(20));
+  });
+});
+
+describe('in the turn of the event loop in which the last of many have gone on', () => {
+  async function justTold() {
+    const telling = tellingOf();
+    const before = callers(6);
+    telling.tell([before]);
+    await telling.ended();
+    expect(before.told).toEqual(numbers(6));
+    return telling;
+  }
+
+  it('tells a few at once', async () => {
+    const telling = await justTold();
+    const { told, ...few } = callers(4);
+    telling.tell([few]);
+    await Promise.resolve();
+    expect(told).toEqual(numbers(4));
+  });
+
+  it('tells many as ever, four in a turn, once each', async () => {
+    const telling = await justTold();
+    const { told, ...many } = callers(10);
+    telling.tell([many]);
+    const sizes: number[] = [];
+    for (let turns = 0; turns < 4; turns += 1) {
+      await turn();
+      sizes.push(told.length);
+    }
+    expect(sizes).toEqual([4, 8, 10, 10]);
+  });
+
+  it('may be closed', async () => {
+    const telling = await justTold();
+    telling.close();
+    await turn();
+    const { told, ...later } = callers(10);
+    telling.tell([later]);
+    await Promise.resolve();
+    expect(told).toEqual(numbers(10));
   });
 });
 
