@@ -1,4 +1,4 @@
-import type { SqlitePool } from '../../src/index.ts';
+import type { RunResult, SqlitePool } from '../../src/index.ts';
 import { poolOf, temporaryFile } from './helpers.ts';
 import { recording } from './recording.ts';
 
@@ -21,7 +21,8 @@ export interface Together {
   ) => Promise<{ ends: PromiseSettledResult<unknown>[]; texts: string[] }>;
 }
 
-export async function group(schema = TABLES, groupCommit = true): Promise<Together> {
+/** Writes for one group; with `groupCommit: false` each of them has a turn of its own. */
+export async function group(schema: string = TABLES, groupCommit: boolean = true): Promise<Together> {
   const filename = await temporaryFile();
   const { driver, texts } = recording({ filename });
   const pool = poolOf({ driver, groupCommit });
@@ -41,8 +42,10 @@ export async function group(schema = TABLES, groupCommit = true): Promise<Togeth
   };
 }
 
-export const inserts = (pool: SqlitePool, values: readonly unknown[]) =>
+/** A write of a row for each value. */
+export const inserts = (pool: SqlitePool, values: readonly unknown[]): (() => Promise<RunResult>)[] =>
   values.map((v) => () => pool.run('INSERT INTO t (v) VALUES (?)', [v as string]));
 
+/** How often SQLite was given a text. */
 export const count = (texts: readonly string[], text: string): number =>
   texts.filter((sql) => sql === text).length;
