@@ -75,9 +75,8 @@ export class Step<T extends Task> {
     return rows.map(inserted);
   }
 
-  /** The same for some of its tasks; `undefined` for none. */
+  /** The same for a part of its tasks; `undefined` for none. */
   of(tasks: readonly T[]): Step<T> | undefined {
-    if (tasks.length === this.tasks.length) return this;
     const [first, ...others] = tasks;
     return first && new Step([first, ...others], this.#rows);
   }

@@ -57,6 +57,7 @@ export class StatementCache<S> {
     this.#unused.add(kept);
     while (this.#byText.size > this.#size || this.#text > MOST_TEXT) {
       const oldest = this.#unused.shift();
+      /* v8 ignore next -- at the latest it is the one that has just come, and then there is room */
       if (oldest === undefined) break;
       this.#forget(oldest);
     }
