@@ -105,6 +105,30 @@ export const POOL_REGRESSIONS: readonly { readonly title: string; readonly sched
     },
   },
   {
+    title: 'a transaction whose COMMIT was under way when close() gave up was said to be undone',
+    schedule: {
+      poolSize: 1,
+      abilities: false,
+      endings: ['hang', 'hang', 'twice', 'succeed', 'succeed', 'succeed', 'succeed', 'succeed', 'hang'],
+      steps: [
+        { do: 'get', timeoutMs: 20, tick: false },
+        { do: 'get', timeoutMs: 20, tick: false },
+        { do: 'advance', ms: 1000, tick: false },
+        { do: 'get', timeoutMs: 20, tick: false },
+        { do: 'advance', ms: 1, tick: false },
+        { do: 'lease with a transaction', timeoutMs: 20, tick: false },
+        { do: 'close', tick: false },
+        { do: 'abort', which: 0, tick: true },
+        { do: 'resolve', which: 5, tick: false },
+        { do: 'abort', which: 0, tick: false },
+        { do: 'abort', which: 0, tick: false },
+        { do: 'get', timeoutMs: 20, tick: false },
+        { do: 'abort', which: 0, tick: false },
+        { do: 'jump', ms: 3000, tick: false },
+      ],
+    },
+  },
+  {
     title: 'a rollback that failed in the background let the next write of its lease into the transaction',
     schedule: {
       poolSize: 1,
