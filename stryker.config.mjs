@@ -23,5 +23,5 @@ export default {
   htmlReporter: { fileName: 'reports/mutation.html' },
   jsonReporter: { fileName: 'reports/mutation.json' },
   tempDirName: '.stryker-tmp',
-  ignorePatterns: ['coverage', 'reports', 'examples', 'smoke'],
+  ignorePatterns: ['coverage', 'reports', 'examples', 'smoke', 'docs'],
 };

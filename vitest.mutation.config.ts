@@ -13,6 +13,8 @@ export default defineConfig({
       'test/{plugin-options,request-lease*,arguments}.test.ts',
       'test/{errors,errors-timeouts,options,options-docs,options-readme,parameters,property,sql,sql-differential}.test.ts',
       'test/engine/driver-cases.test.ts',
+      // Compares sources, which mutants are not, with docs.
+      'test/plugin/cases.test.ts',
     ],
     env: { SCHEDULES_SHARE: '0.05' },
     testTimeout: 15_000,

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Clock } from '../src/deadline.ts';
 import { Member } from '../src/group.ts';
 import { Telling } from '../src/telling.ts';
@@ -120,8 +120,10 @@ describe('telling callers that their writes are done', () => {
     telling.tell([before]);
     const ended = telling.ended();
     telling.close();
-    telling.tell([after]);
     await ended;
+    expect(before.told).toEqual(numbers(20));
+    telling.tell([after]);
+    await Promise.resolve();
     expect([before.told, after.told]).toEqual([numbers(20), numbers(20)]);
     await turn();
     telling.tell([later]);
@@ -158,6 +160,13 @@ describe('in the turn of the event loop in which the last of many have gone on',
       sizes.push(told.length);
     }
     expect(sizes).toEqual([4, 8, 10, 10]);
+  });
+
+  it('is left alone by the event loop when nobody else comes', async () => {
+    await justTold();
+    await vi.waitFor(() => {
+      expect(process.getActiveResourcesInfo()).not.toContain('Immediate');
+    });
   });
 
   it('may be closed', async () => {
