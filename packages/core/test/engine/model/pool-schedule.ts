@@ -212,7 +212,7 @@ class Crowd {
   readonly #over = new Map<string, number>();
   readonly #ends = new Map<
     string,
-    { readonly use: Use; readonly resolved: boolean; readonly closed?: boolean }
+    { readonly use: Use; readonly resolved: boolean; readonly committing?: boolean }
   >();
   /** The calls that were ended by hand. */
   readonly #hung = new Set<FakeCall>();
@@ -232,8 +232,9 @@ class Crowd {
     const end = USES[use]({ ...this.fake, tag, limits, over }).then(
       () => this.#ends.set(tag, { use, resolved: true }),
       (error: unknown) => {
-        const closed = error instanceof LeaseEndedError && this.fake.pool.closed;
-        this.#ends.set(tag, { use, resolved: false, closed });
+        const committing =
+          error instanceof LeaseEndedError && this.fake.pool.closed && this.#isCommitting(tag);
+        this.#ends.set(tag, { use, resolved: false, committing });
         const known = error instanceof SqlitePoolError || error instanceof Told || error === ABORTED;
         if (!known) this.#failure ??= new Error(`${use} rejected with ${String(error)}`, { cause: error });
       },
@@ -307,14 +308,24 @@ class Crowd {
     const committed = new Set([...committedBy(calls)].map((sql) => /t\d+_/.exec(sql)?.[0]));
     // Nobody can know of a COMMIT that hangs and then returns after all.
     const unknown = calls.some((call) => call.sql === 'COMMIT' && this.#hung.has(call));
-    for (const [tag, { use, resolved, closed }] of this.#ends) {
+    for (const [tag, { use, resolved, committing }] of this.#ends) {
       if (!TRANSACTIONS.has(use) && use !== 'lease that goes on after a failed transaction') continue;
       const expected = resolved && use !== 'lease with a forgotten transaction';
       // A single write that was cancelled may have been done: only what a transaction has done can be undone. Nor can one whose
       // COMMIT was under way when close() gave up.
-      if (expected || (TRANSACTIONS.has(use) && !unknown && closed !== true))
+      if (expected || (TRANSACTIONS.has(use) && !unknown && committing !== true))
         assert.equal(committed.has(tag), expected, `${use} ${tag}: committed`);
     }
+  }
+
+  /** Whether the last call on the connection of this user is its COMMIT. */
+  #isCommitting(tag: string): boolean {
+    const { calls } = this.fake.driver;
+    const own = calls.findLast(({ sql }) => sql.includes(tag));
+    const last = calls.findLast(
+      ({ connection, method }) => connection === own?.connection && method === 'execute',
+    );
+    return last?.sql === 'COMMIT';
   }
 
   #hanging(): FakeCall[] {
