@@ -18,6 +18,9 @@ const ROW_INSERT = new RegExp(
 /** A text longer than this is generated, and hardly comes twice. */
 const LONGEST = 2000;
 
+const EXACT = String(Number.MAX_SAFE_INTEGER);
+const ROWID = `CASE WHEN _rowid_ BETWEEN -${EXACT} AND ${EXACT} THEN _rowid_ ELSE CAST(_rowid_ AS TEXT) END`;
+
 /** An INSERT of one row, all of it parameters and literals, into a table of any schema. */
 export class RowInsert {
   /** The name of the table, as SQLite knows it. */
@@ -36,14 +39,14 @@ export class RowInsert {
   }
 
   /**
-   * The text that inserts so many rows, and returns the rowid of each as text, because drivers round large integers. SQLite
-   * returns them in the order in which it has inserted them.
+   * The text that inserts so many rows, and returns the rowid of each: as text where drivers would round it. SQLite returns them
+   * in the order in which it has inserted them.
    */
   textFor(rows: number): string {
     let text = this.#texts.get(rows);
     if (text === undefined) {
       const all = Array<string>(rows).fill(this.#row).join(', ');
-      text = `${this.#head} ${all} RETURNING CAST(_rowid_ AS TEXT) AS id`;
+      text = `${this.#head} ${all} RETURNING ${ROWID} AS id`;
       this.#texts.set(rows, text);
     }
     return text;

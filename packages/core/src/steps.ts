@@ -67,7 +67,8 @@ export class Step<T extends Task> {
     if (this.#rows === undefined) return [await statements.perform(first.call, first.limit, since)];
     const { insert, limit } = this.#rows;
     const statement = { ...INSERTS, sql: insert.textFor(this.tasks.length) };
-    const values = this.tasks.flatMap(({ call }) => call.values);
+    const values: Value[] = [];
+    for (const { call } of this.tasks) values.push(...call.values);
     const { rows } = await statements.execute(statement, values, HINT, limit, undefined, since);
     // Somebody has changed the table meanwhile, by a trigger perhaps: nobody knows whose row is missing. It has been done, and
     // must not be tried again.
@@ -95,10 +96,16 @@ const INTEGER = /^-?\d+$/;
 
 /** What a row says of itself. Throws if the driver returns no rows as objects: that has been done, too. */
 function inserted({ id }: Row): Result {
-  if (typeof id !== 'string' || !INTEGER.test(id)) throw new Cut(brokenContract());
-  const number = Number(id);
-  const lastInsertRowid = Number.isSafeInteger(number) ? number : BigInt(id);
+  const lastInsertRowid = Number.isSafeInteger(id) ? (id as number) : exactly(id);
   return { rows: [], columns: [], changes: 1, lastInsertRowid };
+}
+
+/** A rowid that is no number: it is too large for one, or the driver has another type for integers. */
+function exactly(id: unknown): number | bigint {
+  if (typeof id !== 'bigint' && !(typeof id === 'string' && INTEGER.test(id)))
+    throw new Cut(brokenContract());
+  const number = Number(id);
+  return Number.isSafeInteger(number) ? number : BigInt(id);
 }
 
 /**

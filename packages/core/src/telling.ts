@@ -30,8 +30,10 @@ export class Telling {
   #state: 'idle' | 'telling' | 'timing' | 'closed' = 'idle';
   readonly #onEnd: (() => void)[] = [];
   #atOnce = AT_LEAST;
-  /** Who were told in the last turn: how many, when, and when they had gone on. */
-  readonly #slice = { count: 0, since: 0, until: 0 };
+  /** Who were told in the last turn: how many, and when. */
+  readonly #slice = { count: 0, since: 0 };
+  /** How long each of those takes who have been told, in milliseconds, as it was last measured. */
+  #callerMs = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -48,7 +50,7 @@ export class Telling {
     }
     if (this.#state === 'idle') {
       this.#slice.count = 0;
-      this.#goOnLater();
+      this.#goOnLater(true);
     }
     this.#state = 'telling';
   }
@@ -69,10 +71,11 @@ export class Telling {
     for (const callback of this.#onEnd.splice(0)) callback();
   }
 
-  #goOnLater(): void {
+  /** @param timed - Whether it is looked when those who will be told have gone on: not every time, since that takes time, too. */
+  #goOnLater(timed: boolean): void {
     atEndOfTurn(this.#goOn);
     // Right behind it: between the two runs what the callers do, and nothing else.
-    atEndOfTurn(this.#haveGoneOn);
+    if (timed) atEndOfTurn(this.#haveGoneOn);
   }
 
   readonly #goOn = (): void => {
@@ -86,19 +89,22 @@ export class Telling {
     this.#slice.count = Math.min(this.#atOnce, this.#pending.length);
     this.#slice.since = now;
     this.#tellFirst(this.#slice.count);
-    this.#goOnLater();
+    // They may be the last: twice as many as these is the most that will be told.
+    this.#goOnLater(this.#pending.length <= 2 * this.#atOnce);
   };
 
   readonly #haveGoneOn = (): void => {
-    this.#slice.until = this.#clock.now();
-    if (this.#state === 'telling' && this.#pending.length === 0) this.#end('timing');
+    if (this.#state !== 'telling') return;
+    const { count, since } = this.#slice;
+    if (count > 0) this.#callerMs = (this.#clock.now() - since) / count;
+    if (this.#pending.length === 0) this.#end('timing');
   };
 
   /** How many would take as long as the rest of the turn did; at most twice as many as before, which may have been an accident. */
   #learn(now: number): void {
-    const { count, since, until } = this.#slice;
-    if (count === 0 || until <= since) return;
-    const asLong = Math.floor((count * (now - until)) / (until - since));
+    const { count, since } = this.#slice;
+    if (count === 0 || this.#callerMs <= 0) return;
+    const asLong = Math.floor((now - since) / this.#callerMs) - count;
     this.#atOnce = Math.max(AT_LEAST, Math.min(asLong, this.#atOnce * 2));
   }
 
