@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { createHistogram, monitorEventLoopDelay, type RecordableHistogram } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { getHeapCodeStatistics } from 'node:v8';
 
 /** How long calls took, and how many there were. */
 export interface Throughput {
@@ -14,36 +13,29 @@ export interface Throughput {
   readonly maxMs: number;
 }
 
-/** How long something is warmed up, in seconds; longer than the least only as long as V8 compiles. */
-export interface WarmUp {
-  readonly atLeast: number;
-  readonly atMost: number;
-}
-
-export const COLD: WarmUp = { atLeast: 0, atMost: 0 };
-
 /**
  * Calls `work` again and again, `workers` at a time, until the time is over and all have come back; or until
  * `patienceSeconds` later: what has not come back then took at least so long.
  *
- * Calls that begin while it is warmed up do not count; `onWarm` is called when that is over. It is one loop, because V8
+ * Calls that begin in the first `warmUpSeconds` do not count; `onWarm` is called when those are over. It is one loop, because V8
  * has to compile anew what is called from another one.
  */
 export async function hammer(
   {
     workers,
     seconds,
-    warmUp = COLD,
+    warmUpSeconds = 0,
     patienceSeconds = Infinity,
-  }: { workers: number; seconds: number; warmUp?: WarmUp; patienceSeconds?: number },
+  }: { workers: number; seconds: number; warmUpSeconds?: number; patienceSeconds?: number },
   work: (worker: number) => Promise<unknown>,
   onWarm: () => void = () => undefined,
 ): Promise<Throughput & { readonly inFlight: number }> {
   const latencies = new Latencies();
   const pending = new Map<number, number>();
   const cold = performance.now();
-  let start = warmUp.atMost > 0 ? Infinity : cold;
-  let end = start + seconds * 1000;
+  const start = cold + warmUpSeconds * 1000;
+  const end = start + seconds * 1000;
+  const warm = warmUpSeconds > 0 ? setTimeout(onWarm, warmUpSeconds * 1000) : undefined;
   const all = Promise.all(
     Array.from({ length: workers }, async (_, worker) => {
       for (let now = cold; now < end;) {
@@ -56,36 +48,13 @@ export async function hammer(
       pending.delete(worker);
     }),
   );
-  if (warmUp.atMost > 0) {
-    await Promise.race([warmed(warmUp), all]);
-    onWarm();
-    start = performance.now();
-    end = start + seconds * 1000;
-  }
-  await atMost(all, seconds + patienceSeconds);
+  await atMost(all, warmUpSeconds + seconds + patienceSeconds);
+  clearTimeout(warm);
   const now = performance.now();
   const count = latencies.count;
   for (const since of pending.values()) latencies.add(now - since);
   const elapsed = now - start;
   return { ...latencies.over(elapsed), count, perSecond: (count / elapsed) * 1000, inFlight: pending.size };
-}
-
-/** V8 is done with compiling when so little more machine code, in parts of all, has come in so many seconds. */
-const COMPILED = { growth: 0.005, seconds: 4 };
-
-/** Resolves when what runs meanwhile is warm. */
-async function warmed({ atLeast, atMost: most }: WarmUp): Promise<void> {
-  const began = performance.now();
-  const elapsed = (): number => (performance.now() - began) / 1000;
-  const sizes: number[] = [];
-  const grows = (): boolean => {
-    const before = sizes.at(-1 - COMPILED.seconds) ?? 0;
-    return (sizes.at(-1) ?? 0) > before * (1 + COMPILED.growth);
-  };
-  do {
-    await sleep(Math.min(1, most - elapsed()) * 1000);
-    sizes.push(getHeapCodeStatistics().code_and_metadata_size);
-  } while (elapsed() < atLeast || (elapsed() < most && grows()));
 }
 
 async function atMost(work: Promise<unknown>, seconds: number): Promise<void> {

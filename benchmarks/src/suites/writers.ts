@@ -9,8 +9,7 @@ import { BusyError, createPool, type SqlitePool } from '@sqlite-pool/core';
 import type { Place } from '../benchmark.ts';
 import { HandConnection, isBusy, PRAGMAS } from '../by-hand.ts';
 import type { Sample } from '../figures.ts';
-import { COLD, hammer, probeFile, probeIdle, type WarmUp } from '../measure.ts';
-import type { Scale } from '../scale.ts';
+import { hammer, probeFile, probeIdle } from '../measure.ts';
 
 export type Synchronous = 'NORMAL' | 'FULL';
 
@@ -38,10 +37,9 @@ const ENDLESS =
 /**
  * How much longer than elsewhere writers are warmed up and measured when everything is. In a second there are 200 file reads, and p99
  * is the second slowest of them. And as long as V8 compiles, on threads of its own, it takes one of two cores from those that read, for
- * some milliseconds at a time: a writer alone has called everything often enough after about ten seconds; what is called once for a
- * group of 64 writes takes longer.
+ * some milliseconds at a time: a writer alone has called everything often enough after about ten seconds.
  */
-const LONGER = { warmUp: { atLeast: 4, atMost: 10 }, measure: 2 };
+const LONGER = { warmUp: 4, measure: 2 };
 
 /** Below this, the slowest of a hundred probes would stand for the slowest of all. */
 const SHORTEST_PROBE_SECONDS = 0.2;
@@ -60,7 +58,7 @@ type Write = (writer: number) => Promise<boolean>;
 async function write(task: WriteTask, place: Place, small: string): Promise<Sample> {
   const { filename, scale } = place;
   const seconds = place.seconds * (scale.complete ? LONGER.measure : 1);
-  const warmUp = warmUpOf(scale);
+  const warmUpSeconds = scale.warmUpSeconds * (scale.complete ? LONGER.warmUp : 1);
   const probeSeconds = Math.max(SHORTEST_PROBE_SECONDS, seconds);
   const writeOnce = await (task.way === 'hand' ? writerByHand : writerOfPool)(task, filename);
   let acknowledged = 0;
@@ -71,7 +69,7 @@ async function write(task: WriteTask, place: Place, small: string): Promise<Samp
   };
   // With more writers by hand, some would still be asleep when the measurement begins.
   const stalls = task.way === 'hand' && task.kind === 'transactions';
-  if (stalls) await hammer({ workers: 1, seconds: 0, warmUp }, writeAndCount);
+  if (stalls) await hammer({ workers: 1, seconds: warmUpSeconds }, writeAndCount);
   // After writers that stall some may still be asleep. After others, because a pause before them would undo a part of the warm-up.
   const idleBefore = stalls ? await probeIdle(small, probeSeconds) : undefined;
   let before = acknowledged;
@@ -79,7 +77,7 @@ async function write(task: WriteTask, place: Place, small: string): Promise<Samp
   // By hand a stall lasts as long as some busy timeouts; what has not ended twelve times the time later is told as it is.
   const patienceSeconds = seconds * 12;
   const { perSecond, count, inFlight, ...latency } = await hammer(
-    { workers: task.workers, seconds, patienceSeconds, warmUp: stalls ? COLD : warmUp },
+    { workers: task.workers, seconds, warmUpSeconds: stalls ? 0 : warmUpSeconds, patienceSeconds },
     writeAndCount,
     () => {
       before = acknowledged;
@@ -99,11 +97,6 @@ async function write(task: WriteTask, place: Place, small: string): Promise<Samp
     fileMaxMs: beside.maxMs,
     fileRatio: beside.p99Ms / idle.p99Ms,
   };
-}
-
-function warmUpOf({ warmUpSeconds, complete }: Scale): WarmUp {
-  const { atLeast, atMost } = complete ? LONGER.warmUp : { atLeast: 1, atMost: 1 };
-  return { atLeast: warmUpSeconds * atLeast, atMost: warmUpSeconds * atMost };
 }
 
 async function writerOfPool({ kind, way, synchronous }: WriteTask, filename: string): Promise<Write> {
