@@ -1,14 +1,7 @@
 import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  SqliteError,
-  type Connection,
-  type Result,
-  type Row,
-  type SqlitePool,
-  type Value,
-} from '../../src/index.ts';
+import { SqliteError, type Connection, type Result, type SqlitePool, type Value } from '../../src/index.ts';
 import { failure, poolOf, temporaryFile, timelessClock } from './helpers.ts';
 import { recording } from './recording.ts';
 
@@ -53,7 +46,7 @@ function withBigInts(connection: Connection): Connection {
         const result = await target.execute(...args);
         // Only the rows of INSERTs: the pool asks about the schema, too.
         if (!args[0].startsWith('INSERT')) return result;
-        const rows = (result.rows).map((row) =>
+        const rows = result.rows.map((row) =>
           Object.fromEntries(Object.entries(row).map(([column, one]) => [column, toBigInt(one)])),
         );
         return { ...result, rows };
