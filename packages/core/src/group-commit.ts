@@ -67,9 +67,13 @@ export class GroupCommit {
     if (!this.#writers.tryEnter()) await this.#writers.enter(this.#lending.limit({ signal }, 'write'));
   }
 
-  /** Another writer has come: nobody who comes after it may be served before it. */
-  yieldTo(): void {
+  /** The same for another kind of writer: nobody who comes after it may be served before it. The function returned ends it. */
+  async turn(signal: AbortSignal | undefined): Promise<() => void> {
     this.#open = undefined;
+    await this.enter(signal);
+    return () => {
+      this.#writers.leave();
+    };
   }
 
   /** Runs a write that has to wait for its turn, with others. Throws at once if it may not even wait. */

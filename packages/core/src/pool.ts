@@ -290,12 +290,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * A turn among those who want to write, for a lease that is about to be taken for a write; the function returned
    * ends it. @internal
    */
-  async writerTurn(signal?: AbortSignal): Promise<() => void> {
-    this.#groups.yieldTo();
-    await this.#groups.enter(signal);
-    return () => {
-      this.#writers.leave();
-    };
+  writerTurn(signal?: AbortSignal): Promise<() => void> {
+    return this.#groups.turn(signal);
   }
 
   protected override perform(call: Call): Promise<Result> {

@@ -1,5 +1,5 @@
 import { Cut } from './call-queue.ts';
-import type { ExecuteHint, Result, Row, Value } from './driver.ts';
+import { toInteger, type ExecuteHint, type Result, type Row, type Value } from './driver.ts';
 import { brokenContract } from './driver-errors.ts';
 import type { Limit } from './deadline.ts';
 import type { Call } from './queryable.ts';
@@ -102,10 +102,8 @@ function inserted({ id }: Row): Result {
 
 /** A rowid that is no number: it is too large for one, or the driver has another type for integers. */
 function exactly(id: unknown): number | bigint {
-  if (typeof id !== 'bigint' && !(typeof id === 'string' && INTEGER.test(id)))
-    throw new Cut(brokenContract());
-  const number = Number(id);
-  return Number.isSafeInteger(number) ? number : BigInt(id);
+  if (typeof id === 'bigint' || (typeof id === 'string' && INTEGER.test(id))) return toInteger(id);
+  throw new Cut(brokenContract());
 }
 
 /**

@@ -1,8 +1,15 @@
-import type { Connection, ExecuteHint, Result, Row, Value } from '../driver.ts';
+import {
+  toInteger,
+  type Connection,
+  type ExecuteHint,
+  type Result,
+  type Row,
+  type Value,
+} from '../driver.ts';
 import { isShort, learn, learnFromFailure, UNKNOWN_MS, type Estimate, type Estimates } from './estimates.ts';
 import { SHORT_BUSY_TIMEOUT_MS } from './pragmas.ts';
 import { interrupted, NativeCalls, type Callback } from './sqlite3-calls.ts';
-import { bindable, isHeavy, NO_VALUES, toInteger } from './sqlite3-values.ts';
+import { bindable, isHeavy, NO_VALUES } from './sqlite3-values.ts';
 import { StatementCache } from './statement-cache.ts';
 import type { ThreadCall, ThreadUser } from './threads.ts';
 

@@ -4,12 +4,6 @@ import { InvalidArgumentError } from '../errors.ts';
 /** For a statement without parameters. */
 export const NO_VALUES: readonly Value[] = [];
 
-/** An integer that came as text. */
-export function toInteger(digits: string): number | bigint {
-  const number = Number(digits);
-  return Number.isSafeInteger(number) ? number : BigInt(digits);
-}
-
 /** A kept statement keeps what was bound to it; one with more than this, in bytes and characters, is not kept. */
 const HEAVIEST_KEPT = 65_536;
 
