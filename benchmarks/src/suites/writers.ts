@@ -36,10 +36,11 @@ const ENDLESS =
 
 /**
  * How much longer than elsewhere writers are warmed up and measured when everything is. In a second there are 200 file reads, and p99
- * is the second slowest of them. And as long as V8 compiles, on threads of its own, it takes one of two cores from those that read, for
- * some milliseconds at a time: a writer alone has called everything often enough after about ten seconds.
+ * is the second slowest of them; in five seconds it is the tenth slowest of a thousand, and one accident of the machine no longer
+ * decides it. And as long as V8 compiles, on threads of its own, it takes one of two cores from those that read, for some
+ * milliseconds at a time: 64 writers do a quarter more INSERTs after twenty seconds than after ten.
  */
-const LONGER = { warmUp: 4, measure: 2 };
+const LONGER = { warmUp: 8, measure: 4 };
 
 /** Below this, the slowest of a hundred probes would stand for the slowest of all. */
 const SHORTEST_PROBE_SECONDS = 0.2;
