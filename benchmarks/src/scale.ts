@@ -13,7 +13,7 @@ export interface Scale {
    * twenty rows through the pool are as fast as they get after 2.5 s, by hand after 1 s. A server runs for days.
    */
   readonly warmUpSeconds: number;
-  /** Everything, in about an hour and a half; else what stands for it: nine benchmarks share two minutes. */
+  /** Everything, in about an hour and three quarters; else what stands for it: nine benchmarks share two minutes. */
   readonly complete: boolean;
 }
 
