@@ -221,7 +221,8 @@ function chart(kind: 'transactions' | 'inserts', entries: readonly Entry[]): Cha
             scale: { type: 'log' },
             axis: { values: [0.1, 1, 10, 100, 1000, 10_000, 100_000] },
           },
-          color: { field: 'variant', type: 'nominal', sort: null },
+          // The transactions have two of these only: the same colours in both charts.
+          color: { field: 'variant', type: 'nominal', sort: [NAMES.pool, NAMES.hand, NAMES.ungrouped] },
         },
       },
     },
