@@ -96,7 +96,7 @@ export class Telling {
   readonly #haveGoneOn = (): void => {
     if (this.#state !== 'telling') return;
     const { count, since } = this.#slice;
-    if (count > 0) this.#callerMs = (this.#clock.now() - since) / count;
+    this.#callerMs = (this.#clock.now() - since) / count;
     if (this.#pending.length === 0) this.#end('timing');
   };
 
