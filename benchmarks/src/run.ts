@@ -18,8 +18,10 @@ export interface Order {
 export type Answer =
   { readonly sample: Sample } | { readonly unavailable: string } | { readonly failed: string };
 
-/** Far longer than a run takes: the slowest one, writers that lock each other out, ends within half a minute. */
-const TOO_LONG_MS = 180_000;
+/** Far longer than a run takes: the slowest, writers that lock each other out, take 8 and 56 times these at `full`. */
+function tooLongMs({ warmUpSeconds, seconds }: Scale): number {
+  return Math.ceil((30 + 20 * warmUpSeconds + 70 * seconds) * 1000);
+}
 
 const child = fileURLToPath(new URL('child.ts', import.meta.url));
 
@@ -75,7 +77,7 @@ async function inChild(job: Job<unknown>, order: Order): Promise<Answer> {
   });
   try {
     process_.send(order);
-    return await Promise.race([answerOf(process_), exitOf(process_)]);
+    return await Promise.race([answerOf(process_, order.place.scale), exitOf(process_)]);
   } finally {
     // It may have threads that sleep in SQLite for seconds to come, and an exit would wait for those.
     process_.kill('SIGKILL');
@@ -83,8 +85,8 @@ async function inChild(job: Job<unknown>, order: Order): Promise<Answer> {
   }
 }
 
-async function answerOf(process_: ChildProcess): Promise<Answer> {
-  const late = AbortSignal.timeout(TOO_LONG_MS);
+async function answerOf(process_: ChildProcess, scale: Scale): Promise<Answer> {
+  const late = AbortSignal.timeout(tooLongMs(scale));
   const [answer] = (await once(process_, 'message', { signal: late })) as [Answer];
   return answer;
 }

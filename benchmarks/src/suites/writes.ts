@@ -1,7 +1,7 @@
 import type { Benchmark, Chart, Job, Table, Target } from '../benchmark.ts';
 import type { Entry, Figures, Labels } from '../figures.ts';
 import { shown, shownFigure } from '../results.ts';
-import { check, measure, type Synchronous, type Task, type Way } from './writers.ts';
+import { check, LONGER, measure, type Synchronous, type Task, type Way } from './writers.ts';
 
 const NAMES: Readonly<Record<Way, string>> = {
   pool: 'sqlite-pool',
@@ -109,7 +109,8 @@ function writesTable(title: string, entries: readonly Entry[]): Table {
     ]),
     note:
       'readFile is an unrelated `fs.readFile` every 5 ms meanwhile, idle the same with no writers afterwards (before, with ' +
-      'transactions by hand), and the ratio the median of those of the rounds. By hand, a run ends when all writers have come back, or twelve times the time later; what was under way then counts with the time it took so far.',
+      'transactions by hand), and the ratio the median of those of the rounds. By hand, a run ends when all writers have come back, or twelve times the time later; what was under way then counts with the time it took so far. ' +
+      `At full, all of this is measured for ${LONGER.measure} times as long as is said above.`,
   };
 }
 
