@@ -19,12 +19,11 @@ const layers = [
   { files: ['transaction.ts'] },
   { files: ['session.ts'] },
   { files: ['batch.ts', 'shared-commit.ts'] },
-  { files: ['steps.ts'] },
   { files: ['telling.ts'] },
   { files: ['group.ts', 'statements.ts'] },
   { files: ['busy-wait.ts', 'cursors.ts', 'probe.ts', 'write-turn.ts'] },
-  { files: ['call-queue.ts', 'resource-pool.ts', 'schema-knowledge.ts', 'write-gate.ts'] },
-  { files: ['commit-costs.ts', 'entries.ts', 'gate.ts', 'limits.ts', 'transaction-state.ts'] },
+  { files: ['call-queue.ts', 'resource-pool.ts', 'write-gate.ts'] },
+  { files: ['deferred-constraints.ts', 'entries.ts', 'gate.ts', 'limits.ts', 'transaction-state.ts'] },
   { files: ['wait-queue.ts'] },
   { files: ['options.ts'] },
   { files: ['checkpoint.ts', 'drivers/sqlite3.ts'] },
@@ -43,7 +42,7 @@ const layers = [
   { files: ['queryable.ts'] },
   { files: ['parameters.ts'] },
   { files: ['sql.ts', 'stats.ts', 'deadline.ts'] },
-  { files: ['driver.ts', 'driver-errors.ts', 'row-insert.ts'] },
+  { files: ['driver.ts', 'driver-errors.ts'] },
   { files: ['errors.ts', 'linked-list.ts'] },
 ];
 

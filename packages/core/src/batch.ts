@@ -1,11 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { Cut } from './call-queue.ts';
 import type { Limit } from './deadline.ts';
 import type { Result } from './driver.ts';
 import type { Call } from './queryable.ts';
-import { mayChangeSchema, type SchemaKnowledge } from './schema-knowledge.ts';
 import type { Statements } from './statements.ts';
-import { stepsOf, type Step, type Task } from './steps.ts';
 
 /** Not to be guessed, so that no SAVEPOINT by hand can be taken for ours. */
 const SAVEPOINT = `sqlite_pool_batch_${randomBytes(4).toString('hex')}`;
@@ -22,49 +19,20 @@ export function batchWrites(calls: readonly Call[]): boolean {
 export class Batch {
   readonly #statements: Statements;
   readonly #calls: readonly Call[];
-  readonly #schema: SchemaKnowledge;
   #opened: 'nothing' | 'transaction' | 'savepoint' = 'nothing';
 
-  constructor(statements: Statements, calls: readonly Call[], schema: SchemaKnowledge) {
+  constructor(statements: Statements, calls: readonly Call[]) {
     this.#statements = statements;
     this.#calls = calls;
-    this.#schema = schema;
   }
 
   async run(limit: Limit | undefined): Promise<Result[]> {
     await this.#begin(limit);
     const results: Result[] = [];
-    for (const step of await this.#steps(limit)) results.push(...(await this.#perform(step)));
+    for (const call of this.#calls) results.push(await this.#statements.perform(call, limit));
     if (this.#opened === 'transaction') await this.#statements.commit(limit);
     else if (this.#opened === 'savepoint') await this.#statements.control(`RELEASE ${SAVEPOINT}`, limit);
     return results;
-  }
-
-  async #steps(limit: Limit | undefined): Promise<Step<Task>[]> {
-    const tasks = this.#calls.map((call) => ({ call, limit }));
-    // A transaction without the turn to write must not look at the schema: it would then see the state of that moment, and
-    // be refused by SQLite when a writer before it has committed. And what a statement changes cannot be seen before it.
-    const mayLook =
-      this.#statements.writeTurn.isHeld && !this.#calls.some(({ statement }) => mayChangeSchema(statement));
-    const isPlain = async (table: string): Promise<boolean> =>
-      mayLook && (await this.#schema.takesRowsTogether(table, this.#statements, limit));
-    // The last row by itself, because a statement that comes after it can ask for `changes()`.
-    return await stepsOf(tasks, limit, isPlain, 1);
-  }
-
-  /** If rows that go in together fail, the one is looked for that did, for its error. */
-  async #perform(step: Step<Task>): Promise<readonly Result[]> {
-    try {
-      return await step.perform(this.#statements);
-    } catch (error) {
-      const parts = error instanceof Cut ? [] : step.split();
-      if (parts.length === 0) throw error;
-      await this.#statements.findOut();
-      if (this.#statements.transaction.isLost) throw error;
-      const results: Result[] = [];
-      for (const part of parts) results.push(...(await this.#perform(part)));
-      return results;
-    }
   }
 
   /** Undoes what was done of it, as soon as a call that was cut has returned. */

@@ -78,6 +78,29 @@ export function isConstraint(error: unknown): boolean {
 }
 
 /**
+ * The constraints for which SQLite prepares a statement to be undone alone, whatever it had changed when they failed. When it compiles a
+ * statement that may abort for one of these, it calls `sqlite3MayAbort`, and opens a statement journal for it if it may change more than
+ * one row: https://www.sqlite.org/src/file/src/insert.c (NOT NULL, CHECK, UNIQUE, the rowid), fkey.c (foreign keys) and trigger.c (RAISE).
+ *
+ * Every other error may leave behind what the statement did before it: the type check of a STRICT table, an error inside a function, an
+ * overflow and a recursion that is too deep do, because SQLite opens no statement journal for them (`sqlite3MultiWrite` in build.c).
+ */
+const UNDONE_ALONE: ReadonlySet<number> = new Set([
+  275, // CHECK
+  787, // FOREIGNKEY
+  1299, // NOTNULL
+  1555, // PRIMARYKEY
+  1811, // TRIGGER
+  2067, // UNIQUE
+  2579, // ROWID
+]);
+
+/** Whether a statement that failed with this error inside a transaction certainly left nothing in it that it would not have left alone. */
+export function leftNothing(error: unknown): boolean {
+  return UNDONE_ALONE.has(resultCodeOf(error));
+}
+
+/**
  * Turns what a driver threw into an error that is safe to show: the name and meaning of the result code in the
  * message, and the driver's own error, with its names of tables and files, in `cause`. The pool's own errors pass
  * through.

@@ -1,5 +1,4 @@
 import { asThrown } from './call-queue.ts';
-import { CommitCosts } from './commit-costs.ts';
 import { alreadyCut, bounded, type Limit } from './deadline.ts';
 import type { Result } from './driver.ts';
 import { PoolClosedError, PoolOverloadedError } from './errors.ts';
@@ -9,7 +8,8 @@ import type { Lending } from './lending.ts';
 import { LinkedList } from './linked-list.ts';
 import type { Call } from './queryable.ts';
 import { commitTogether, type SharingSettings } from './shared-commit.ts';
-import type { Statements, StatementsSettings } from './statements.ts';
+import type { TimeSettings } from './limits.ts';
+import type { Statements } from './statements.ts';
 import { Telling } from './telling.ts';
 import type { WriteTurn } from './write-turn.ts';
 
@@ -17,7 +17,7 @@ import type { WriteTurn } from './write-turn.ts';
 const MOST_MEMBERS = 100;
 
 /** What group commit needs to know of its pool. */
-export interface GroupCommitSettings extends StatementsSettings {
+export interface GroupCommitSettings extends TimeSettings {
   readonly maxWaiting: number;
   readonly groupCommit: boolean;
 }
@@ -40,7 +40,7 @@ export class GroupCommit {
   #closed = false;
 
   constructor(settings: GroupCommitSettings, lending: Lending, writers: Gate) {
-    this.#settings = { ...settings, costs: new CommitCosts(), telling: new Telling(settings.clock) };
+    this.#settings = { ...settings, telling: new Telling(settings.clock) };
     this.#lending = lending;
     this.#writers = writers;
   }

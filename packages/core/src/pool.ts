@@ -26,7 +26,6 @@ import {
   type TransactionOptions,
 } from './queryable.ts';
 import { ResourcePool } from './resource-pool.ts';
-import { SchemaKnowledge } from './schema-knowledge.ts';
 import type { Session, SessionContext } from './session.ts';
 import { scriptWrites } from './sql.ts';
 import type { PoolStats } from './stats.ts';
@@ -85,7 +84,6 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       ...settings,
       keepDirty: settings.driver.inMemory === true,
       writeTimeoutError: () => this.#lending.timeoutError(settings.acquisitionTimeoutMs, 'write'),
-      schema: new SchemaKnowledge(settings.clock),
     };
     this.#writers = new Gate(
       Math.max(1, Math.min(WRITERS_WITH_CONNECTION, settings.poolSize - 1)),

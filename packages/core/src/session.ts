@@ -5,14 +5,14 @@ import type { Limit } from './deadline.ts';
 import type { Connection, Result, Row } from './driver.ts';
 import { LeaseEndedError, TransactionLostError, UnsupportedError } from './errors.ts';
 import type { Gate } from './gate.ts';
-import { beginLimit, operationLimit, statementLimit } from './limits.ts';
+import { beginLimit, operationLimit, statementLimit, type TimeSettings } from './limits.ts';
 import type { Call, QueryOptions } from './queryable.ts';
 import { parse, parseScript } from './sql.ts';
-import { CHECK, Statements, type StatementsSettings } from './statements.ts';
+import { CHECK, Statements } from './statements.ts';
 import type { TransactionState } from './transaction-state.ts';
 
 /** What a session needs to know of its pool. */
-export interface SessionContext extends StatementsSettings {
+export interface SessionContext extends TimeSettings {
   /** Keep a connection its user has changed: an in-memory database would be lost with it. */
   readonly keepDirty: boolean;
 }
@@ -113,7 +113,7 @@ export class Session {
   async batch(calls: readonly Call[], { signal, timeoutMs }: QueryOptions): Promise<Result[]> {
     const limit = statementLimit(this.#context, timeoutMs, signal);
     await this.#calls.enter(limit);
-    const batch = new Batch(this.#statements, calls, this.#context.schema);
+    const batch = new Batch(this.#statements, calls);
     let undone: Promise<void> | undefined;
     try {
       return await batch.run(limit);

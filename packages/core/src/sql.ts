@@ -1,5 +1,4 @@
 import { InvalidArgumentError } from './errors.ts';
-import { rowInsertOf, type RowInsert } from './row-insert.ts';
 
 /**
  * What kind of statement a text is. The driver does not say whether a statement writes, so the pool reads the text:
@@ -25,8 +24,6 @@ export interface Statement {
   readonly dirties: boolean;
   /** Parameters by index: a name, or `undefined` for a `?`. https://www.sqlite.org/lang_expr.html#varparam */
   readonly parameters: readonly (string | undefined)[];
-  /** What it inserts, if that is one row: several of those can be run as one statement. */
-  readonly rowInsert: RowInsert | undefined;
   /** What to run when only the first row is wanted: the same with `LIMIT 1`, or itself if that cannot be added. */
   readonly firstRow: Omit<Statement, 'firstRow'>;
 }
@@ -270,8 +267,7 @@ const UNKNOWN: Nature = {
 function describe(sql: string, outline: Outline): Statement {
   const text = sql.slice(outline.start, outline.end);
   const { parameters } = outline;
-  const rowInsert = outline.head[0] === 'INSERT' ? rowInsertOf(text, parameters.length) : undefined;
-  const statement = { sql: text, ...natureOf(outline), parameters, rowInsert };
+  const statement = { sql: text, ...natureOf(outline), parameters };
   return {
     ...statement,
     firstRow: takesLimit(outline) ? { ...statement, sql: `${text} LIMIT 1` } : statement,

@@ -2,6 +2,7 @@ import { BusyWait } from './busy-wait.ts';
 import { asThrown, CallQueue, Cut } from './call-queue.ts';
 import { Cursors, type Cursor } from './cursors.ts';
 import { bounded, type Limit } from './deadline.ts';
+import { DeferredConstraints } from './deferred-constraints.ts';
 import type { Connection, ExecuteHint, Result, Row, Value } from './driver.ts';
 import { brokenContract, isLocked } from './driver-errors.ts';
 import { TransactionLostError } from './errors.ts';
@@ -9,7 +10,6 @@ import type { Gate } from './gate.ts';
 import { operationLimit, writeTurnLimit, type TimeSettings } from './limits.ts';
 import { probe } from './probe.ts';
 import type { Call } from './queryable.ts';
-import { mayChangeSchema, type SchemaKnowledge } from './schema-knowledge.ts';
 import { parse, type Statement, type TransactionControl } from './sql.ts';
 import { TransactionState } from './transaction-state.ts';
 import { WriteTurn } from './write-turn.ts';
@@ -27,23 +27,12 @@ const CONTROL: ExecuteHint = {
 export const CHECK: ExecuteHint = { ...CONTROL, returnsRows: true };
 
 /** A statement without what only its callers need. */
-type Runnable = Omit<Statement, 'firstRow' | 'rowInsert' | 'parameters'>;
-
-/**
- * When the wait for the turn to write began, if it was waited for before: the wait for the lock of another process is part of it.
- * `no wait`: it is not waited for.
- */
-export type Since = number | 'no wait';
+type Runnable = Omit<Statement, 'firstRow' | 'parameters'>;
 
 /** A cursor that has taken its first step. */
 export interface Begun {
   readonly cursor: Cursor;
   readonly first: IteratorResult<Row, unknown>;
-}
-
-/** What statements need to know of their pool. */
-export interface StatementsSettings extends TimeSettings {
-  readonly schema: SchemaKnowledge;
 }
 
 /**
@@ -56,11 +45,12 @@ export class Statements {
   readonly cursors: Cursors;
   readonly transaction: TransactionState = new TransactionState();
   readonly writeTurn: WriteTurn;
+  readonly deferredConstraints: DeferredConstraints = new DeferredConstraints();
   /** Whether something was changed that only the closing of the connection undoes. */
   dirty = false;
-  readonly #settings: StatementsSettings;
+  readonly #settings: TimeSettings;
 
-  constructor(connection: Connection, writeGate: Gate, settings: StatementsSettings) {
+  constructor(connection: Connection, writeGate: Gate, settings: TimeSettings) {
     this.connection = connection;
     this.writeTurn = new WriteTurn(writeGate);
     this.#settings = settings;
@@ -82,7 +72,7 @@ export class Statements {
   }
 
   /** Runs one of the statements that begin or end a transaction. */
-  async control(sql: string, limit: Limit | undefined, since?: Since): Promise<void> {
+  async control(sql: string, limit: Limit | undefined, since?: number): Promise<void> {
     await this.execute(parse(sql), [], CONTROL, limit, undefined, since);
   }
 
@@ -99,7 +89,7 @@ export class Statements {
   perform(
     { statement, values, rowMode = 'object', urgency }: Call,
     limit: Limit | undefined,
-    since?: Since,
+    since?: number,
   ): Promise<Result> {
     const { readonly, returnsRows, effect } = statement;
     const hint = { rowMode, readonly, returnsRows, effect, urgency: urgency ?? this.#urgencyOf(statement) };
@@ -132,10 +122,9 @@ export class Statements {
     hint: ExecuteHint,
     limit: Limit | undefined,
     callLimit?: () => Limit,
-    waitsSince?: Since,
+    waitsSince?: number,
   ): Promise<Result> {
     const { sql, control } = statement;
-    this.#noteSchema(statement);
     if (control === 'rollback') {
       await this.findOut();
       if (this.transaction.isLost) return this.#forgetLost();
@@ -209,7 +198,6 @@ export class Statements {
     await this.cursors.endInterrupted();
     await this.findOut();
     this.transaction.check();
-    this.#noteSchema(statement);
     if (statement.dirties) this.dirty = true;
     if (!statement.readonly && !this.writeTurn.tryTake())
       await this.writeTurn.take(writeTurnLimit(this.#settings, limit, this.calls.turnCancelled));
@@ -241,14 +229,6 @@ export class Statements {
     this.transaction.ended();
   }
 
-  /**
-   * At once, and not when its caller is told: a group that has waited for the turn to write has it sooner than that. While the
-   * turn is held nobody looks at the schema, so that what is found after it is the new one.
-   */
-  #noteSchema(statement: Runnable): void {
-    if (mayChangeSchema(statement)) this.#settings.schema.forget();
-  }
-
   #urgencyOf({ control, readonly }: Runnable): NonNullable<ExecuteHint['urgency']> {
     if (control !== 'none') return 'control';
     return readonly && !this.writeTurn.isHeld ? 'reader' : 'writer';
@@ -273,11 +253,11 @@ export class Statements {
   #busyWait(
     error: unknown,
     control: TransactionControl,
-    since: Since | undefined,
+    since: number | undefined,
     limit: Limit | undefined,
     cursors = this.cursors.size,
   ): BusyWait | undefined {
-    if (!isLocked(error) || since === 'no wait') return undefined;
+    if (!isLocked(error)) return undefined;
     const commits = control === 'commit' || control === 'release';
     if (!commits && (cursors > 0 || !this.transaction.isUntouched)) return undefined;
     const { clock, acquisitionTimeoutMs } = this.#settings;

@@ -1,5 +1,12 @@
+import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { type BatchStatement, type Queryable, RequestLease, type SqlitePool } from '../../src/index.ts';
+import {
+  type BatchStatement,
+  type Queryable,
+  type Result,
+  RequestLease,
+  type SqlitePool,
+} from '../../src/index.ts';
 import { ENDLESS, failure, poolOf, poolWithTable, temporaryFile, valuesOf } from './helpers.ts';
 import { recording } from './recording.ts';
 
@@ -159,4 +166,50 @@ test('batch() on a lease or a transaction with a transaction inside it is refuse
       });
     }),
   );
+});
+
+const rows = (...values: number[]): BatchStatement[] => values.map((value) => [INSERT, [value]]);
+
+test.for<[why: string, statements: BatchStatement[]]>([
+  [
+    'asks what the row before has changed',
+    [...rows(1, 2, 3), 'SELECT changes() AS changes, last_insert_rowid() AS id', ...rows(4, 5)],
+  ],
+  [
+    'makes a trigger that ignores a row',
+    ['CREATE TRIGGER g BEFORE INSERT ON t WHEN new.v = 2 BEGIN SELECT RAISE(IGNORE); END', ...rows(1, 2, 3)],
+  ],
+  [
+    'makes another table of it',
+    ['DROP TABLE t', 'CREATE TABLE t (id, v PRIMARY KEY) WITHOUT ROWID', ...rows(1, 2, 3)],
+  ],
+])('a batch that %s has the same results as its statements one by one', async ([, statements]) => {
+  const oneByOne = async (tx: Queryable): Promise<Result[]> => {
+    const results = [];
+    for (const statement of statements) results.push(...(await tx.batch([statement])));
+    return results;
+  };
+  const [batch, single] = [await poolWithTable(), await poolWithTable()];
+  expect(await batch.batch(statements)).toEqual(await single.transaction(oneByOne));
+  expect(await valuesOf(batch)).toEqual(await valuesOf(single));
+});
+
+test('after a batch on a lease, changes() is that of its last row', async () => {
+  const pool = await poolWithTable();
+  await using lease = await pool.acquire();
+  await lease.batch(rows(1, 2, 3));
+  expect(await lease.get('SELECT changes() AS changes')).toEqual({ changes: 1 });
+});
+
+test('rows of a batch in a deferred transaction wait for the writer before them, and are not refused because of it', async () => {
+  const pool = await poolWithTable();
+  const writer = await pool.acquire();
+  await writer.run('BEGIN IMMEDIATE');
+  const deferred = pool.transaction((tx) => tx.batch(rows(1, 2, 3)), { mode: 'deferred' });
+  await setTimeout(20);
+  await writer.run(INSERT, [0]);
+  await writer.run('COMMIT');
+  await writer.release();
+  expect(await deferred).toHaveLength(3);
+  expect(await valuesOf(pool)).toEqual([0, 1, 2, 3]);
 });
