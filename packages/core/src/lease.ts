@@ -141,6 +141,11 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return this.#hold.isInForce && this.#hold.session.isClean;
   }
 
+  /** Whether something was left on the connection that the next statement must find: a transaction, a cursor, a PRAGMA. @internal */
+  get holdsState(): boolean {
+    return this.#hold.isInForce && this.#hold.session.holdsState;
+  }
+
   /** Whether a transaction may be open on this connection. @internal */
   get inTransaction(): boolean {
     return this.#hold.isInForce && this.#hold.session.inTransaction;

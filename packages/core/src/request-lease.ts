@@ -1,9 +1,7 @@
 import type { Result, Row } from './driver.ts';
-import { batchWrites } from './batch.ts';
 import { bounded, limitOf, noTimeout, Revocation, systemClock } from './deadline.ts';
 import { InvalidArgumentError, LeaseEndedError } from './errors.ts';
 import type { Lease } from './lease.ts';
-import type { Spare } from './leases.ts';
 import type { SqlitePool } from './pool.ts';
 import {
   checkLimits,
@@ -17,7 +15,8 @@ import {
   type TransactionOptions,
 } from './queryable.ts';
 import { follow, type ResponseEvents } from './response-events.ts';
-import { scriptWrites } from './sql.ts';
+import { mustWait, needOf, RequestConnection, type Need } from './request-connection.ts';
+import { parseScript } from './sql.ts';
 import { checkTransaction } from './transaction.ts';
 
 /**
@@ -86,17 +85,15 @@ export class RequestLease extends QueryMethods implements RequestDb {
   readonly #pool: SqlitePool;
   readonly #options: RequestLeaseOptions;
   #state: RequestState = 'handling';
-  /** The request's connection: a promise while it is being acquired. */
-  #lease: Lease | Promise<Lease> | undefined;
-  /** What it is among those who keep a connection without using it. Made when it first does. */
-  #spare: Spare | undefined;
-  /** Calls that were begun before the response, or on the request's connection, and are not done. */
-  #using = 0;
+  /** The connection that the next read uses. */
+  #own: RequestConnection | undefined;
+  /** Calls that began before the response, and are not done. */
+  #calls = 0;
   /** Whether the response is followed: from the first use on, because most requests of a server may never use it. */
   #follows = false;
   /** Aborts when the request is revoked, for calls on the pool. Made when there is one. */
   #controller: AbortController | undefined;
-  /** The same for the wait for the request's own connection. */
+  /** The same for the wait for a connection of the request. */
   readonly #revocation = new Revocation();
   #revokedBecause: LeaseEndedError | undefined;
   #cancelGrace: (() => void) | undefined;
@@ -121,7 +118,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   respond(): void {
     this.#beforeResponse?.();
     if (this.#state !== 'revoked') this.#state = 'responded';
-    this.#letGo();
+    this.#settle();
   }
 
   /** Has `listener` called when the response begins, and follows the response from now on. @internal */
@@ -145,23 +142,21 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#revocation.abort(reason);
     // A cursor may wait for a consumer that never takes another step, so the signal alone would not end it. A lease on
     // its way here finds out when it arrives.
-    if (this.#lease !== undefined && !(this.#lease instanceof Promise)) void this.#lease.revoke(reason);
+    for (let own = this.#own; own !== undefined; own = own.before)
+      if (!(own.lease instanceof Promise)) void own.lease.revoke(reason);
   }
 
   async connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T> {
     if (typeof fn !== 'function') throw new InvalidArgumentError('connection() takes a function.');
-    const lease = await this.#pin(undefined);
-    try {
-      return await fn(lease);
-    } finally {
-      this.#leave();
-    }
+    return await this.#use('pin', false, {}, (lease) => fn(lease));
   }
 
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
     checkLimits(options);
-    const writes = scriptWrites(sql);
-    await this.#use(writes, options, (db, limits) => db.script(sql, limits));
+    const statements = parseScript(sql);
+    await this.#use(needOf(statements), mustWait(statements), options, (db, limits) =>
+      db.script(sql, limits),
+    );
   }
 
   override async transaction<T>(
@@ -169,173 +164,182 @@ export class RequestLease extends QueryMethods implements RequestDb {
     options: TransactionOptions = {},
   ): Promise<T> {
     checkTransaction(fn, options);
-    return await this.#use(options.mode !== 'deferred', options, (db, own) => db.transaction(fn, own));
+    const waits = options.mode !== 'deferred';
+    return await this.#use('state', waits, options, (db, own) => db.transaction(fn, own));
   }
 
   protected override perform(call: Call): Promise<Result> {
-    return this.#use(!call.statement.readonly, call, performOn);
+    const statements = [call.statement];
+    return this.#use(needOf(statements), mustWait(statements), call, performOn);
   }
 
   protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
-    return this.#use(batchWrites(calls), options, (db, own) => performAllOn(db, calls, own));
+    const statements = calls.map(({ statement }) => statement);
+    return this.#use(needOf(statements), mustWait(statements), options, (db, own) =>
+      performAllOn(db, calls, own),
+    );
   }
 
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
-    const lease = await this.#pin(call.signal);
+    this.#check('pin', false);
+    const own = this.#enter('pin', undefined);
     try {
-      yield* stepOn(lease, call);
+      yield* stepOn(await this.#leaseOf(own, call.signal), call);
     } finally {
-      this.#leave();
+      this.#leave(own, 'pin');
     }
   }
 
-  /** Runs `use` on the request's lease, or on the pool itself when the request keeps no connection. */
-  async #use<Options extends QueryOptions, T>(
-    writes: boolean,
-    options: Options,
-    use: (db: Lease | SqlitePool, options: Options) => Promise<T>,
+  /** Runs `use` on a connection of the request, or on the pool itself. `waits`: it must wait for the write lock. */
+  async #use<Limits extends QueryOptions, T>(
+    need: Need,
+    waits: boolean,
+    options: Limits,
+    use: (db: Lease | SqlitePool, options: Limits) => T | Promise<T>,
   ): Promise<T> {
-    const where = this.#check();
+    const where = this.#check(need, waits);
     if (where === 'pool') return await use(this.#pool, this.#revocable(options));
-    this.#using += 1;
+    if (where === 'own') return await this.#useOwn(need, waits, options, use);
+    this.#calls += 1;
     try {
-      if (where === 'pool-counted') return await use(this.#pool, this.#revocable(options));
-      // As on the pool: those who wait to write do not hold a connection that a reader needs. One call of a request
-      // waits for the turn, and the others for that call's connection: if each took a turn, the second could hold the
-      // connection that the next in line needs before it lets the second in.
-      const turn = writes && this.#lease === undefined ? this.#pool.writerTurn(this.#signal) : undefined;
-      try {
-        const lease = this.#ownLease(options.signal, turn);
-        return await use(lease instanceof Promise ? await lease : lease, options);
-      } finally {
-        turn?.then(
-          (leave) => {
-            leave();
-          },
-          () => undefined,
-        );
-      }
+      return await use(this.#pool, this.#revocable(options));
     } finally {
-      this.#leave();
-    }
-  }
-
-  /** The request's lease, for a cursor or a callback; what else the request does meanwhile is on it too. */
-  async #pin(signal: AbortSignal | undefined): Promise<Lease> {
-    this.#check();
-    this.#using += 1;
-    try {
-      return await this.#ownLease(signal);
-    } catch (error) {
-      this.#leave();
-      throw error;
+      this.#calls -= 1;
+      this.#settle();
     }
   }
 
   /**
-   * Where a call runs; what is decided here holds to its end. Throws if it is refused. `pool-counted`: it was begun before
-   * the response, so a response that has closed bounds it.
+   * Calls that wait to write wait before they take a connection, as on the pool: a reader may need it. One call of the request waits
+   * for the write lock, and the others for the connection of that call: if each waited for the lock, the second could hold the
+   * connection that the first one needs.
    */
-  #check(): 'own' | 'pool-counted' | 'pool' {
+  async #useOwn<Limits extends QueryOptions, T>(
+    need: Need,
+    waits: boolean,
+    options: Limits,
+    use: (db: Lease, options: Limits) => T | Promise<T>,
+  ): Promise<T> {
+    const keeps = this.#own?.mustStay === true;
+    const turn = waits && !keeps ? this.#pool.writerTurn(this.#signal) : undefined;
+    const own = this.#enter(need, turn);
+    try {
+      const lease = this.#leaseOf(own, options.signal);
+      return await use(lease instanceof Promise ? await lease : lease, options);
+    } finally {
+      turn?.then(
+        (leave) => {
+          leave();
+        },
+        () => undefined,
+      );
+      this.#leave(own, need);
+    }
+  }
+
+  /**
+   * Where a call runs; what is decided here holds to its end. Throws if it is refused. `pool-counted`: it began before the response,
+   * so a response that has closed bounds it.
+   *
+   * A call that waits to write holds no connection meanwhile: one that nothing uses goes back first.
+   */
+  #check(need: Need, waits: boolean): 'own' | 'pool-counted' | 'pool' {
     this.#follow();
     if (this.#revokedBecause !== undefined) throw this.#revokedBecause;
+    const own = this.#own;
+    if (own?.mustStay === true) return 'own';
+    const pins = need === 'pin';
+    if (this.#state === 'responded' && !pins) return 'pool';
+    if (this.#options.mode === 'statement' && !pins) return 'pool-counted';
+    if (own?.isUsed === false && (need === 'write' || waits)) this.#giveBack(own);
+    return need === 'write' ? 'pool-counted' : 'own';
+  }
+
+  /** A use of the request's connection; of another one than reads use at the moment, if the call waits for the write lock. */
+  #enter(need: Need, turn: Promise<unknown> | undefined): RequestConnection {
     this.#notSpare();
-    if (this.#lease !== undefined) return 'own';
-    if (this.#state === 'responded') return 'pool';
-    return this.#options.mode === 'request' ? 'own' : 'pool-counted';
+    if (this.#own === undefined || turn !== undefined) this.#own = this.#acquire(turn);
+    this.#own.enter(need);
+    this.#calls += 1;
+    return this.#own;
   }
 
-  #leave(): void {
-    this.#using -= 1;
-    this.#letGo();
+  #leave(own: RequestConnection, need: Need): void {
+    own.leave(need);
+    this.#calls -= 1;
+    if (own !== this.#own && !own.isUsed) own.release();
+    this.#settle();
   }
 
-  /** At once, if it is there or the pool has an idle one. */
-  #ownLease(signal: AbortSignal | undefined, turn?: Promise<unknown>): Lease | Promise<Lease> {
-    this.#lease ??= turn === undefined ? this.#lend() : this.#lendAfter(turn);
-    if (!(this.#lease instanceof Promise)) return this.#lease;
-    // The lease is for the whole request: a call that is cancelled gives up waiting for it, and leaves it to the others.
-    return bounded(this.#lease, limitOf(systemClock, Infinity, noTimeout, signal));
+  /** At once, if the pool has an idle one and nothing is to be waited for before. */
+  #acquire(turn: Promise<unknown> | undefined): RequestConnection {
+    const lend = (): Lease | Promise<Lease> => this.#pool.lend(this.#revocation);
+    const lease = turn === undefined ? lend() : turn.then(lend);
+    const own = new RequestConnection(lease, this.#own, this.#giveBack);
+    if (lease instanceof Promise) own.lease = this.#arrive(own, lease);
+    return own;
   }
 
-  #lend(): Lease | Promise<Lease> {
-    const lease = this.#pool.lend(this.#revocation);
-    return lease instanceof Promise ? this.#arrive(lease) : lease;
-  }
-
-  #lendAfter(turn: Promise<unknown>): Promise<Lease> {
-    return this.#arrive(turn.then(() => this.#pool.lend(this.#revocation)));
-  }
-
-  async #arrive(coming: Promise<Lease>): Promise<Lease> {
+  async #arrive(own: RequestConnection, coming: Promise<Lease>): Promise<Lease> {
     try {
       const lease = await coming;
       // The client left in the moment in which the connection came.
       if (this.#revokedBecause !== undefined) void lease.revoke(this.#revokedBecause);
-      return (this.#lease = lease);
+      return (own.lease = lease);
     } catch (error) {
       // The next call of this request may try again.
-      this.#lease = undefined;
+      if (this.#own === own) this.#own = own.before;
       throw error;
     }
   }
 
-  /** Gives the request's connection back when nothing runs on it and nothing can need it any more. */
-  #letGo(): void {
-    if (this.#using > 0) return;
-    if (this.#lease !== undefined) this.#release(this.#lease);
-    // Nothing is left that the end of the grace could be waiting for.
-    if (this.#lease === undefined && this.#state === 'responded') this.#cancelGrace?.();
+  /** The lease is for the whole request: a call that is cancelled gives up waiting for it, and leaves it to the others. */
+  #leaseOf({ lease }: RequestConnection, signal: AbortSignal | undefined): Lease | Promise<Lease> {
+    return lease instanceof Promise
+      ? bounded(lease, limitOf(systemClock, Infinity, noTimeout, signal))
+      : lease;
   }
 
-  #asSpare(): Spare {
-    return {
-      place: undefined,
-      giveBack: () => {
-        // Only what is there, and not used, is spare.
-        const lease = this.#lease as Lease;
-        this.#lease = undefined;
-        void lease.release();
-      },
-    };
+  /** Lets go of what nothing uses and nothing can need any more. */
+  #settle(): void {
+    if (this.#own?.isUsed === false) this.#release(this.#own);
+    // Nothing is left that the end of the grace could be waiting for.
+    if (this.#calls === 0 && this.#own === undefined && this.#state === 'responded') this.#cancelGrace?.();
   }
 
   #notSpare(): void {
-    if (this.#spare !== undefined) this.#pool.spares.delete(this.#spare);
+    if (this.#own !== undefined) this.#pool.spares.delete(this.#own);
   }
 
-  #release(lease: Lease | Promise<Lease>): void {
+  #release(own: RequestConnection): void {
+    const { lease } = own;
     const keeps = this.#options.mode === 'request';
     if (keeps && this.#state === 'handling') {
-      // Kept for the next statement, unless someone needs it before that: a handler may wait for its client meanwhile.
-      if (!(lease instanceof Promise) && lease.isClean)
-        this.#pool.spares.add((this.#spare ??= this.#asSpare()));
+      // Kept for the next read, unless someone needs it before that: a handler may wait for its client meanwhile.
+      if (!(lease instanceof Promise) && lease.isClean) this.#pool.spares.add(own);
       return;
     }
-    this.#notSpare();
-    if (lease instanceof Promise) {
-      // Every caller has given up waiting for it.
-      lease.then(
-        () => {
-          this.#letGo();
-        },
-        () => undefined,
-      );
-      return;
+    if (!(lease instanceof Promise) && lease.inTransaction) {
+      if (this.#state === 'abandoned') return;
+      // Statements that follow belong to a transaction that is rolled back now; alone they would commit one by one.
+      if (keeps) this.revoke(new LeaseEndedError(ROLLED_BACK));
     }
-    if (lease.inTransaction && this.#state === 'abandoned') return;
-    this.#lease = undefined;
-    // Statements that follow belong to a transaction that is rolled back now; alone they would commit one by one.
-    if (keeps && lease.inTransaction) this.revoke(new LeaseEndedError(ROLLED_BACK));
-    void lease.release();
+    this.#giveBack(own);
   }
+
+  /** The request's next call uses another connection. */
+  readonly #giveBack = (own: RequestConnection): void => {
+    this.#notSpare();
+    this.#own = own.before;
+    own.release();
+  };
 
   get #signal(): AbortSignal {
     return (this.#controller ??= new AbortController()).signal;
   }
 
-  /** For a call on the pool. One on the request's lease needs no signal of ours: the lease is revoked with the request. */
-  #revocable<Options extends QueryOptions>(options: Options): Options {
+  /** For a call on the pool. One on a lease of the request needs no signal of ours: the lease is revoked with the request. */
+  #revocable<Limits extends QueryOptions>(options: Limits): Limits {
     const { signal } = options;
     return {
       ...options,
@@ -366,16 +370,16 @@ export class RequestLease extends QueryMethods implements RequestDb {
     if (response.writableEnded) {
       this.respond();
       // Begun before the answer and still not done: a handler that hangs, whose answer was a timeout's.
-      if (this.#using > 0 || this.#lease !== undefined) this.#revokeAfter(graceMs);
+      if (this.#calls > 0 || this.#own !== undefined) this.#revokeAfter(graceMs);
     } else if (this.#state === 'responded' || SAFE_METHODS.has(method)) this.revoke();
     else {
       this.#state = 'abandoned';
-      this.#letGo();
+      this.#settle();
       this.#revokeAfter(graceMs);
     }
   }
 
-  /** Unless nothing is left to revoke before that, which `#letGo` sees. */
+  /** Unless nothing is left to revoke before that, which `#settle` sees. */
   #revokeAfter(graceMs: number): void {
     const revoke = (): void => {
       this.revoke();

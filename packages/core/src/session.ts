@@ -73,9 +73,13 @@ export class Session {
 
   /** Whether its user has left nothing behind: nothing runs, nothing is open, nothing was changed. */
   get isClean(): boolean {
-    const idle =
-      !this.#calls.busy && this.#cursors.size === 0 && this.scope === undefined && !this.inTransaction;
-    return idle && !this.isSpoilt;
+    return !this.#calls.busy && !this.holdsState;
+  }
+
+  /** Whether something is open on it, or was changed. */
+  get holdsState(): boolean {
+    const isOpen = this.#cursors.size > 0 || this.scope !== undefined || this.inTransaction;
+    return isOpen || this.isSpoilt;
   }
 
   /**

@@ -21,14 +21,10 @@ describe('a request lease', () => {
 
   it('acquires once for statements that start together, and releases once', async () => {
     const { db, pool } = make();
-    await Promise.all([
-      db.get('SELECT 1'),
-      db.run(WRITE),
-      db.all('SELECT 2'),
-      db.script('SELECT 3'),
-      db.transaction((tx) => tx.run(WRITE)),
-    ]);
+    await Promise.all([db.get('SELECT 1'), db.all('SELECT 2'), db.script('SELECT 3'), db.run('BEGIN')]);
+    await db.transaction((tx) => tx.run(WRITE)).catch(() => undefined);
     expect(pool.stats()).toMatchObject({ acquires: 1, leased: 1 });
+    await db.run('ROLLBACK');
     db.respond();
     db.respond();
     expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 });
@@ -101,22 +97,21 @@ describe('a request lease', () => {
     expect(driver.count('rollback')).toBe(1);
   });
 
-  it('does not take a turn to write for each of its calls, which could hold what the next in line needs', async () => {
+  it('waits once for the write lock, for calls that begin together and need one connection', async () => {
     const { db, another, pool, driver } = make({}, { poolSize: 1 }, { execute: { 1: 'hang' } });
     const first = another();
     const writing = first.run(WRITE);
     await vi.waitFor(() => expect(driver.count('execute')).toBe(1));
     const second = another();
-    // Both wait for a turn; then the one before it asks for another write, behind it.
-    const waiting = [db.run(WRITE), second.run(WRITE).finally(() => second.respond()), db.run(WRITE)];
+    // If each waited for the lock, the last could hold the connection that the one in between needs.
+    const begun = db.run('BEGIN IMMEDIATE');
+    const waiting = [second.transaction(() => undefined), db.run(WRITE), db.run('COMMIT')];
     expect(pool.stats().writersWaiting).toBe(2);
     driver.call('execute').resolve();
-    await writing;
-    first.respond();
-    await Promise.all([waiting[0], waiting[2]]);
+    await Promise.all([writing, begun, ...waiting]);
     db.respond();
-    await waiting[1];
-    expect(pool.stats()).toMatchObject({ leased: 0, writersWaiting: 0 });
+    second.respond();
+    await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, writersWaiting: 0 }));
   });
 
   it('leases per statement when the head was sent before its first use', async () => {
