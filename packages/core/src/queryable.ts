@@ -103,9 +103,8 @@ export interface Queryable {
    */
   run(sql: string, params?: Params, options?: QueryOptions): Promise<RunResult>;
   /**
-   * Runs several statements in one transaction, all or nothing, and resolves to the result of each. It takes one turn on
-   * the connection, and two native calls more than it has statements, or far fewer: INSERTs of one row by the same text go in
-   * together. Inside a transaction it is a savepoint. If all of them read, they see one state of the database, and wait for no
+   * Runs several statements in one transaction, all or nothing, and resolves to the result of each. No other
+   * call uses the connection meanwhile. Inside a transaction it is a savepoint. If all of them read, they see one state of the database, and wait for no
    * writer. `timeoutMs` is for the whole. Rejects with the error of the statement that failed.
    * @example
    * const [inserted] = await db.batch([
