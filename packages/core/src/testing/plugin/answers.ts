@@ -54,7 +54,7 @@ export const ANSWERS: readonly PluginCase[] = casesOf('answers', [], {
     has(await fetch('HEAD', '/'), { status: 200, body: '' });
     has(pool.stats(), { leased: 0, idle: 1 });
   },
-  'uses one connection for all statements of a request, and keeps it between them': async ({ start }) => {
+  'uses one connection for all reads of a request, and keeps it between them': async ({ start }) => {
     const between: number[] = [];
     const { fetch, pool } = await start(
       { poolSize: 3 },
@@ -63,9 +63,7 @@ export const ANSWERS: readonly PluginCase[] = casesOf('answers', [], {
           between.push(pool.stats().leased);
           await Promise.all([db.get('SELECT 1'), db.get('SELECT 2'), db.get('SELECT 3')]);
           between.push(pool.stats().leased);
-          await db.transaction((tx) => tx.run("INSERT INTO notes (body) VALUES ('a')"));
-          for await (const row of db.iterate('SELECT * FROM notes'))
-            assert.deepEqual(row, { id: 1, body: 'a' });
+          for await (const row of db.iterate('SELECT 1 AS n')) assert.deepEqual(row, { n: 1 });
           return await db.connection((connection) => connection.get('SELECT 4 AS n'));
         },
       },
