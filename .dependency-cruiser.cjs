@@ -43,7 +43,7 @@ const layers = [
   { files: ['parameters.ts'] },
   { files: ['sql.ts', 'stats.ts', 'deadline.ts'] },
   { files: ['driver.ts', 'driver-errors.ts'] },
-  { files: ['errors.ts', 'linked-list.ts'] },
+  { files: ['errors.ts', 'linked-list.ts', 'rejections.ts'] },
 ];
 
 const core = '^packages/core/src/';

@@ -10,6 +10,7 @@ import {
   type Limit,
 } from './deadline.ts';
 import { fromDriver } from './driver-errors.ts';
+import { PoolOverloadedError } from './errors.ts';
 import { Gate } from './gate.ts';
 
 /** How often the interrupt of a call that was cut is repeated. */
@@ -23,7 +24,7 @@ const INTERRUPT_AGAIN_MS = 10;
  */
 export class CallQueue {
   readonly #turns = new Gate();
-  readonly #clock: Clock;
+  readonly #settings: CallQueueSettings;
   readonly #interrupt: () => void;
   readonly #onTurnOver: () => void;
   /** The native call under way, which may go on after its caller was told that it is cancelled. */
@@ -31,19 +32,20 @@ export class CallQueue {
   /** Who waits for it; nobody, when the caller was told that it is cancelled. */
   #caller: Caller | undefined;
   /** Why the turn under way is cancelled: it makes no further statement. */
-  #turnCut: { readonly reason: unknown } | undefined;
+  #turnCut: Revocation | undefined;
   /** Aborts at the next {@link CallQueue.cut}. Made when something has to wait. */
   #era: Revocation | undefined;
   #stopInterrupting: (() => void) | undefined;
   /** Why nobody gets a turn any more. */
-  #shut: { readonly reason: unknown } | undefined;
+  #shut: Revocation | undefined;
 
   /**
+   * @param settings - The clock, and how many statements may wait.
    * @param interrupt - Makes the native call under way return soon, if that can be done.
    * @param onTurnOver - Called when a turn ends, before the next one begins.
    */
-  constructor(clock: Clock, interrupt: () => void, onTurnOver: () => void) {
-    this.#clock = clock;
+  constructor(settings: CallQueueSettings, interrupt: () => void, onTurnOver: () => void) {
+    this.#settings = settings;
     this.#interrupt = interrupt;
     this.#onTurnOver = onTurnOver;
   }
@@ -83,9 +85,10 @@ export class CallQueue {
     const cut = this.#shut ?? alreadyCut(limit);
     if (cut !== undefined) throw cut.reason;
     if (this.#turns.tryEnter()) return;
-    await this.#turns.enter(
-      kind === 'operation' ? limit : { ...limit, signals: [...limit.signals, this.#thisEra()] },
-    );
+    const { maxWaiting } = this.#settings;
+    if (kind === 'statement' && this.#turns.waiting >= maxWaiting)
+      throw new PoolOverloadedError(maxWaiting, 'connection');
+    await this.#turns.enter(limit, kind);
     // Shut in the tick in which the turn came.
     if (this.#shut === undefined) return;
     this.#turns.leave();
@@ -191,7 +194,7 @@ export class CallQueue {
    */
   #keepInterrupting(): void {
     this.#interrupt();
-    this.#stopInterrupting = this.#clock.schedule(
+    this.#stopInterrupting = this.#settings.clock.schedule(
       () => {
         this.#keepInterrupting();
       },
@@ -202,18 +205,18 @@ export class CallQueue {
 
   /** Aborts when the turn under way is cancelled: for what it waits for besides native calls. */
   get turnCancelled(): Cancellation {
-    const cut = this.#shut ?? this.#turnCut;
-    return cut === undefined ? this.#thisEra() : Revocation.because(cut.reason);
+    return this.#shut ?? this.#turnCut ?? (this.#era ??= new Revocation());
   }
 
   /**
    * Cancels the statement under way, what else its turn was to run, and every statement that waits; those that come later
    * are somebody else's. So a call needs no signal for the end of the handle that it was made on.
    */
-  cut(reason: unknown): void {
-    this.#endEra(reason);
-    if (this.busy) this.#turnCut = { reason };
-    if (this.#caller?.kind === 'statement') this.#cancel(reason);
+  cut(why: () => unknown): void {
+    this.#turns.failAll(why, 'statement');
+    this.#endEra(why);
+    if (this.busy) this.#turnCut = Revocation.because(why);
+    if (this.#caller?.kind === 'statement') this.#cancel(why());
   }
 
   /** Cancels the native call under way, and nothing else of its turn. */
@@ -221,30 +224,33 @@ export class CallQueue {
     this.#cancel(reason);
   }
 
-  #thisEra(): Cancellation {
-    return (this.#era ??= new Revocation());
-  }
-
-  #endEra(reason: unknown): void {
-    this.#era?.abort(reason);
+  #endEra(why: () => unknown): void {
+    this.#era?.abortEach(why);
     this.#era = undefined;
   }
 
   /** Cancels the call under way, if there is one, and refuses every other, those that wait too. */
-  shut(reason: unknown): void {
+  shut(why: () => unknown): void {
     // Only once: whoever waits after that waits for the end.
     if (this.#shut === undefined) {
-      this.#shut = { reason };
-      this.#turns.failAll(reason);
+      this.#shut = Revocation.because(why);
+      this.#turns.failAll(why);
     }
-    this.#endEra(reason);
-    this.#cancel(reason);
+    this.#endEra(why);
+    this.#cancel(why());
   }
 
   /** After {@link CallQueue.shut}: resolves when nothing runs any more, with the last turn. */
   async drained(): Promise<void> {
     await this.#turns.enter(UNLIMITED);
   }
+}
+
+/** What a queue of calls needs to know. */
+export interface CallQueueSettings {
+  readonly clock: Clock;
+  /** Statements that may wait; one more is refused at once. */
+  readonly maxWaiting: number;
 }
 
 interface Caller {

@@ -3,6 +3,9 @@
  * that waits does so under a {@link Limit}, and leaves no timer and no listener behind.
  */
 
+import { LinkedList, type Listed, type Place } from './linked-list.ts';
+import { failTogether, type Failing } from './rejections.ts';
+
 /**
  * Where the pool gets its time from; replaced in tests by the fake clock of `@sqlite-pool/core/testing`.
  *
@@ -46,59 +49,114 @@ export const systemClock: Clock = {
  */
 export const atEndOfTurn: (callback: () => void) => void = setImmediate;
 
-/** What may cut a wait short; an `AbortSignal` is one. */
-export interface Cancellation {
-  readonly aborted: boolean;
-  readonly reason: unknown;
-  addEventListener(event: 'abort', listener: (this: Cancellation) => void): void;
-  removeEventListener(event: 'abort', listener: (this: Cancellation) => void): void;
-}
+/** What may cut a wait short. */
+export type Cancellation = AbortSignal | Revocation;
 
 /**
  * What an `AbortController` and its signal are, without the events: making one of those and listening to it costs more than
  * all the rest of a transaction.
  */
-export class Revocation implements Cancellation {
-  #why: { readonly reason: unknown } | undefined;
-  #listeners: ((this: Cancellation) => void)[] = NOBODY;
+export class Revocation {
+  #why: (() => unknown) | undefined;
+  #followers: Followers | undefined;
 
   get aborted(): boolean {
     return this.#why !== undefined;
   }
 
+  /** Another error each time it is read, if it was aborted with {@link Revocation.abortEach}. */
   get reason(): unknown {
-    return this.#why?.reason;
+    return this.#why?.();
   }
 
-  addEventListener(_event: 'abort', listener: (this: Cancellation) => void): void {
-    if (this.#listeners === NOBODY) this.#listeners = [listener];
-    else this.#listeners.push(listener);
-  }
-
-  removeEventListener(_event: 'abort', listener: (this: Cancellation) => void): void {
-    // Whoever came last leaves first, as a rule.
-    const at = this.#listeners.lastIndexOf(listener);
-    if (at >= 0) this.#listeners.splice(at, 1);
+  /** Who follows it. Made for the first: of most, nobody ever does. */
+  get followers(): Followers {
+    return (this.#followers ??= new Followers());
   }
 
   /** One that has been aborted already. */
-  static because(reason: unknown): Revocation {
+  static because(why: () => unknown): Revocation {
     const revocation = new Revocation();
-    revocation.abort(reason);
+    revocation.abortEach(why);
     return revocation;
   }
 
   /** Cuts what waits, and what will. Only the first reason counts. */
   abort(reason: unknown): void {
+    this.abortEach(() => reason);
+  }
+
+  /** The same with an error for each: callers that fail together must not share one, because they may add to it. */
+  abortEach(why: () => unknown): void {
     if (this.#why !== undefined) return;
-    this.#why = { reason };
-    // One that is called may make others leave.
-    for (let next = this.#listeners.shift(); next; next = this.#listeners.shift()) next.call(this);
+    this.#why = why;
+    this.#followers?.tell();
   }
 }
 
-/** Of most, nobody ever listens. */
-const NOBODY: never[] = [];
+/** Calls `onAbort` when its cancellation comes, unless it has stopped by then. */
+export class Follower implements Listed<Follower> {
+  place: Place<Follower> | undefined;
+  readonly onAbort: () => void;
+  readonly #followers: Followers;
+
+  constructor(cancellation: Cancellation, onAbort: () => void) {
+    this.onAbort = onAbort;
+    this.#followers = cancellation instanceof Revocation ? cancellation.followers : followersOf(cancellation);
+    this.#followers.add(this);
+  }
+
+  stop(): void {
+    this.#followers.delete(this);
+  }
+}
+
+/**
+ * Those who follow one cancellation, each in constant time. To a signal they are one listener, while there are any: Node.js
+ * compares a listener that is added with all that are there, so that the time for many grows with their square.
+ */
+class Followers implements Failing {
+  readonly #members = new LinkedList<Follower>();
+  readonly #signal: AbortSignal | undefined;
+
+  constructor(signal?: AbortSignal) {
+    this.#signal = signal;
+  }
+
+  add(follower: Follower): void {
+    if (this.#members.size === 0) this.#signal?.addEventListener('abort', this, { once: true });
+    this.#members.add(follower);
+  }
+
+  delete(follower: Follower): void {
+    if (this.#members.delete(follower) && this.#members.size === 0)
+      this.#signal?.removeEventListener('abort', this);
+  }
+
+  /** One that is told may make others leave. */
+  tell(): void {
+    while (this.failNext());
+  }
+
+  failNext(): boolean {
+    const next = this.#members.shift();
+    next?.onAbort();
+    return next !== undefined;
+  }
+
+  /** The signal is aborted. */
+  handleEvent(): void {
+    failTogether(this);
+  }
+}
+
+const followersOfSignals = new WeakMap<AbortSignal, Followers>();
+
+function followersOf(signal: AbortSignal): Followers {
+  let followers = followersOfSignals.get(signal);
+  if (followers === undefined) followersOfSignals.set(signal, (followers = new Followers(signal)));
+  return followers;
+}
 
 /** How long something may wait, and who may cut it short. */
 export interface Limit {
@@ -128,15 +186,12 @@ export function watch(limit: Limit, onCut: (reason: unknown) => void): () => voi
 
   const stop = (): void => {
     cancelTimer?.();
-    for (const signal of signals) signal.removeEventListener('abort', onAbort);
+    for (const follower of followers) follower.stop();
   };
   const cut = (reason: unknown): void => {
     stop();
     onCut(reason);
   };
-  function onAbort(this: Cancellation): void {
-    cut(this.reason);
-  }
 
   const arm = (): void => {
     cancelTimer = clock.schedule(() => {
@@ -147,7 +202,7 @@ export function watch(limit: Limit, onCut: (reason: unknown) => void): () => voi
   };
 
   if (deadline !== Infinity) arm();
-  for (const signal of signals) signal.addEventListener('abort', onAbort);
+  const followers = signals.map((signal) => new Follower(signal, () => cut(signal.reason)));
   return stop;
 }
 

@@ -199,15 +199,18 @@ export class PoolClosedError extends RetryableError {
 }
 
 /**
- * As many acquires wait as `maxWaiting` allows; this one was refused at once.
+ * As many acquires, or calls on one lease or transaction, wait as `maxWaiting` allows; this one was refused at once.
  *
  * @example if (error instanceof PoolOverloadedError) response.status(503).end();
  */
 export class PoolOverloadedError extends RetryableError {
-  constructor(maxWaiting: number) {
+  constructor(maxWaiting: number, where: 'pool' | 'connection' = 'pool') {
     super(
       'POOL_OVERLOADED',
-      `The pool is overloaded: ${String(maxWaiting)} acquires wait already (maxWaiting). Try again later.`,
+      where === 'pool'
+        ? `The pool is overloaded: ${String(maxWaiting)} acquires wait already (maxWaiting). Try again later.`
+        : `The connection is overloaded: ${String(maxWaiting)} calls of its lease or transaction wait already (maxWaiting). ` +
+            'Await some of them before you make more, or use batch().',
     );
   }
 }

@@ -50,11 +50,11 @@ export class Gate {
     this.#onChange.push(callback);
   }
 
-  /** Enters as soon as there is a place; rejects when the limit is reached. */
-  enter(limit: Limit): Promise<unknown> {
+  /** Enters as soon as there is a place; rejects when the limit is reached. `kind` is for {@link Gate.failAll}. */
+  enter(limit: Limit, kind?: string): Promise<unknown> {
     if (this.tryEnter()) return Promise.resolve();
     this.#arrivals += 1;
-    return this.#queue.wait(limit);
+    return this.#queue.wait(limit, kind);
   }
 
   /** Leaves; the place passes to the next in line. */
@@ -68,8 +68,8 @@ export class Gate {
     for (const callback of this.#onChange.splice(0)) callback();
   }
 
-  /** Fails everyone who waits. */
-  failAll(error: unknown): void {
-    while (this.#queue.fail(error));
+  /** Fails everyone who waits, or all of a kind, each with an error of its own. */
+  failAll(why: () => unknown, kind?: string): void {
+    this.#queue.failAll(why, kind);
   }
 }

@@ -74,19 +74,21 @@ export class Hold implements Listed<Hold> {
   /**
    * Ends the lease, once; resolves when its connection is back in the pool or closed, and never rejects. Calls made
    * before a release still run; a revocation cancels them.
+   *
+   * @param why - What they reject with, made for each.
    */
-  end(ending: LeaseEnding, reason?: Error): Promise<void> {
+  end(ending: LeaseEnding, why: () => Error = () => endedError(ending)): Promise<void> {
     if (this.#settled === undefined) {
       this.#ending = ending;
-      if (ending !== 'released') this.#cut(reason ?? endedError(ending));
+      if (ending !== 'released') this.#cut(why);
       this.#settled = this.#onEnd(this, ending);
     }
     return this.#settled;
   }
 
-  #cut(reason: Error): void {
-    this.#revocation?.abort(reason);
-    this.session.cut(reason);
+  #cut(why: () => Error): void {
+    this.#revocation?.abortEach(why);
+    this.session.cut(why);
   }
 
   /** Throws if the lease has ended. */
@@ -184,7 +186,7 @@ export class Lease extends QueryMethods implements AsyncDisposable {
    * @example socket.once('close', () => void connection.revoke());
    */
   revoke(reason?: Error): Promise<void> {
-    return this.#hold.end('revoked', reason);
+    return this.#hold.end('revoked', reason && (() => reason));
   }
 
   /** The same as {@link Lease.release}. */

@@ -142,8 +142,8 @@ export class Leases {
   }
 
   /** Ends every lease in force. */
-  revokeAll(reason: Error): void {
-    for (const hold of this.#holds.toArray()) void hold.end('revoked', reason);
+  revokeAll(why: () => Error): void {
+    for (const hold of this.#holds.toArray()) void hold.end('revoked', why);
   }
 
   #report({ stack }: Hold, what: string): void {

@@ -43,7 +43,7 @@ export interface PoolOptions extends PoolSource {
   readonly closeTimeoutMs?: number | null | undefined;
   /** Connections kept open when idle. Default 0. */
   readonly minIdle?: number | undefined;
-  /** Acquires that may queue; one more is refused at once. Default 1000. */
+  /** Acquires that may queue, and calls on one lease or transaction; one more is refused at once. Default 1000. */
   readonly maxWaiting?: number | undefined;
   /** A lease older than this is revoked, that of a `transaction()` on the pool too. Default 0: never. */
   readonly maxLeaseMs?: number | undefined;

@@ -357,19 +357,14 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
 
   async #close(): Promise<void> {
     const { clock, closeTimeoutMs } = this.#settings;
-    const reason = new PoolClosedError();
+    const reason = (): PoolClosedError => new PoolClosedError();
     this.#housekeeping.stop();
-    this.#closed.abort(reason);
+    this.#closed.abort(reason());
     this.#writers.failAll(reason);
-    this.#groups.close(reason);
+    this.#groups.close(reason());
     const closed = this.#engine.close();
     const inTime = async (ms: number): Promise<boolean> => {
-      const waited = await Promise.allSettled([
-        bounded(
-          closed,
-          limitOf(clock, ms, () => reason),
-        ),
-      ]);
+      const waited = await Promise.allSettled([bounded(closed, limitOf(clock, ms, reason))]);
       return waited[0].status === 'fulfilled';
     };
     if (!(await inTime(closeTimeoutMs))) {

@@ -187,7 +187,7 @@ export class ResourcePool<R> {
    */
   close(): Promise<void> {
     this.#state = 'draining';
-    while (this.#waiters.fail(new PoolClosedError()));
+    this.#waiters.failAll(() => new PoolClosedError());
     this.#drain();
     return this.#closed;
   }

@@ -5,14 +5,14 @@ import type { Limit } from './deadline.ts';
 import type { Connection, Result, Row } from './driver.ts';
 import { LeaseEndedError, TransactionLostError, UnsupportedError } from './errors.ts';
 import type { Gate } from './gate.ts';
-import { beginLimit, operationLimit, statementLimit, type TimeSettings } from './limits.ts';
+import { beginLimit, operationLimit, statementLimit } from './limits.ts';
 import type { Call, QueryOptions } from './queryable.ts';
 import { parse, parseScript } from './sql.ts';
-import { CHECK, Statements } from './statements.ts';
+import { CHECK, Statements, type StatementsSettings } from './statements.ts';
 import type { TransactionState } from './transaction-state.ts';
 
 /** What a session needs to know of its pool. */
-export interface SessionContext extends TimeSettings {
+export interface SessionContext extends StatementsSettings {
   /** Keep a connection its user has changed: an in-memory database would be lost with it. */
   readonly keepDirty: boolean;
 }
@@ -258,7 +258,7 @@ export class Session {
 
   /** What was begun could not be undone. A transaction that SQLite has rolled back has taken its savepoints with it. */
   readonly #endUnlessLost = (error: unknown): void => {
-    if (!(error instanceof TransactionLostError)) this.end(new TransactionLostError(asThrown(error)));
+    if (!(error instanceof TransactionLostError)) this.end(() => new TransactionLostError(asThrown(error)));
   };
 
   /** Ends what the last user has left open; rejects if that cannot be done. */
@@ -279,7 +279,7 @@ export class Session {
 
   /** Cancels what runs, refuses what comes, and closes the connection. `optimize`: update its statistics first. */
   async close(optimize: boolean): Promise<void> {
-    this.end(new LeaseEndedError('This connection was closed.'));
+    this.end(() => new LeaseEndedError('This connection was closed.'));
     await this.#calls.drained();
     try {
       await this.#cursors.closeInTurn('all').catch(() => undefined);
@@ -290,14 +290,14 @@ export class Session {
     }
   }
 
-  /** Cancels what runs and what waits: the handle that all of it was called on has ended. */
-  cut(reason: unknown): void {
-    this.#calls.cut(reason);
+  /** Cancels what runs and what waits: the handle that all of it was called on has ended. `why` makes an error for each. */
+  cut(why: () => unknown): void {
+    this.#calls.cut(why);
   }
 
   /** Cancels what runs, and refuses what comes. */
-  end(reason: unknown): void {
-    this.#calls.shut(reason);
+  end(why: () => unknown): void {
+    this.#calls.shut(why);
   }
 
   /** The native call does not return and the pool gives the connection up: no writer may wait for it. */

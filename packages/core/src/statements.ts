@@ -35,6 +35,11 @@ export interface Begun {
   readonly first: IteratorResult<Row, unknown>;
 }
 
+/** What statements need to know of their pool. */
+export interface StatementsSettings extends TimeSettings {
+  readonly maxWaiting: number;
+}
+
 /**
  * The statements of one connection: each in a turn that its caller has, a write only with the turn to write, and all of
  * them with an account of where the connection's transaction stands.
@@ -48,14 +53,14 @@ export class Statements {
   readonly deferredConstraints: DeferredConstraints = new DeferredConstraints();
   /** Whether something was changed that only the closing of the connection undoes. */
   dirty = false;
-  readonly #settings: TimeSettings;
+  readonly #settings: StatementsSettings;
 
-  constructor(connection: Connection, writeGate: Gate, settings: TimeSettings) {
+  constructor(connection: Connection, writeGate: Gate, settings: StatementsSettings) {
     this.connection = connection;
     this.writeTurn = new WriteTurn(writeGate);
     this.#settings = settings;
     this.calls = new CallQueue(
-      settings.clock,
+      settings,
       () => {
         this.cursors.noteInterrupt();
         try {
@@ -211,7 +216,7 @@ export class Statements {
       const limit = operationLimit(this.#settings, 'check');
       this.transaction.found(await probe(this.connection, this.calls, limit));
     } catch (error) {
-      this.calls.shut(new TransactionLostError(asThrown(error)));
+      this.calls.shut(() => new TransactionLostError(asThrown(error)));
       throw error;
     }
   }

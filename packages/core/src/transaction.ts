@@ -75,6 +75,8 @@ export function checkTransactionOptions(options: unknown): asserts options is Tr
   }
 }
 
+const ended = (): Error => new LeaseEndedError(ENDED);
+
 async function transactOnce<T>(
   host: TransactionHost,
   fn: (tx: Queryable) => T | Promise<T>,
@@ -103,7 +105,7 @@ async function transactOnce<T>(
     const isGone = !has(session.scope, tx) || host.ended.aborted;
     tx.end();
     // What runs and waits now was called on `tx`.
-    if (stage === 'begun' && !isGone) session.cut(new LeaseEndedError(ENDED));
+    if (stage === 'begun' && !isGone) session.cut(ended);
     const undone = stage !== 'not ours' && !isGone ? tx.undo() : undefined;
     // Past its deadline nobody waits for a rollback: it has its turn before whatever comes next on this connection.
     if (!isCut(error, limit)) await undone;
@@ -160,7 +162,7 @@ class Transaction extends QueryMethods implements Scope {
   end(): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    this.#ended?.abort(new LeaseEndedError(ENDED));
+    this.#ended?.abortEach(ended);
   }
 
   protected override perform(call: Call): Promise<Result> {

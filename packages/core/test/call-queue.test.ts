@@ -9,7 +9,7 @@ const nothing = (): undefined => undefined;
 describe('a call queue', () => {
   it('gives the turn to whoever waits for as long as it takes, in order', async () => {
     const clock = fakeClock();
-    const queue = new CallQueue(clock, nothing, nothing);
+    const queue = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
     await queue.enter(undefined);
     const order: number[] = [];
     const turns = [1, 2].map((n) => queue.inTurn(undefined, async () => order.push(n)));
@@ -22,7 +22,7 @@ describe('a call queue', () => {
 
   it('begins no call before the one that was cut in the same turn has returned', async () => {
     const clock = fakeClock();
-    const queue = new CallQueue(clock, nothing, nothing);
+    const queue = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
     const native = byHand();
     const cut = new Error('cut');
     await queue.enter(undefined);
@@ -46,12 +46,12 @@ describe('a call queue', () => {
 
   it('gives no turn that comes in the tick in which it is shut', async () => {
     const clock = fakeClock();
-    const queue = new CallQueue(clock, nothing, nothing);
+    const queue = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
     await queue.enter(undefined);
     const waits = follow(queue.enter(undefined));
     const reason = new Error('over');
     queue.leave();
-    queue.shut(reason);
+    queue.shut(() => reason);
     await clock.settle();
     expect(errorOf(waits)).toBe(reason);
     expect(queue.busy).toBe(false);

@@ -22,7 +22,7 @@ function fakeCursor(): FakeCursor {
 function make(): { calls: CallQueue; cursors: Cursors } {
   const clock = fakeClock();
   const nothing = (): void => undefined;
-  const calls = new CallQueue(clock, nothing, nothing);
+  const calls = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
   const cursors = new Cursors(calls, () => limitOf(clock, 1000, () => new Error('late')));
   return { calls, cursors };
 }

@@ -74,7 +74,7 @@ describe('a limit', () => {
       ['last', false],
     ]);
     expect(alreadyCut(limitOf(clock, Infinity, late, revocation))).toEqual({ reason: false });
-    expect(Revocation.because(undefined)).toMatchObject({ aborted: true, reason: undefined });
+    expect(Revocation.because(() => undefined)).toMatchObject({ aborted: true, reason: undefined });
   });
 
   it('that is no longer watched never cuts', async () => {

@@ -53,7 +53,7 @@ describe('a gate', () => {
     gate.tryEnter();
     const waits = [follow(gate.enter(limit())), follow(gate.enter(limit())), follow(gate.enter(limit()))];
     const reason = new Error('closed');
-    gate.failAll(reason);
+    gate.failAll(() => reason);
     await clock.settle();
     expect(waits.map(({ now }) => now.state)).toEqual(['rejected', 'rejected', 'rejected']);
     expect(waits[0]?.now).toMatchObject({ error: reason });

@@ -97,6 +97,59 @@ describe('a wait queue', () => {
     expect([wait.now.state, timers.length]).toEqual(['rejected', 2]);
   });
 
+  it('F13 serves nobody whose signal is aborted, however many follow that signal', async () => {
+    const queue = new WaitQueue<string>();
+    const controller = new AbortController();
+    const waits = Array.from({ length: 2500 }, () => follow(queue.wait(limit(Infinity, controller.signal))));
+    const other = follow(queue.wait(limit()));
+    controller.abort('gone');
+    // The last ones have not been told yet.
+    expect(queue.serve('for the other')).toBe(true);
+    expect(queue.serve('for nobody')).toBe(false);
+    for (let turn = 0; turn < 3; turn += 1) await clock.settle();
+    expect(other.now).toEqual({ state: 'resolved', value: 'for the other' });
+    expect(new Set(waits.map(errorOf))).toEqual(new Set(['gone']));
+    expect([queue.size, getEventListeners(controller.signal, 'abort').length]).toEqual([0, 0]);
+  });
+
+  it('F76 looks at many who wait more seldom, and rejects none of them too early', async () => {
+    const queue = new WaitQueue<string>();
+    const start = clock.now();
+    const late: number[] = [];
+    const rejected = (at: number) => (): void => void late.push(clock.now() - start - at);
+    for (let at = 0; at < 20_000; at += 1) follow(queue.wait(limit()));
+    for (let at = 10; at < 20; at += 0.25) queue.wait(limit(at)).catch(rejected(at));
+    await clock.advance(22);
+    expect(late).toHaveLength(40);
+    expect(Math.min(...late)).toBe(0);
+    expect(Math.max(...late)).toBeLessThanOrEqual(2);
+    expect(new Set(late).size).toBeGreaterThan(1);
+    queue.failAll(() => 'the end');
+    for (let turn = 0; turn < 20; turn += 1) await clock.settle();
+    expect(clock.pending).toBe(0);
+  });
+
+  it('fails all of a kind, and goes on with the others in order, each under its own limit', async () => {
+    const queue = new WaitQueue<string>();
+    const wait = (kind: string, timeoutMs?: number) => follow(queue.wait(limit(timeoutMs), kind));
+    const waits = [wait('a'), wait('b', 20), wait('a', 10), wait('b'), wait('b')];
+    queue.failAll(() => 'failed', 'a');
+    expect(queue.size).toBe(3);
+    queue.serve('first');
+    await clock.advance(20);
+    queue.serve('second');
+    await clock.settle();
+    expect(waits.map(({ now }) => now)).toEqual([
+      { state: 'rejected', error: 'failed' },
+      { state: 'resolved', value: 'first' },
+      { state: 'rejected', error: 'failed' },
+      { state: 'resolved', value: 'second' },
+      { state: 'pending' },
+    ]);
+    queue.failAll(() => 'failed');
+    expect([queue.size, clock.pending]).toEqual([0, 0]);
+  });
+
   it('refuses one more than it may hold, and one whose limit is reached already, without taking it in', async () => {
     const queue = new WaitQueue<string>(1);
     follow(queue.wait(limit()));
