@@ -166,6 +166,11 @@ const TELLING = new Set([
   '"OPTIMIZE"',
   'PRAGMA_OPTIMIZE',
   '"PRAGMA_OPTIMIZE"',
+  // Functions that give their connection new functions, or tokenizers: https://www.sqlite.org/lang_corefunc.html#load_extension
+  'LOAD_EXTENSION',
+  '"LOAD_EXTENSION"',
+  'FTS3_TOKENIZER',
+  '"FTS3_TOKENIZER"',
 ]);
 const VERBS = new Set(['SELECT', 'VALUES', 'INSERT', 'UPDATE', 'DELETE', 'REPLACE']);
 
@@ -275,7 +280,7 @@ function describe(sql: string, outline: Outline): Statement {
 }
 
 function natureOf(outline: Outline): Nature {
-  const { head, has, mainVerb } = outline;
+  const { head, has, mainVerb, namesTemporary } = outline;
   switch (head[0]) {
     case 'SELECT':
     case 'VALUES':
@@ -291,11 +296,14 @@ function natureOf(outline: Outline): Nature {
     case 'REPLACE':
       return change(head[0], outline);
     case 'CREATE':
-      return { ...WRITE, dirties: head[1] === 'TEMP' || head[1] === 'TEMPORARY' || outline.namesTemporary };
+      return { ...WRITE, dirties: head[1] === 'TEMP' || head[1] === 'TEMPORARY' || namesTemporary };
+    case 'ANALYZE':
+      // Alone it leaves the schema "temp" out.
+      return { ...WRITE, dirties: head[1] === 'TEMP' || head[1] === '"TEMP"' || namesTemporary };
     case 'DROP':
     case 'ALTER':
     case 'REINDEX':
-    case 'ANALYZE':
+      return { ...WRITE, dirties: namesTemporary };
     case 'VACUUM':
       return WRITE;
     case 'BEGIN': {
@@ -324,12 +332,18 @@ function natureOf(outline: Outline): Nature {
 /** A SELECT reads, unless it calls for the work of `PRAGMA optimize` or of a full-text index's `optimize`. */
 function query({ has }: Outline): Nature {
   const writes = [...has].some((token) => token.includes('OPTIMIZE'));
-  return { ...READ, readonly: !writes };
+  return { ...READ, readonly: !writes, dirties: extendsConnection(has) };
 }
 
-function change(verb: string | undefined, { has }: Outline): Nature {
+/** A temporary table that it changes may be one that every connection has from `onConnect`, and then has other rows than the others. */
+function change(verb: string | undefined, { has, namesTemporary }: Outline): Nature {
   const effect = verb === 'UPDATE' || verb === 'DELETE' ? 'change' : 'insert';
-  return { ...WRITE, effect, returnsRows: has.has('RETURNING') };
+  const dirties = namesTemporary || extendsConnection(has);
+  return { ...WRITE, effect, returnsRows: has.has('RETURNING'), dirties };
+}
+
+function extendsConnection(has: ReadonlySet<string>): boolean {
+  return [...has].some((token) => token.includes('LOAD_EXTENSION') || token.includes('FTS3_TOKENIZER'));
 }
 
 // https://www.sqlite.org/pragma.html: those that take an argument only to say what to show …
