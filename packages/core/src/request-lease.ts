@@ -315,8 +315,11 @@ export class RequestLease extends QueryMethods implements RequestDb {
     const { lease } = own;
     const keeps = this.#options.mode === 'request';
     if (keeps && this.#state === 'handling') {
-      // Kept for the next read, unless someone needs it before that: a handler may wait for its client meanwhile.
+      if (own.mustStay) return;
+      // Kept for the next read, unless someone needs it before that: a handler may wait for its client meanwhile. Where every call
+      // has given up, it has not come yet, or is still busy: nobody could have it back then, not even a write of this request.
       if (!(lease instanceof Promise) && lease.isClean) this.#pool.spares.add(own);
+      else this.#giveBack(own);
       return;
     }
     if (!(lease instanceof Promise) && lease.inTransaction) {

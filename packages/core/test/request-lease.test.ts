@@ -30,6 +30,28 @@ describe('a request lease', () => {
     expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 });
   });
 
+  it('F13 does not keep a connection whose only read gives up while it waits', async () => {
+    const { db, pool } = make({}, { poolSize: 1 });
+    const lease = await pool.acquire();
+    const controller = new AbortController();
+    const read = db.get('SELECT 1', [], { signal: controller.signal });
+    controller.abort(new Error('given up'));
+    await expect(read).rejects.toThrow('given up');
+    await lease.release();
+    await pool.get('SELECT 2');
+  });
+
+  it('F13 does not keep a connection whose only read gives up while it runs', async () => {
+    const { db, pool, driver } = make({}, { poolSize: 1 }, { execute: { 1: 'hang' } });
+    const controller = new AbortController();
+    const read = db.get('SELECT 1', [], { signal: controller.signal });
+    await vi.waitFor(() => expect(driver.count('execute')).toBe(1));
+    controller.abort(new Error('given up'));
+    await expect(read).rejects.toThrow('given up');
+    driver.call('execute').resolve();
+    await pool.get('SELECT 2');
+  });
+
   it('keeps the connection for what was called before the response, and no longer', async () => {
     const { db, pool, driver, response } = make({}, {}, { execute: { 1: 'hang' } });
     const first = db.get('SELECT 1');
