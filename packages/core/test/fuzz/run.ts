@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import fc from 'fast-check';
 import { poolSchedules, runOnPool } from '../engine/model/pool-schedule.ts';
 import { run, schedules } from '../engine/model/schedule.ts';
+import { runHistories } from '../histories/run.ts';
 
 /**
  * Runs random schedules on the engine and on the whole pool, in turn, for as long as it is told, and stops at the first
@@ -9,6 +10,7 @@ import { run, schedules } from '../engine/model/schedule.ts';
  *
  *     pnpm fuzz --seconds 600
  *     pnpm fuzz --seed 42          repeats the schedules of a seed
+ *     pnpm fuzz --histories        has real processes make histories instead, see ../histories/run.ts
  *
  * A failure is printed with its seed and path, and as the shortest schedule that shows it, which belongs into
  * test/engine/model/regressions.ts.
@@ -24,7 +26,11 @@ const PROPERTIES = {
 };
 
 const { values } = parseArgs({
-  options: { seconds: { type: 'string', default: '60' }, seed: { type: 'string' } },
+  options: {
+    seconds: { type: 'string', default: '60' },
+    seed: { type: 'string' },
+    histories: { type: 'boolean', default: false },
+  },
 });
 
 // What nobody waits for must not fail either.
@@ -33,7 +39,7 @@ process.on('unhandledRejection', (error) => {
   process.exit(1);
 });
 
-process.exitCode = await fuzz(
+process.exitCode = await (values.histories ? runHistories : fuzz)(
   Number(values.seconds) * 1000,
   values.seed === undefined ? undefined : Number(values.seed),
 );

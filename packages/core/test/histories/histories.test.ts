@@ -1,0 +1,27 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { generation } from './generation.ts';
+import { reportOf } from './run.ts';
+
+const PROCESSES = 3;
+const KILLS = 4;
+/** About a thousand transactions. */
+const LOG_BYTES = 200_000;
+
+test('F34 F35 F58 F60 What several pools in several processes do, some of which are killed, has one order that all of them saw', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'sqlite-pool-'));
+  const seed = Date.now() | 0;
+  const found = await generation({
+    directory,
+    seed,
+    processes: PROCESSES,
+    isEnough: ({ kills, logBytes }) => kills >= KILLS && logBytes >= LOG_BYTES,
+  });
+  expect(found.anomalies.length === 0 ? '' : reportOf(found, seed)).toBe('');
+  // Kept if something is wrong with it.
+  await rm(directory, { recursive: true });
+  expect(found.totals.ok).toBeGreaterThan(LOG_BYTES / 1000);
+  expect(found.totals.kills).toBeGreaterThanOrEqual(KILLS);
+}, 120_000);
