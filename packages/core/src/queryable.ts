@@ -121,7 +121,8 @@ export interface Queryable {
    */
   iterate<R = Row>(sql: string, params?: Params, options?: QueryOptions): AsyncIterableIterator<R>;
   /**
-   * Runs several statements, without parameters. If one fails, a transaction the script has opened is rolled back.
+   * Runs several statements, without parameters. If one fails or it is cancelled, a transaction the script has opened is
+   * rolled back.
    * Rejects with `UnsupportedError` if the connection has no such ability.
    * @example await db.script('CREATE TABLE a (x); CREATE TABLE b (y);');
    */

@@ -114,15 +114,28 @@ export class Session {
   }
 
   /** Runs several statements in one turn, all or nothing. */
-  async batch(calls: readonly Call[], { signal, timeoutMs }: QueryOptions): Promise<Result[]> {
+  batch(calls: readonly Call[], { signal, timeoutMs }: QueryOptions): Promise<Result[]> {
     const limit = statementLimit(this.#context, timeoutMs, signal);
-    await this.#calls.enter(limit);
     const batch = new Batch(this.#statements, calls);
+    return this.#inTurnOrUndone(
+      limit,
+      () => batch.run(limit),
+      () => batch.undo(),
+    );
+  }
+
+  /** Takes a turn for `work`, of which `undo` is a part if it fails: what comes next must not find half of it. */
+  async #inTurnOrUndone<T>(
+    limit: Limit | undefined,
+    work: () => Promise<T>,
+    undo: () => Promise<void>,
+  ): Promise<T> {
+    await this.#calls.enter(limit);
     let undone: Promise<void> | undefined;
     try {
-      return await batch.run(limit);
+      return await work();
     } catch (error) {
-      undone = batch.undo().catch(this.#endUnlessLost);
+      undone = undo().catch(this.#endUnlessLost);
       // Past its limit nobody waits for that, but the turn is kept until it is done.
       if (!(error instanceof Cut)) await undone;
       throw asThrown(error);
@@ -154,11 +167,12 @@ export class Session {
     });
   }
 
-  /** Runs several statements. If one fails, a transaction the script itself has opened is rolled back. */
+  /** Runs several statements. If one fails or it is cancelled, a transaction the script itself has opened is rolled back. */
   script(sql: string, { signal, timeoutMs }: QueryOptions): Promise<void> {
     const statements = parseScript(sql);
     const limit = statementLimit(this.#context, timeoutMs, signal);
-    return this.#calls.inTurn(limit, async () => {
+    let isOurs = false;
+    const work = async (): Promise<void> => {
       const run = this.connection.script?.bind(this.connection);
       if (run === undefined)
         throw new UnsupportedError('This connection runs no scripts: it has no script().');
@@ -170,12 +184,15 @@ export class Session {
         await this.#calls.call(() => run(sql), limit);
       } catch (error) {
         this.#transaction.failed(controls ? 'script' : 'none', error instanceof Cut, error);
-        if (outside && this.#calls.returned === undefined) await this.#statements.rollback();
+        isOurs = outside;
         throw error;
       }
       if (controls) this.#transaction.scripted();
       else this.#transaction.touched();
       await this.#statements.findOut();
+    };
+    return this.#inTurnOrUndone(limit, work, async () => {
+      if (isOurs) await this.#statements.rollback();
     });
   }
 

@@ -101,6 +101,22 @@ test('F23 F40 a script that is cut after its own COMMIT leaves its lease without
   expect(pool.stats().evictions.dirty).toBe(0);
 });
 
+test.for(['BEGIN', 'BEGIN IMMEDIATE', 'SAVEPOINT mine'])(
+  'F23 F40 a script that is cut after its own %s leaves its lease without a transaction',
+  async (begin) => {
+    const pool = await poolWithTable({ poolSize: 2 });
+    const lease = await pool.acquire();
+    const script = `${begin}; INSERT INTO t (v) VALUES (1); ${ENDLESS}; COMMIT`;
+    expect(await failure(lease.script(script, { timeoutMs: 100 }))).toMatchObject({
+      code: 'STATEMENT_TIMEOUT',
+    });
+    await lease.run(INSERT, [2]);
+    expect(await valuesOf(pool)).toEqual([2]);
+    await lease.release();
+    expect(await valuesOf(pool)).toEqual([2]);
+  },
+);
+
 test('F22 a cursor is refused in a transaction that SQLite has rolled back, like any other statement', async () => {
   const pool = await poolWithTable();
   await pool.run('INSERT INTO t VALUES (1, 1)');
