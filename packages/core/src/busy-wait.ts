@@ -1,5 +1,5 @@
 import { Cut } from './call-queue.ts';
-import { bounded, limitOf, noTimeout, type Cancellation, type Clock, type Limit } from './deadline.ts';
+import { limitOf, noTimeout, pause, type Cancellation, type Clock, type Limit } from './deadline.ts';
 import { isLocked } from './driver-errors.ts';
 
 /**
@@ -39,14 +39,10 @@ export class BusyWait {
     if (!isLocked(error) || left <= 0) throw error;
     const next = PAUSES_MS[this.#tries] ?? LONGEST_PAUSE_MS;
     this.#tries += 1;
-    let cancel: (() => void) | undefined;
-    const paused = new Promise<void>((done) => {
-      cancel = clock.schedule(done, Math.min(left, next * (0.5 + Math.random())));
-    });
     const own = limit ?? limitOf(clock, Infinity, noTimeout);
     const cut: Limit = { ...own, signals: [...own.signals, cancelled] };
     try {
-      await bounded(paused, cut, cancel);
+      await pause(Math.min(left, next * (0.5 + Math.random())), cut);
     } catch (reason) {
       throw new Cut(reason);
     }

@@ -2,6 +2,7 @@ import {
   alreadyCut,
   limitOf,
   noTimeout,
+  outsideCalls,
   Revocation,
   systemClock,
   watch,
@@ -194,12 +195,12 @@ export class CallQueue {
    */
   #keepInterrupting(): void {
     this.#interrupt();
-    this.#stopInterrupting = this.#settings.clock.schedule(
-      () => {
-        this.#keepInterrupting();
-      },
-      INTERRUPT_AGAIN_MS,
-      true,
+    const again = (): void => {
+      this.#keepInterrupting();
+    };
+    // It may go on for long after the call was told.
+    this.#stopInterrupting = outsideCalls(() =>
+      this.#settings.clock.schedule(again, INTERRUPT_AGAIN_MS, true),
     );
   }
 

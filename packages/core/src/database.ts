@@ -1,9 +1,9 @@
 import type { Limit } from './deadline.ts';
 import type { Connection, Driver } from './driver.ts';
 import { OpenError, SqlitePoolError } from './errors.ts';
-import { Gate } from './gate.ts';
+import type { Gate } from './gate.ts';
 import { Session, type SessionContext } from './session.ts';
-import { joinWriteGate, leaveWriteGate } from './write-gate.ts';
+import { joinSharedFile, SharedFile } from './shared-file.ts';
 
 /** What is needed to open a session. */
 export interface DatabaseSettings {
@@ -20,7 +20,7 @@ export class Database {
   readonly #settings: DatabaseSettings;
   readonly #onReplaced: () => void;
   #id: string | undefined;
-  #writeGate = new Gate();
+  #file = new SharedFile().join();
   #state: 'in use' | 'left' = 'in use';
 
   /** @param onReplaced - Called when the sessions opened so far belong to another file. */
@@ -31,7 +31,7 @@ export class Database {
 
   /** The turn to write; of this pool alone as long as no file is known. */
   get writeGate(): Gate {
-    return this.#writeGate;
+    return this.#file.writeGate;
   }
 
   /** How large the WAL is; 0 if the driver cannot tell. */
@@ -41,7 +41,7 @@ export class Database {
 
   /** The turn to write without a session, if it is free; the function it gives ends it. */
   tryWriteTurn(): (() => void) | undefined {
-    const gate = this.#writeGate;
+    const gate = this.writeGate;
     if (!gate.tryEnter()) return undefined;
     return () => {
       gate.leave();
@@ -50,23 +50,25 @@ export class Database {
 
   /** The turn to write without a session; the function it resolves to ends it. */
   async writeTurn(limit: Limit): Promise<() => void> {
-    const gate = this.#writeGate;
+    const gate = this.writeGate;
     await gate.enter(limit);
     return () => {
       gate.leave();
     };
   }
 
-  /** Opens a session. Rejects with an `OpenError`. */
-  async open(context: SessionContext): Promise<Session> {
+  /** Opens a session, unless `signal` aborts before it is open. Rejects with an `OpenError` or with the signal's reason. */
+  async open(context: SessionContext, signal: AbortSignal): Promise<Session> {
     const { driver, onConnect } = this.#settings;
-    const connection = await openConnection(driver);
+    const connection = await openConnection(driver, signal);
     try {
+      signal.throwIfAborted();
       await onConnect?.(connection);
       await this.check();
-      return new Session(connection, this.#writeGate, context);
+      signal.throwIfAborted();
+      return new Session(connection, this.#file, context);
     } catch (error) {
-      await closeQuietly(connection);
+      await this.#file.close(() => closeQuietly(connection), context.clock);
       throw asOpenError('onConnect rejected, or the file disappeared meanwhile', error);
     }
   }
@@ -76,18 +78,18 @@ export class Database {
     const { driver } = this.#settings;
     const id = await driver.databaseId?.();
     if (id === undefined || id === this.#id || this.#state === 'left') return;
-    this.#writeGate = joinWriteGate(id, driver.name);
+    const file = joinSharedFile(id, driver.name);
+    this.#file.leave();
+    this.#file = file;
     const before = this.#id;
     this.#id = id;
-    if (before === undefined) return;
-    leaveWriteGate(before);
-    this.#onReplaced();
+    if (before !== undefined) this.#onReplaced();
   }
 
   /** The pool is done with it. */
   leave(): void {
     this.#state = 'left';
-    if (this.#id !== undefined) leaveWriteGate(this.#id);
+    this.#file.leave();
   }
 }
 
@@ -100,11 +102,12 @@ async function closeQuietly(connection: Connection): Promise<void> {
   }
 }
 
-async function openConnection(driver: Driver): Promise<Connection> {
+async function openConnection(driver: Driver, signal: AbortSignal): Promise<Connection> {
   let connection: Connection;
   try {
-    connection = await driver.open();
+    connection = await driver.open(signal);
   } catch (error) {
+    signal.throwIfAborted();
     throw asOpenError('The driver could not open a connection', error);
   }
   for (const method of ['execute', 'rollback', 'close'] as const) {

@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
 /**
  * Time and cancellation, in one place: the clock, and a limit on how long something may wait. Everything in the pool
  * that waits does so under a {@link Limit}, and leaves no timer and no listener behind.
@@ -31,9 +33,13 @@ export interface Clock {
 /** The longest delay a Node.js timer takes: about 24.8 days. A longer one would fire at once. */
 export const LONGEST_DELAY_MS: number = 2 ** 31 - 1;
 
+// Taken when this is loaded: test runners replace them, and a pool whose timers stand still while SQLite goes on waits for ever.
+const { setTimeout, clearTimeout, setImmediate } = globalThis;
+const now = performance.now.bind(performance);
+
 /** The clock of the machine. */
 export const systemClock: Clock = {
-  now: () => performance.now(),
+  now,
   schedule(callback, delayMs, background = false) {
     const timer = setTimeout(callback, Math.min(Math.ceil(delayMs), LONGEST_DELAY_MS));
     if (background) timer.unref();
@@ -43,11 +49,15 @@ export const systemClock: Clock = {
   },
 };
 
-/**
- * Calls `callback` at the end of this turn of the event loop. Taken when this is loaded: test runners that replace timers replace it
- * too, and it has nothing to do with time.
- */
+/** Calls `callback` at the end of this turn of the event loop. */
 export const atEndOfTurn: (callback: () => void) => void = setImmediate;
+
+/**
+ * Calls `work` outside the context of every call, that of the load of this file. What a pool keeps, or does for all, timers
+ * and connections for example, is made here: in the context of the call that happens to come first it would keep what that
+ * call has in its `AsyncLocalStorage`, a request for example, as long as the pool lives, and show it to others.
+ */
+export const outsideCalls: <T>(work: () => T) => T = AsyncLocalStorage.snapshot();
 
 /** What may cut a wait short. */
 export type Cancellation = AbortSignal | Revocation;
@@ -231,6 +241,15 @@ export function bounded<T>(work: Promise<T>, limit: Limit, onCut?: (reason: unkn
     );
     if (reached !== undefined) cut(reached.reason);
   });
+}
+
+/** Resolves after `delayMs`, or rejects as soon as the limit is reached. */
+export function pause(delayMs: number, limit: Limit): Promise<void> {
+  let cancel: (() => void) | undefined;
+  const paused = new Promise<void>((done) => {
+    cancel = limit.clock.schedule(done, delayMs);
+  });
+  return bounded(paused, limit, cancel);
 }
 
 /** The `timeoutError` of a limit without an end. */

@@ -109,8 +109,11 @@ export interface Driver {
    * https://www.sqlite.org/inmemorydb.html
    */
   readonly inMemory?: boolean;
-  /** Opens one connection, ready for use. */
-  open(): Promise<Connection>;
+  /**
+   * Opens one connection, ready for use. `signal` aborts when nobody wants it any more, because the pool closes or
+   * `operationTimeoutMs` is over: an open that is still under way should end then. One that succeeds all the same is closed.
+   */
+  open(signal?: AbortSignal): Promise<Connection>;
   /**
    * Names the database, the same for every path to the same file. Pools with one id share one write gate, and a
    * change of id tells the pool that the file was replaced. Without it every pool has a gate of its own.

@@ -60,6 +60,11 @@ export interface PoolOptions extends PoolSource {
   readonly pragmas?: Pragmas | false | undefined;
   /** Prepared statements the default driver keeps per connection; 0 is off. Default 256. Only with `filename`. */
   readonly statementCacheSize?: number | undefined;
+  /**
+   * The longest string, blob or row, in bytes, that the default driver reads or writes; a longer one is refused with
+   * `SQLITE_TOOBIG`. At most 536 869 864. Default 268 435 456 (256 MiB). Only with `filename`.
+   */
+  readonly maxValueBytes?: number | undefined;
   /** Runs on each new connection before it is used: ATTACH, functions, extensions. It must not use the pool, which waits for it. */
   readonly onConnect?: ((connection: Connection) => void | Promise<void>) | undefined;
   /** The clock, for tests. Default: the machine's. */
@@ -106,7 +111,7 @@ const NUMBERS = {
 type NumberOption = keyof typeof NUMBERS;
 
 const SOURCES = ['filename', 'driver', 'connectionFactory'] as const;
-const DRIVER_OPTIONS = ['pragmas', 'statementCacheSize'] as const;
+const DRIVER_OPTIONS = ['pragmas', 'statementCacheSize', 'maxValueBytes'] as const;
 /** The name of every option of a pool. */
 export const POOL_OPTIONS: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS),
@@ -216,8 +221,8 @@ function driverOf(options: PoolOptions): Driver {
       `Exactly one of filename, driver and connectionFactory is required, not ${given.length === 0 ? 'none' : given.join(' and ')}.`,
     );
   }
-  const { filename, driver, connectionFactory, pragmas, statementCacheSize } = options;
-  if (filename !== undefined) return sqlite3({ filename, pragmas, statementCacheSize });
+  const { filename, driver, connectionFactory, pragmas, statementCacheSize, maxValueBytes } = options;
+  if (filename !== undefined) return sqlite3({ filename, pragmas, statementCacheSize, maxValueBytes });
   for (const name of DRIVER_OPTIONS) {
     if (options[name] !== undefined) {
       throw new InvalidArgumentError(

@@ -132,8 +132,13 @@ function checkObject(value: object | null, name: string | number): Value {
   throw refuse(name, 'an object', 'use JSON.stringify(…)');
 }
 
+/** No value of SQLite has more bytes: https://www.sqlite.org/limits.html */
+const MOST_BYTES = 2 ** 31 - 1;
+
 /** The statement may wait for its turn, and the caller may use its buffer for something else meanwhile. */
 function copy(value: Uint8Array, name: string | number): Uint8Array {
+  // Drivers pass the length on as a C int, and a negative one makes an empty value of it.
+  if (value.byteLength > MOST_BYTES) throw refuse(name, 'a buffer of 2 GiB or more', 'store it in parts');
   try {
     return new Uint8Array(value);
   } catch {

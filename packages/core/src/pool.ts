@@ -6,7 +6,7 @@ import {
   type CheckpointResult,
 } from './checkpoint.ts';
 import { Database } from './database.ts';
-import { bounded, limitOf, type Cancellation } from './deadline.ts';
+import { bounded, limitOf, outsideCalls, type Cancellation } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
 import { InvalidArgumentError, PoolClosedError } from './errors.ts';
 import { Gate } from './gate.ts';
@@ -90,14 +90,15 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       settings.maxWaiting,
     );
     this.#engine = new ResourcePool(settings, {
-      open: () => {
+      open: (signal) => {
         this.#housekeeping.start();
-        return this.#database.open(this.#context);
+        return this.#database.open(this.#context, signal);
       },
       validate: async (session) => {
         await this.#database.check();
         await session.validate();
       },
+      drain: (session) => session.drain(),
       close: (session, last) => session.close(last),
       abandon: (session) => {
         session.abandon();
@@ -386,5 +387,5 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
  * @example const pool = createPool({ filename: 'app.db' });
  */
 export function createPool(options: PoolOptions): SqlitePool {
-  return new SqlitePool(options);
+  return outsideCalls(() => new SqlitePool(options));
 }

@@ -1,4 +1,4 @@
-import { bounded, type Clock, type Limit } from './deadline.ts';
+import { bounded, outsideCalls, type Clock, type Limit } from './deadline.ts';
 import { OperationTimeoutError, PoolClosedError, PoolOverloadedError, type AcquirePhase } from './errors.ts';
 import { Entries, type Entry, type EntryState, type OwnEntry } from './entries.ts';
 import { operationLimit } from './limits.ts';
@@ -15,15 +15,20 @@ import { WaitQueue } from './wait-queue.ts';
  * gives up takes no resource with it. When an open fails, it fails whoever has waited the longest, unless enough others
  * are on their way for all who wait.
  *
+ * Opens, health checks and closes run outside the calls that happen to cause them: they are for the pool, and for others.
+ *
  * No method awaits between reading and writing the state: each runs to its end before any other begins.
  */
 
 /** What the engine cannot know of its resources. None of it throws: what fails rejects. */
 export interface ResourceHooks<R> {
-  open(): Promise<R>;
+  /** `signal` aborts when the resource is not wanted any more. */
+  open(signal: AbortSignal): Promise<R>;
   /** Rejects if the resource is no longer good. */
   validate(resource: R): Promise<void>;
-  /** `last`: no other resource is left in the pool, which is closing. */
+  /** Cancels what runs on the resource; resolves when nothing does any more. */
+  drain(resource: R): Promise<void>;
+  /** Drains and closes. `last`: no other resource is left in the pool, which is closing. */
   close(resource: R, last: boolean): Promise<void>;
   /** A close does not return: whatever the resource holds for others must be given up. */
   abandon(resource: R): void;
@@ -63,7 +68,9 @@ export class ResourcePool<R> {
     replaced: 0,
     closed: 0,
   };
-  /** Cuts every operation short but the orderly closes of a pool that drains. */
+  /** What ends the opens under way. */
+  readonly #opening = new Set<AbortController>();
+  /** Cuts short, while draining, what does not return. */
   readonly #givenUp = new AbortController();
   #state: PoolState = 'open';
   #generation = 0;
@@ -182,12 +189,13 @@ export class ResourcePool<R> {
   }
 
   /**
-   * Refuses newcomers, rejects waiters, and closes every resource as it comes back: all but one at once, then the
-   * last alone. Resolves when all are closed. Called once.
+   * Refuses newcomers, rejects waiters, ends the opens under way, and closes every resource as it comes back: all but one at
+   * once, then the last alone. Resolves when all are closed. Called once.
    */
   close(): Promise<void> {
     this.#state = 'draining';
     this.#waiters.failAll(() => new PoolClosedError());
+    for (const unwanted of this.#opening) unwanted.abort(new PoolClosedError());
     this.#drain();
     return this.#closed;
   }
@@ -265,24 +273,33 @@ export class ResourcePool<R> {
   }
 
   #open(): void {
-    const entry = this.#entries.add(this.#generation);
-    const opening = this.#hooks.open();
-    bounded(opening, operationLimit(this.#settings, 'open', this.#givenUp.signal)).then(
-      (resource) => {
-        this.#opens += 1;
-        this.#lastOpenError = undefined;
-        entry.resource = resource;
-        this.#arrive(entry);
-      },
-      (error: unknown) => {
-        this.#openFailures += 1;
-        this.#lastOpenError = error;
-        if (error instanceof OperationTimeoutError) this.#quarantineOpen(entry, opening);
-        else this.#entries.move(entry, 'closed');
-        if (this.#isShort()) this.#waiters.fail(error);
-        this.#changed();
-      },
-    );
+    outsideCalls(() => {
+      const entry = this.#entries.add(this.#generation);
+      const unwanted = new AbortController();
+      this.#opening.add(unwanted);
+      const opening = this.#hooks.open(unwanted.signal);
+      const limit = operationLimit(this.#settings, 'open', this.#givenUp.signal);
+      const over = (): void => void this.#opening.delete(unwanted);
+      opening.then(over, over);
+      bounded(opening, limit, (reason) => {
+        unwanted.abort(reason);
+      }).then(
+        (resource) => {
+          this.#opens += 1;
+          this.#lastOpenError = undefined;
+          entry.resource = resource;
+          this.#arrive(entry);
+        },
+        (error: unknown) => {
+          this.#openFailures += 1;
+          this.#lastOpenError = error;
+          if (error instanceof OperationTimeoutError) this.#quarantineOpen(entry, opening);
+          else this.#entries.move(entry, 'closed');
+          if (this.#isShort()) this.#waiters.fail(error);
+          this.#changed();
+        },
+      );
+    });
   }
 
   /** An open that takes too long loses its place; should it ever succeed, its resource is closed and never lent. */
@@ -295,41 +312,50 @@ export class ResourcePool<R> {
   }
 
   #validate(entry: OwnEntry<R>): void {
-    this.#entries.move(entry, 'validating');
-    bounded(
-      this.#hooks.validate(entry.resource),
-      operationLimit(this.#settings, 'health check', this.#givenUp.signal),
-    ).then(
-      () => {
-        this.#arrive(entry);
-      },
-      () => {
-        this.#retire(entry, 'invalid');
-      },
-    );
+    outsideCalls(() => {
+      this.#entries.move(entry, 'validating');
+      bounded(
+        this.#hooks.validate(entry.resource),
+        operationLimit(this.#settings, 'health check', this.#givenUp.signal),
+      ).then(
+        () => {
+          this.#arrive(entry);
+        },
+        () => {
+          this.#retire(entry, 'invalid');
+        },
+      );
+    });
   }
 
   /** Closes a resource; its place is free again when the close has returned, or has taken too long. */
   #retire(entry: OwnEntry<R>, reason: EvictionReason): void {
-    this.#evictions[reason] += 1;
-    this.#entries.move(entry, 'closing');
-    const orderly = reason === 'closed';
-    const last = orderly && this.#entries.alive === 1;
-    const closing = this.#hooks.close(entry.resource, last);
-    bounded(
-      closing,
-      operationLimit(this.#settings, 'close', orderly ? undefined : this.#givenUp.signal),
-    ).then(
-      () => {
-        this.#gone(entry);
-      },
-      (error: unknown) => {
-        // A close that fails is over: the handle is useless, and there is nothing more to do with it.
-        if (error instanceof OperationTimeoutError) this.#quarantine(entry, closing);
-        else this.#gone(entry);
-      },
-    );
-    this.#changed();
+    outsideCalls(() => {
+      this.#evictions[reason] += 1;
+      this.#entries.move(entry, 'closing');
+      const orderly = reason === 'closed';
+      const last = orderly && this.#entries.alive === 1;
+      const closing = this.#hooks.close(entry.resource, last);
+      const limit = operationLimit(this.#settings, 'close');
+      // What is given up is a call that does not return. A close that is under way may write back a large WAL.
+      const drained = bounded(this.#hooks.drain(entry.resource), {
+        ...limit,
+        signals: orderly ? [] : [this.#givenUp.signal],
+      });
+      drained
+        .then(() => bounded(closing, limit))
+        .then(
+          () => {
+            this.#gone(entry);
+          },
+          (error: unknown) => {
+            // A close that fails is over: the handle is useless, and there is nothing more to do with it.
+            if (error instanceof OperationTimeoutError) this.#quarantine(entry, closing);
+            else this.#gone(entry);
+          },
+        );
+      this.#changed();
+    });
   }
 
   /** The close of a resource does not return: its place is free, and the rest happens whenever it does. */

@@ -4,9 +4,9 @@ import type { Cursor, Cursors } from './cursors.ts';
 import type { Limit } from './deadline.ts';
 import type { Connection, Result, Row } from './driver.ts';
 import { LeaseEndedError, TransactionLostError, UnsupportedError } from './errors.ts';
-import type { Gate } from './gate.ts';
 import { beginLimit, operationLimit, statementLimit } from './limits.ts';
 import type { Call, QueryOptions } from './queryable.ts';
+import type { SharedFile } from './shared-file.ts';
 import { parse, parseScript } from './sql.ts';
 import { CHECK, Statements, type StatementsSettings } from './statements.ts';
 import type { TransactionState } from './transaction-state.ts';
@@ -38,15 +38,18 @@ export class Session {
   /** The innermost transaction under way; only its handle may use the connection. */
   scope: Scope | undefined;
   readonly #context: SessionContext;
+  readonly #file: SharedFile;
   readonly #statements: Statements;
   readonly #calls: CallQueue;
   readonly #cursors: Cursors;
   readonly #transaction: TransactionState;
+  #drained: Promise<void> | undefined;
 
-  constructor(connection: Connection, writeGate: Gate, context: SessionContext) {
+  constructor(connection: Connection, file: SharedFile, context: SessionContext) {
     this.connection = connection;
     this.#context = context;
-    this.#statements = new Statements(connection, writeGate, context);
+    this.#file = file.join();
+    this.#statements = new Statements(connection, file.writeGate, context);
     const { calls, cursors, transaction } = this.#statements;
     this.#calls = calls;
     this.#cursors = cursors;
@@ -294,16 +297,26 @@ export class Session {
     await this.#calls.inTurn(limit, () => this.#statements.execute(parse('SELECT 1'), [], CHECK, limit));
   }
 
-  /** Cancels what runs, refuses what comes, and closes the connection. `optimize`: update its statistics first. */
+  /** Cancels what runs and refuses what comes; resolves when no native call is under way. */
+  drain(): Promise<void> {
+    if (this.#drained === undefined) {
+      this.end(() => new LeaseEndedError('This connection was closed.'));
+      this.#drained = this.#calls.drained();
+    }
+    return this.#drained;
+  }
+
+  /** Drains and closes the connection. `optimize`: update its statistics first. */
   async close(optimize: boolean): Promise<void> {
-    this.end(() => new LeaseEndedError('This connection was closed.'));
-    await this.#calls.drained();
+    await this.drain();
     try {
       await this.#cursors.closeInTurn('all').catch(() => undefined);
       if (optimize && !this.#statements.dirty && !this.inTransaction) await this.#optimize();
-      await this.#calls.call(() => this.connection.close(), undefined, 'operation');
+      const close = (): Promise<void> => this.#file.close(() => this.connection.close(), this.#context.clock);
+      await this.#calls.call(close, undefined, 'operation');
     } finally {
       this.#statements.writeTurn.leave();
+      this.#file.leave();
     }
   }
 

@@ -1,4 +1,4 @@
-import { alreadyCut, Follower, type Cancellation, type Limit } from './deadline.ts';
+import { alreadyCut, Follower, outsideCalls, type Cancellation, type Limit } from './deadline.ts';
 import { PoolOverloadedError } from './errors.ts';
 import { LinkedList, type Listed, type Place } from './linked-list.ts';
 import { failTogether } from './rejections.ts';
@@ -153,13 +153,12 @@ export class WaitQueue<T> {
   #arm({ clock, deadline }: Limit, pauseMs = 0): void {
     this.#cancelTimer();
     this.#timerAt = deadline;
-    this.#cancelTimer = clock.schedule(
-      () => {
-        this.#timerAt = Infinity;
-        this.#cutLate();
-      },
-      Math.max(deadline - clock.now(), pauseMs),
-    );
+    const wake = (): void => {
+      this.#timerAt = Infinity;
+      this.#cutLate();
+    };
+    // It is the timer of all who wait.
+    this.#cancelTimer = outsideCalls(() => clock.schedule(wake, Math.max(deadline - clock.now(), pauseMs)));
   }
 
   #disarm(): void {

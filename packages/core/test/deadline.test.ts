@@ -1,6 +1,15 @@
 import { getEventListeners } from 'node:events';
-import { describe, expect, it } from 'vitest';
-import { alreadyCut, bounded, limitOf, Revocation, systemClock, watch, type Clock } from '../src/deadline.ts';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import {
+  alreadyCut,
+  atEndOfTurn,
+  bounded,
+  limitOf,
+  Revocation,
+  systemClock,
+  watch,
+  type Clock,
+} from '../src/deadline.ts';
 import { fakeClock } from '../src/testing/index.ts';
 import { errorOf, follow } from './engine/support.ts';
 
@@ -152,6 +161,21 @@ describe('the clock of the machine', () => {
     await new Promise<void>((resolve) => systemClock.schedule(resolve, 5));
     cancel();
     expect(fired).toBe(false);
+  });
+
+  it('F97 goes on when a test runner replaces the timers and the time', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const [frozen, before] = [performance.now(), systemClock.now()];
+    await new Promise<void>((resolve) => systemClock.schedule(resolve, 5));
+    expect(performance.now()).toBe(frozen);
+    expect(systemClock.now()).toBeGreaterThan(before);
+    const cancel = systemClock.schedule(() => undefined, 5);
+    cancel();
+    await new Promise<void>((resolve) => {
+      atEndOfTurn(resolve);
+    });
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   it('cancels, and runs what was not cancelled', async () => {

@@ -3,7 +3,7 @@ import { limitOf, type Limit } from '../src/deadline.ts';
 import { DriverConflictError } from '../src/errors.ts';
 import { Gate } from '../src/gate.ts';
 import { fakeClock } from '../src/testing/index.ts';
-import { joinWriteGate, leaveWriteGate } from '../src/write-gate.ts';
+import { joinSharedFile } from '../src/shared-file.ts';
 import { fakePool, follow } from './engine/support.ts';
 
 const clock = fakeClock();
@@ -64,18 +64,16 @@ describe('a gate', () => {
 
 describe('the gate of a file', () => {
   it('F60 is one and the same for all who name the same file, until the last has left', () => {
-    const first = joinWriteGate('file', 'one driver');
-    expect(joinWriteGate('file', 'one driver')).toBe(first);
-    expect(joinWriteGate('another file', 'one driver')).not.toBe(first);
-    leaveWriteGate('file');
-    expect(joinWriteGate('file', 'one driver')).toBe(first);
-    leaveWriteGate('file');
-    leaveWriteGate('file');
-    leaveWriteGate('another file');
-    const later = joinWriteGate('file', 'another driver');
+    const first = joinSharedFile('file', 'one driver');
+    expect(joinSharedFile('file', 'one driver')).toBe(first);
+    expect(joinSharedFile('another file', 'one driver').writeGate).not.toBe(first.writeGate);
+    first.leave();
+    expect(joinSharedFile('file', 'one driver')).toBe(first);
+    first.leave();
+    first.leave();
+    const later = joinSharedFile('file', 'another driver');
     expect(later).not.toBe(first);
-    leaveWriteGate('file');
-    leaveWriteGate('nobody has joined this one');
+    later.leave();
   });
 
   it('F60 makes the writers of two pools take turns, first come first served, while readers go on', async () => {
@@ -97,12 +95,11 @@ describe('the gate of a file', () => {
   });
 
   it('F59 is refused to a second driver, and the first one keeps it', () => {
-    const gate = joinWriteGate('file', 'one driver');
-    expect(() => joinWriteGate('file', 'another driver')).toThrow(DriverConflictError);
-    expect(joinWriteGate('file', 'one driver')).toBe(gate);
-    leaveWriteGate('file');
-    leaveWriteGate('file');
-    expect(() => joinWriteGate('file', 'another driver')).not.toThrow();
-    leaveWriteGate('file');
+    const file = joinSharedFile('file', 'one driver');
+    expect(() => joinSharedFile('file', 'another driver')).toThrow(DriverConflictError);
+    expect(joinSharedFile('file', 'one driver')).toBe(file);
+    file.leave();
+    file.leave();
+    joinSharedFile('file', 'another driver').leave();
   });
 });

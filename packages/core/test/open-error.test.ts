@@ -39,7 +39,8 @@ async function unprivileged<T>(work: () => Promise<T>): Promise<T> {
   if (process.geteuid?.() !== 0) return await work();
   vi.mocked(access).mockImplementation(async (path) => {
     const { mode } = await stat(path);
-    if ((mode & OTHERS_READ_AND_WRITE) !== OTHERS_READ_AND_WRITE) throw new Error('EACCES');
+    if ((mode & OTHERS_READ_AND_WRITE) !== OTHERS_READ_AND_WRITE)
+      throw Object.assign(new Error('no'), { code: 'EACCES' });
   });
   process.seteuid?.(NOBODY);
   try {
@@ -73,6 +74,21 @@ describe('an open that SQLite could not do', () => {
     const path = join(await files(), 'open', 'none.db');
     expect(await diagnoseOpenError(path, false, CANTOPEN)).toMatchObject({ reason: 'missing-file' });
   });
+
+  it.for([
+    ['open/app.db', 14],
+    ['open/app.db', 10],
+    ['open/none.db', 14],
+  ] as const)(
+    'F86 of %s on a read-only file system, which SQLite calls %i, is explained as read-only',
+    async ([path, errno]) => {
+      const filename = join(await files(), path);
+      vi.mocked(access).mockRejectedValue(Object.assign(new Error('no'), { code: 'EROFS' }));
+      const error = Object.assign(new Error('no'), { errno });
+      expect(await diagnoseOpenError(filename, true, error)).toMatchObject({ reason: 'read-only' });
+      vi.mocked(access).mockReset();
+    },
+  );
 
   it.for([
     [26, 'not-a-database'],

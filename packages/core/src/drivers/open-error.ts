@@ -12,13 +12,14 @@ const MESSAGES: Readonly<Record<OpenFailure, string>> = {
   'not-permitted':
     'The database file, or its directory, cannot be accessed: check the permissions of the process.',
   'read-only':
-    'The database cannot be written: its file or directory is read-only, and WAL mode must write both.',
+    'The database cannot be written: its file, directory or file system is read-only, and WAL mode must write both.',
   'not-a-database': 'The file is not a SQLite database (or it is encrypted).',
   replaced: 'The database file was replaced by another one.',
   unknown: 'The database could not be opened (details in error.cause).',
 };
 
 const READONLY = 8;
+const IOERR = 10;
 const CANTOPEN = 14;
 const NOTADB = 26;
 const PERM = 3;
@@ -42,16 +43,18 @@ async function reasonOf(path: string, mayCreate: boolean, code: number): Promise
   if (code === NOTADB) return 'not-a-database';
   if (code === READONLY) return 'read-only';
   if (code === PERM) return 'not-permitted';
-  if (code !== CANTOPEN) return 'unknown';
+  if (code !== CANTOPEN && code !== IOERR) return 'unknown';
   const directory = await kindOf(dirname(path));
   if (directory === 'no-access') return 'not-permitted';
   if (directory !== 'directory') return 'missing-directory';
   const file = await kindOf(path);
   if (file === 'directory') return 'is-a-directory';
-  if (file === 'missing') return mayCreate ? 'not-permitted' : 'missing-file';
+  if (file === 'missing' && !mayCreate) return 'missing-file';
+  const errors = [await accessError(dirname(path)), file === 'missing' ? undefined : await accessError(path)];
+  if (errors.includes('EROFS')) return 'read-only';
+  if (file === 'missing') return 'not-permitted';
   // Too many open files, for example, look the same to SQLite.
-  const accessible = (await isAccessible(path)) && (await isAccessible(dirname(path)));
-  return accessible ? 'unknown' : 'not-permitted';
+  return errors.every((error) => error === undefined) ? 'unknown' : 'not-permitted';
 }
 
 async function kindOf(path: string): Promise<'file' | 'directory' | 'missing' | 'no-access'> {
@@ -62,9 +65,12 @@ async function kindOf(path: string): Promise<'file' | 'directory' | 'missing' | 
   }
 }
 
-async function isAccessible(path: string): Promise<boolean> {
-  return await access(path, constants.R_OK | constants.W_OK).then(
-    () => true,
-    () => false,
-  );
+/** Why a path cannot be read and written, as the operating system calls it; `undefined` if it can. */
+async function accessError(path: string): Promise<string | undefined> {
+  try {
+    await access(path, constants.R_OK | constants.W_OK);
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code;
+  }
 }

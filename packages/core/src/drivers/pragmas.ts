@@ -16,7 +16,7 @@ export const SHORT_BUSY_TIMEOUT_MS = 20;
  *
  * @example const pool = createPool({ filename: 'app.db', pragmas: { ...RECOMMENDED_PRAGMAS, synchronous: 'FULL' } });
  */
-export const RECOMMENDED_PRAGMAS: Pragmas = {
+export const RECOMMENDED_PRAGMAS: Pragmas = Object.freeze({
   /**
    * How long one try sleeps in its thread of libuv, in milliseconds, while another process holds the lock. Short, because
    * the pool tries again, and waits for that in JavaScript.
@@ -37,13 +37,28 @@ export const RECOMMENDED_PRAGMAS: Pragmas = {
    * without it a statement rejects: https://www.sqlite.org/mmap.html
    */
   mmap_size: 0,
-};
+});
 
-/** The script that sets the recommended PRAGMAs, with the given ones over them. */
-export function pragmaScript(pragmas: Pragmas | false): string {
-  if (pragmas === false) return '';
+/** What sets a new connection up. */
+export interface SetupScripts {
+  /** Waits briefly for locks, so that it can be given up between two tries. */
+  readonly first: string;
+  /** What waits longer from then on. */
+  readonly last: string;
+}
+
+/** The scripts that set the recommended PRAGMAs, with the given ones over them. */
+export function setupScripts(pragmas: Pragmas | false): SetupScripts {
+  if (pragmas === false) return { first: '', last: '' };
   const { busy_timeout, ...others } = { ...RECOMMENDED_PRAGMAS, ...pragmas };
-  return Object.entries({ busy_timeout, ...others })
+  if (busy_timeout === null) return { first: scriptOf(others), last: '' };
+  const own = scriptOf({ busy_timeout });
+  const short = scriptOf({ busy_timeout: SHORT_BUSY_TIMEOUT_MS });
+  return { first: `${short} ${scriptOf(others)}`, last: own === short ? '' : own };
+}
+
+function scriptOf(pragmas: Record<string, unknown>): string {
+  return Object.entries(pragmas)
     .filter(([, value]) => value !== null)
     .map(([name, value]) => `PRAGMA ${checkName(name)} = ${checkValue(name, value)};`)
     .join(' ');

@@ -1,8 +1,7 @@
+import type { ExecuteHint } from '../driver.ts';
 import { isShort, learn, type Estimate } from './estimates.ts';
+import type { Callback } from './sqlite3-package.ts';
 import { processThreads, type LaterCall, type ThreadCall, type Threads, type ThreadUser } from './threads.ts';
-
-/** What the package calls back with. */
-export type Callback<T = void> = (error: Error | null, value?: T) => void;
 
 /** https://www.sqlite.org/rescode.html#interrupt */
 const INTERRUPT = 9;
@@ -118,4 +117,9 @@ export class NativeCalls {
     this.interrupt();
     this.#threads.quit(this.#short);
   }
+}
+
+/** Who a statement is run for. */
+export function userOf({ urgency, readonly }: ExecuteHint): ThreadUser {
+  return urgency === 'reader' || (urgency === undefined && readonly) ? 'reader' : 'writer';
 }

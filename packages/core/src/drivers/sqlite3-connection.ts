@@ -8,32 +8,23 @@ import {
 } from '../driver.ts';
 import { isShort, learn, learnFromFailure, UNKNOWN_MS, type Estimate, type Estimates } from './estimates.ts';
 import { SHORT_BUSY_TIMEOUT_MS } from './pragmas.ts';
-import { interrupted, NativeCalls, type Callback } from './sqlite3-calls.ts';
+import { interrupted, NativeCalls, userOf } from './sqlite3-calls.ts';
+import {
+  byPosition,
+  executeNamed,
+  mendPrototypes,
+  originalName,
+  protoNames,
+  result,
+  rowOf,
+  valuesOf,
+  type Asked,
+  type ProtoColumns,
+} from './sqlite3-columns.ts';
+import type { Callback, Sqlite3Database, Sqlite3Statement } from './sqlite3-package.ts';
 import { bindable, isHeavy, NO_VALUES } from './sqlite3-values.ts';
 import { StatementCache } from './statement-cache.ts';
-import type { ThreadCall, ThreadUser } from './threads.ts';
-
-/** What this driver uses of the sqlite3 package, so that its types are not needed. */
-export interface Sqlite3Database {
-  prepare(sql: string, callback: Callback): Sqlite3Statement;
-  exec(sql: string, callback: Callback): unknown;
-  interrupt(): void;
-  configure(option: 'busyTimeout', milliseconds: number): void;
-  close(callback: Callback): void;
-  on(event: 'error', listener: (error: Error) => void): unknown;
-}
-
-/** A prepared statement of the sqlite3 package. */
-export interface Sqlite3Statement {
-  all(params: readonly Value[], callback: (this: unknown, error: Error | null, rows: Row[]) => void): unknown;
-  run(
-    params: readonly Value[],
-    callback: (this: { changes: number; lastID: number }, error: Error | null) => void,
-  ): unknown;
-  get(params: readonly Value[], callback: (this: unknown, error: Error | null, row?: Row) => void): unknown;
-  finalize(callback?: () => void): unknown;
-  on(event: 'error', listener: (error: Error) => void): unknown;
-}
+import type { ThreadCall } from './threads.ts';
 
 /** A statement that nobody described is part of an open or a close: it may do anything, and must not wait for queries. */
 const UNDESCRIBED: ExecuteHint = {
@@ -43,6 +34,9 @@ const UNDESCRIBED: ExecuteHint = {
   effect: 'insert',
   urgency: 'control',
 };
+
+/** A query that is stepped through. */
+const CURSOR: ExecuteHint = { ...UNDESCRIBED, readonly: true, effect: 'none', urgency: 'reader' };
 
 /** A statement, and how long it takes. */
 interface Prepared {
@@ -59,8 +53,6 @@ interface Job<T> {
   readonly fail: (error: unknown) => void;
 }
 
-const NO_NAMES: readonly string[] = [];
-
 /** How a handle is used. */
 export interface Sqlite3Settings {
   readonly statementCacheSize: number;
@@ -68,7 +60,11 @@ export interface Sqlite3Settings {
   readonly waitsBriefly: boolean;
   /** What is known of the statements of all handles of a pool. */
   readonly estimates: Estimates;
+  readonly protoColumns: ProtoColumns;
 }
+
+/** What `sqlite3_close` answers when something of the handle still exists. https://www.sqlite.org/c3ref/close.html */
+const BUSY = 5;
 
 /** A script waits as long as this for the lock of another process, at each of its statements, in milliseconds. */
 const SCRIPT_BUSY_TIMEOUT_MS = 5000;
@@ -79,27 +75,35 @@ const SCRIPT_BUSY_TIMEOUT_MS = 5000;
  */
 export class Sqlite3Connection implements Connection {
   readonly #database: Sqlite3Database;
-  readonly #waitsBriefly: boolean;
+  readonly #hasShortTimeout: boolean;
   readonly #prepareNative: Sqlite3Database['prepare'];
   readonly #statements: StatementCache<Prepared>;
   readonly #estimates: Estimates;
+  readonly #protoColumns: ProtoColumns;
   readonly #calls = new NativeCalls();
   /** Statements that a user prepared on the raw handle: the close finalizes those that were forgotten. */
   #foreign: Set<Sqlite3Statement> | undefined;
   /** Whether the call under way was interrupted: it makes no further step. */
   #interrupted = false;
+  #closing = false;
   /** An error that belongs to no call: the handle cannot be trusted any more. */
   #stray: Error | undefined;
 
-  constructor(database: Sqlite3Database, { statementCacheSize, waitsBriefly, estimates }: Sqlite3Settings) {
+  constructor(database: Sqlite3Database, settings: Sqlite3Settings) {
+    const { statementCacheSize, waitsBriefly, estimates, protoColumns } = settings;
     this.#database = database;
-    this.#waitsBriefly = waitsBriefly;
+    this.#hasShortTimeout = waitsBriefly;
     this.#estimates = estimates;
+    this.#protoColumns = protoColumns;
     this.#prepareNative = database.prepare.bind(database);
     this.#statements = new StatementCache(statementCacheSize, ({ statement }) => void statement.finalize());
     // Without a listener the event would end the process.
-    database.on('error', (error) => (this.#stray = error));
+    database.on('error', this.#onStray);
   }
+
+  readonly #onStray = (error: Error): void => {
+    this.#stray = error;
+  };
 
   /** Whether the handle can no longer be trusted. */
   get broken(): boolean {
@@ -121,8 +125,9 @@ export class Sqlite3Connection implements Connection {
 
   execute(sql: string, params: readonly Value[] = [], hint: ExecuteHint = UNDESCRIBED): Promise<Result> {
     this.#interrupted = false;
-    return hint.rowMode === 'array'
-      ? this.#executeArrays(sql, params, hint)
+    this.#protoColumns.note(sql);
+    return hint.rowMode === 'array' || this.#protoColumns.mayBeIn(sql)
+      ? executeNamed(sql, hint, this.#protoColumns, this.#asked(params, hint))
       : this.#execute(sql, params, hint);
   }
 
@@ -137,20 +142,23 @@ export class Sqlite3Connection implements Connection {
 
   /** `sqlite3_close` refuses while statements exist, so they go first. */
   async close(): Promise<void> {
+    this.#closing = true;
     this.#statements.clear();
     // With a callback: without one, a statement that was finalized already would emit an error.
     for (const statement of this.#foreign ?? []) statement.finalize(() => undefined);
+    // An interrupt stays set until another statement begins, and the checkpoint of the last close fails because of it:
+    // the WAL would be left behind. https://www.sqlite.org/c3ref/interrupt.html
+    await this.exec('SELECT 1').catch(() => undefined);
     try {
       await this.#calls.run({ ms: 0 }, 'writer', (callback) => {
         this.#database.close(callback);
       });
     } catch (error) {
+      // Anything else says that its user has closed the handle already.
+      if ((error as { errno?: unknown }).errno !== BUSY) return;
       process.emitWarning(
         'A connection could not be closed and stays open: something made on its raw handle still runs, a backup for example.',
-        {
-          type: 'SqlitePoolWarning',
-          code: 'SQLITE_POOL_LEAK',
-        },
+        { type: 'SqlitePoolWarning', code: 'SQLITE_POOL_LEAK' },
       );
       throw error;
     } finally {
@@ -159,11 +167,13 @@ export class Sqlite3Connection implements Connection {
   }
 
   /**
-   * A script that met a lock cannot be tried again from its middle, so SQLite itself has to wait for longer. A text that
-   * sets the busy timeout has its own.
+   * A script that met a lock cannot be tried again from its middle, so SQLite itself has to wait for longer, unless somebody
+   * has set another busy timeout than the pool's, or the script does.
    */
   async script(sql: string): Promise<void> {
-    if (!this.#waitsBriefly || /busy_timeout/i.test(sql)) {
+    this.#interrupted = false;
+    this.#protoColumns.note(sql);
+    if (/busy_timeout/i.test(sql) || !(await this.#waitsBriefly())) {
       await this.#exec(sql, UNKNOWN_MS);
       return;
     }
@@ -177,6 +187,13 @@ export class Sqlite3Connection implements Connection {
     }
   }
 
+  /** Whether the handle has the short busy timeout that the pool has set. */
+  async #waitsBriefly(): Promise<boolean> {
+    if (!this.#hasShortTimeout) return false;
+    const [row] = await this.#rows('PRAGMA busy_timeout', NO_VALUES, UNDESCRIBED);
+    return row?.['timeout'] === SHORT_BUSY_TIMEOUT_MS;
+  }
+
   /** Runs a text of the pool's own as it is, without a slot: an open must not wait behind the queries of others. */
   exec(sql: string): Promise<void> {
     return this.#exec(sql, 0);
@@ -185,8 +202,10 @@ export class Sqlite3Connection implements Connection {
   /** A statement of its own: one from the cache could be in use by the loop's own body. */
   async *iterate(sql: string, params: readonly Value[]): AsyncGenerator<Row, void, undefined> {
     this.#interrupted = false;
+    this.#protoColumns.note(sql);
+    const names = await protoNames(sql, CURSOR, this.#protoColumns, this.#asked(params, CURSOR));
     const statement = await this.#calls.run<Sqlite3Statement>({ ms: UNKNOWN_MS }, 'reader', (callback) => {
-      this.#prepare(sql, callback);
+      this.#prepare(names === undefined ? sql : byPosition(sql, names), callback);
     });
     const estimate: Estimate = { ms: UNKNOWN_MS };
     const step = (values: readonly Value[]): Promise<Row | undefined> =>
@@ -196,7 +215,8 @@ export class Sqlite3Connection implements Connection {
     try {
       let row = await step(bindable(params));
       while (row !== undefined) {
-        yield row;
+        mendPrototypes([row]);
+        yield names === undefined ? row : rowOf(names.map(originalName), valuesOf(row, names));
         // Without parameters `get` steps on; after the last row it answers `undefined`.
         row = await step(NO_VALUES);
       }
@@ -206,6 +226,8 @@ export class Sqlite3Connection implements Connection {
   }
 
   interrupt(): void {
+    // Nothing that a user waits for runs any more; the checkpoint of the close must not be interrupted.
+    if (this.#closing) return;
     this.#interrupted = true;
     this.#calls.interrupt();
     try {
@@ -220,8 +242,8 @@ export class Sqlite3Connection implements Connection {
     // `all`, never `get`: it steps to the end, so that the commit of an INSERT … RETURNING is done and reported, and no
     // read stays open. `get` acknowledges before the commit and discards its error.
     const done = this.#withStatement<Result>(sql, params, hint, (statement, callback) => {
-      statement.all(bindable(params), (error, rows) => {
-        callback(error, error === null ? result(rows, 0, 0) : undefined);
+      all(statement, params, (error, rows) => {
+        callback(error, rows && result(rows, 0, 0));
       });
     });
     if (hint.readonly || hint.effect === 'none') return done;
@@ -312,9 +334,17 @@ export class Sqlite3Connection implements Connection {
   }
 
   #rows(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Row[]> {
-    return this.#withStatement(sql, params, hint, (statement, callback) => {
-      statement.all(bindable(params), callback);
+    return this.#withStatement<Row[]>(sql, params, hint, (statement, callback) => {
+      all(statement, params, callback);
     });
+  }
+
+  /** What statements with the parameters of a call are run by. */
+  #asked(params: readonly Value[], hint: ExecuteHint): Asked {
+    return {
+      rows: (sql) => this.#rows(sql, params, hint),
+      execute: (sql) => this.#execute(sql, params, hint),
+    };
   }
 
   #prepare(sql: string, callback: Callback<Sqlite3Statement>): void {
@@ -326,7 +356,8 @@ export class Sqlite3Connection implements Connection {
         callback(interrupted());
       } else callback(null, statement);
     });
-    statement.on('error', (error) => (this.#stray = error));
+    // The same for all: a function made here would keep alive what its neighbours refer to, the first caller's values and rows.
+    statement.on('error', this.#onStray);
   }
 
   async #withChanges(rows: Row[], { effect }: ExecuteHint): Promise<Result> {
@@ -334,64 +365,14 @@ export class Sqlite3Connection implements Connection {
     const { changes, rowid } = counts as { changes: number; rowid: string };
     return result(rows, changes, effect === 'insert' && changes > 0 ? toInteger(rowid) : 0);
   }
-
-  /**
-   * Rows as arrays. The package makes an object of each row, in which the last of two columns with one name wins; but
-   * inside a subquery SQLite calls the second "id" "id:1", so that no value is lost.
-   */
-  async #executeArrays(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
-    const isQuery = hint.readonly && /^(?:select|with|values)\b/i.test(sql);
-    const text = isQuery ? `SELECT * FROM (${sql}\n)` : sql;
-    const { rows, changes, lastInsertRowid } = await this.execute(text, params, {
-      ...hint,
-      rowMode: 'object',
-    });
-    let names = Object.keys(rows[0] ?? {});
-    if (isQuery && (names[0] === undefined || isIndex(names[0])))
-      names = await this.#columnsOf(sql, params, hint);
-    const arrays = rows.map((row) => names.map((name) => row[name]));
-    // The contract has one type for rows; who asked for arrays knows that these are.
-    return { rows: arrays as unknown as Row[], columns: names.map(originalName), changes, lastInsertRowid };
-  }
-
-  /**
-   * The names of a query's columns, in order, when its rows do not tell: there are none, or a name is a number, which
-   * JavaScript puts before the others. `LIMIT 0` keeps the query from running.
-   */
-  async #columnsOf(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<string[]> {
-    const none = `SELECT * FROM (${sql}\n) LIMIT 0`;
-    const rowOf = async (text: string): Promise<Row> => {
-      const [row] = await this.#rows(text, params, hint);
-      return { ...row };
-    };
-    const width =
-      Object.keys(await rowOf(`SELECT * FROM (SELECT 1 AS sqlite_pool) LEFT JOIN (${none}) ON 0`)).length - 1;
-    const positions = Array.from({ length: width }, (_, at) => String(at)).join(', ');
-    const row = await rowOf(`SELECT * FROM (${none}) UNION ALL VALUES (${positions})`);
-    return Object.keys(row).sort((a, b) => Number(row[a]) - Number(row[b]));
-  }
 }
 
 /** The rowid as text, because the package rounds integers beyond 2^53. */
 const COUNTS = 'SELECT changes() AS changes, CAST(last_insert_rowid() AS TEXT) AS rowid';
 
-/** Whether JavaScript takes a name for an index: those keys of an object come first, in their own order. */
-function isIndex(name: string): boolean {
-  return /^\d+$/.test(name);
-}
-
-/** The name before SQLite made it different from an earlier one. */
-function originalName(name: string, at: number, names: readonly string[]): string {
-  const original = name.replace(/:\d+$/, '');
-  return names.slice(0, at).some((earlier) => earlier.toLowerCase() === original.toLowerCase())
-    ? original
-    : name;
-}
-
-function result(rows: Row[], changes: number, lastInsertRowid: number | bigint): Result {
-  return { rows, columns: rows[0] === undefined ? NO_NAMES : Object.keys(rows[0]), changes, lastInsertRowid };
-}
-
-function userOf({ urgency, readonly }: ExecuteHint): ThreadUser {
-  return urgency === 'reader' || (urgency === undefined && readonly) ? 'reader' : 'writer';
+function all(statement: Sqlite3Statement, params: readonly Value[], callback: Callback<Row[]>): void {
+  statement.all(bindable(params), (error, rows) => {
+    if (error === null) mendPrototypes(rows);
+    callback(error, rows);
+  });
 }

@@ -1,12 +1,15 @@
+import { constants } from 'node:buffer';
 import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
+import { bounded, limitOf, noTimeout, pause, systemClock, type Limit } from '../deadline.ts';
 import type { Connection, Driver } from '../driver.ts';
-import { DriverMissingError, InvalidArgumentError } from '../errors.ts';
+import { DriverMissingError, InvalidArgumentError, OpenError } from '../errors.ts';
 import { Estimates } from './estimates.ts';
 import { diagnoseOpenError } from './open-error.ts';
-import { pragmaScript, waitsBriefly, type Pragmas } from './pragmas.ts';
-import { Sqlite3Connection, type Sqlite3Database, type Sqlite3Settings } from './sqlite3-connection.ts';
+import { setupScripts, waitsBriefly, type Pragmas, type SetupScripts } from './pragmas.ts';
+import { FIND_PROTO_COLUMN, ProtoColumns } from './sqlite3-columns.ts';
+import { Sqlite3Connection, type Sqlite3Settings } from './sqlite3-connection.ts';
+import type { Sqlite3Database } from './sqlite3-package.ts';
 
 /**
  * Options of the sqlite3 driver.
@@ -20,6 +23,11 @@ export interface Sqlite3Options {
   readonly pragmas?: Pragmas | false | undefined;
   /** Prepared statements kept per connection, about 5 KB each; 0 is off. Default 256. */
   readonly statementCacheSize?: number | undefined;
+  /**
+   * The longest string, blob or row, in bytes, that a statement may read or write; a longer one is refused with
+   * `SQLITE_TOOBIG`. At most 536 869 864. Default 268 435 456 (256 MiB).
+   */
+  readonly maxValueBytes?: number | undefined;
 }
 
 interface Sqlite3Module {
@@ -33,6 +41,18 @@ interface Sqlite3Module {
   readonly OPEN_FULLMUTEX: number;
 }
 
+/**
+ * The package makes a string of V8 of each text, and an exception there ends the process: no text may be longer than such a
+ * string, nor one of SQLite's messages with a text in it. A text has at most as many characters as bytes.
+ */
+const MOST_VALUE_BYTES = constants.MAX_STRING_LENGTH - 1024;
+
+/** Half of that, about: while it is read, a value is in memory at least three times. */
+const DEFAULT_VALUE_BYTES = Math.min(268_435_456, MOST_VALUE_BYTES);
+
+/** SQLITE_LIMIT_LENGTH, which old versions of the package have no constant for. https://www.sqlite.org/c3ref/c_limit_attached.html */
+const LIMIT_LENGTH = 0;
+
 /** Makes errors carry the extended result code; not among the module's constants. https://www.sqlite.org/c3ref/open.html */
 const OPEN_EXRESCODE = 0x02000000;
 
@@ -44,16 +64,18 @@ const OPEN_EXRESCODE = 0x02000000;
  *
  * @example const pool = createPool({ driver: sqlite3({ filename: 'app.db', pragmas: { cache_size: -4096 } }) });
  */
-export function sqlite3({ filename, pragmas = {}, statementCacheSize = 256 }: Sqlite3Options): Driver {
+export function sqlite3(options: Sqlite3Options): Driver {
+  const { filename, pragmas = {}, statementCacheSize = 256, maxValueBytes = DEFAULT_VALUE_BYTES } = options;
   checkFilename(filename);
-  if (!Number.isInteger(statementCacheSize) || statementCacheSize < 0) {
-    throw new InvalidArgumentError('Option statementCacheSize must be a whole number from 0.');
-  }
+  checkWhole('statementCacheSize', statementCacheSize, 0, Number.MAX_SAFE_INTEGER);
+  checkWhole('maxValueBytes', maxValueBytes, 1, MOST_VALUE_BYTES);
   const setup: Setup = {
-    script: pragmaScript(pragmas),
+    ...setupScripts(pragmas),
     statementCacheSize,
+    maxValueBytes,
     waitsBriefly: waitsBriefly(pragmas),
     estimates: new Estimates(),
+    protoColumns: new ProtoColumns(),
   };
   const inMemory = filename === ':memory:';
   // Resolved once: a process that changes its directory must not change its database.
@@ -62,6 +84,13 @@ export function sqlite3({ filename, pragmas = {}, statementCacheSize = 256 }: Sq
   return inMemory
     ? { name: 'sqlite3', inMemory, open }
     : { name: 'sqlite3', open, databaseId: () => fileId(path), walBytes: () => walBytes(path) };
+}
+
+function checkWhole(name: string, value: number, min: number, max: number): void {
+  if (Number.isInteger(value) && value >= min && value <= max) return;
+  throw new InvalidArgumentError(
+    `Option ${name} must be a whole number from ${String(min)} to ${String(max)}.`,
+  );
 }
 
 function checkFilename(filename: unknown): void {
@@ -92,43 +121,62 @@ async function walBytes(path: string): Promise<number> {
   }
 }
 
-function opener(path: string, setup: Setup): () => Promise<Connection> {
-  const openOne = async (mayCreate: boolean): Promise<Connection> => {
+function opener(path: string, setup: Setup): (signal?: AbortSignal) => Promise<Connection> {
+  const openOne = async (mayCreate: boolean, signal?: AbortSignal): Promise<Connection> => {
     const module = await load();
     try {
-      return await setUp(await openDatabase(module, path, mayCreate), setup);
+      return await setUp(await openDatabase(module, path, mayCreate), setup, signal);
     } catch (error) {
+      signal?.throwIfAborted();
       throw await diagnoseOpenError(path, mayCreate, error);
     }
   };
   let created = false;
-  let first: Promise<unknown> | undefined;
-  return async () => {
-    // One at a time until one has succeeded: only one connection can switch a new file to WAL.
-    while (!created && first !== undefined) await first;
+  let first: Promise<OpenError | undefined> | undefined;
+  return async (signal) => {
+    // One at a time until one has succeeded: only one connection can switch a new file to WAL. If it fails, so do those
+    // that wait for it: to let each of them try again for seconds would keep the last for minutes.
+    while (!created && first !== undefined) {
+      const failure = await bounded(first, until(signal));
+      if (failure !== undefined) throw new OpenError(failure.reason, failure.message, failure.cause);
+    }
     // From then on a file that is missing was taken away: an empty one must not take its place.
-    if (created) return await openOne(false);
-    const opening = openOne(true);
+    if (created) return await openOne(false, signal);
+    const opening = openOne(true, signal);
     first = opening.then(
-      () => (created = true),
-      () => (first = undefined),
+      () => {
+        created = true;
+        return undefined;
+      },
+      (error: unknown) => {
+        first = undefined;
+        // Another reason says nothing of the file: it was not wanted any more, for example.
+        return error instanceof OpenError ? error : undefined;
+      },
     );
     return await opening;
   };
 }
 
 /** What a new connection is made of. */
-interface Setup extends Sqlite3Settings {
-  /** Its PRAGMAs. */
-  readonly script: string;
+interface Setup extends Sqlite3Settings, SetupScripts {
+  readonly maxValueBytes: number;
 }
 
-async function setUp(database: Sqlite3Database, setup: Setup): Promise<Connection> {
+async function setUp(
+  database: Sqlite3Database,
+  setup: Setup,
+  signal: AbortSignal | undefined,
+): Promise<Connection> {
+  database.configure('limit', LIMIT_LENGTH, setup.maxValueBytes);
   const connection = new Sqlite3Connection(database, setup);
   try {
-    await runSetup(connection, setup.script);
-    // A file is read at the first access only: this finds out whether it is a database.
-    await connection.execute('SELECT count(*) FROM sqlite_schema');
+    await untilUnlocked(signal, async () => {
+      await connection.exec(setup.first);
+      const { rows } = await connection.execute(FIND_PROTO_COLUMN);
+      if (rows[0]?.['found'] !== 0) setup.protoColumns.found();
+    });
+    if (setup.last !== '') await connection.exec(setup.last);
     return connection;
   } catch (error) {
     await Promise.allSettled([connection.close()]);
@@ -138,20 +186,25 @@ async function setUp(database: Sqlite3Database, setup: Setup): Promise<Connectio
 
 /**
  * SQLite answers BUSY at once, whatever the busy timeout, when two connections switch one new file to WAL together, and
- * after a short busy timeout when another process holds it. The PRAGMAs can be set again from the first, so the wait is
- * here and takes no thread.
+ * after a short busy timeout when another process holds it. The set-up can be run again from its start, so the wait is
+ * here: it takes no thread, and the signal ends it.
  */
-async function runSetup(connection: Sqlite3Connection, setup: string): Promise<void> {
-  const until = performance.now() + SETUP_AGAIN_FOR_MS;
-  while (setup !== '') {
+async function untilUnlocked(signal: AbortSignal | undefined, work: () => Promise<void>): Promise<void> {
+  const end = systemClock.now() + SETUP_AGAIN_FOR_MS;
+  for (;;) {
     try {
-      await connection.exec(setup);
+      await work();
       return;
     } catch (error) {
-      if (performance.now() >= until || ((error as { errno: number }).errno & 0xff) !== BUSY) throw error;
-      await setTimeout(SETUP_PAUSE_MS);
+      if (systemClock.now() >= end || ((error as { errno: number }).errno & 0xff) !== BUSY) throw error;
+      await pause(SETUP_PAUSE_MS, until(signal));
     }
   }
+}
+
+/** No time limit: the pool has its own. */
+function until(signal: AbortSignal | undefined): Limit {
+  return limitOf(systemClock, Infinity, noTimeout, signal);
 }
 
 const SETUP_AGAIN_FOR_MS = 5000;

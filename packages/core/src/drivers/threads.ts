@@ -1,4 +1,4 @@
-import { atEndOfTurn } from '../deadline.ts';
+import { atEndOfTurn, outsideCalls, systemClock } from '../deadline.ts';
 import { LinkedList, type Listed } from '../linked-list.ts';
 import { LONG_MS } from './estimates.ts';
 
@@ -49,7 +49,7 @@ export class Threads {
   readonly #together = new LinkedList<LaterCall>();
 
   /** @param threads - How many libuv has. */
-  constructor(threads: number, now: () => number = () => performance.now()) {
+  constructor(threads: number, now: () => number = () => systemClock.now()) {
     this.#now = now;
     this.#threads = threads;
     this.#most = Math.max(1, threads - 1);
@@ -91,7 +91,10 @@ export class Threads {
 
   /** Begins a call at the end of this turn of the event loop. */
   together(call: LaterCall): void {
-    if (this.#together.size === 0) atEndOfTurn(this.#beginAll);
+    if (this.#together.size === 0)
+      outsideCalls(() => {
+        atEndOfTurn(this.#beginAll);
+      });
     this.#together.add(call);
   }
 
@@ -131,7 +134,8 @@ export class Threads {
       if (next === undefined) return;
       this.#waiting.delete(next);
       this.#running[next.user] += 1;
-      next.begin?.();
+      // Whose end has made room is not whose call begins.
+      outsideCalls(() => next.begin?.());
     }
   }
 

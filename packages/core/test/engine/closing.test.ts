@@ -150,20 +150,59 @@ describe('closing the pool', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('keeps the last connection until all others are closed, and closes it alone', async () => {
+  it('closes one connection after the other, and tidies up with the last', async () => {
     const { pool, driver, clock } = fakePool({ close: { 1: 'hang', 2: 'hang' } }, { ...LIMITS, poolSize: 3 });
     await Promise.all([pool.get('SELECT 1'), pool.get('SELECT 2'), pool.get('SELECT 3')]);
     const closed = follow(pool.close());
+    for (const nth of [1, 2]) {
+      await clock.settle();
+      expect(driver.count('close')).toBe(nth);
+      expect(driver.calls.some(({ sql }) => sql === 'PRAGMA optimize')).toBe(false);
+      driver.call('close', nth).resolve();
+    }
     await clock.settle();
-    expect(driver.count('close')).toBe(2);
-    driver.call('close', 1).resolve();
-    await clock.settle();
-    expect(driver.count('close')).toBe(2);
-    driver.call('close', 2).resolve();
-    await clock.settle();
+    expect(driver.calls.at(-2)).toMatchObject({ sql: 'PRAGMA optimize' });
     expect(driver.count('close')).toBe(3);
     expect(closed.now.state).toBe('resolved');
     expect(driver.violations).toEqual([]);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('F47 does not let a close that hangs hold up the others for more than a second', async () => {
+    const { pool, driver, clock } = fakePool(
+      { close: { 1: 'hang' } },
+      { operationTimeoutMs: 5000, poolSize: 3 },
+    );
+    await Promise.all([pool.get('SELECT 1'), pool.get('SELECT 2'), pool.get('SELECT 3')]);
+    pool.evict();
+    await clock.advance(999);
+    expect(driver.count('close')).toBe(1);
+    await clock.advance(1);
+    expect(driver.count('close')).toBe(3);
+    expect(pool.stats()).toMatchObject({ closing: 1, quarantined: 0 });
+    driver.call('close', 1).resolve();
+    await pool.close();
+    expect(clock.pending).toBe(0);
+  });
+
+  it('F47 F73 waits for a close that is under way, however long it writes back the WAL', async () => {
+    const slow = ({ sql }: FakeCall) =>
+      sql.startsWith('SELECT slow') ? ('interruptible' as const) : undefined;
+    const { pool, driver, clock } = fakePool((call) => (call.method === 'close' ? 'hang' : slow(call)), {
+      ...LIMITS,
+      poolSize: 1,
+    });
+    const running = follow(pool.get('SELECT slow'));
+    await clock.settle();
+    const closed = follow(pool.close());
+    await clock.advance(LIMITS.closeTimeoutMs + LIMITS.operationTimeoutMs - 1);
+    expect(errorOf(running)).toBeInstanceOf(PoolClosedError);
+    expect(driver.count('close')).toBe(1);
+    expect(closed.now.state).toBe('pending');
+    driver.call('close').resolve();
+    await clock.settle();
+    expect(closed.now.state).toBe('resolved');
+    expect(pool.stats()).toMatchObject({ quarantined: 0, size: 0 });
   });
 
   it('leaves nothing that keeps the process alive, and no timer at all', async () => {

@@ -181,7 +181,13 @@ describe('a driver that does not say whether a transaction is open', () => {
 });
 
 describe('an engine', () => {
-  const HOOKS = { open: async () => 1, validate: nothing, close: nothing, abandon: () => undefined };
+  const HOOKS = {
+    open: async () => 1,
+    validate: nothing,
+    drain: nothing,
+    close: nothing,
+    abandon: () => undefined,
+  };
   const SETTINGS = { ...LIMITS, poolSize: 1, minIdle: 1, maxWaiting: 1, idleTimeoutMs: Infinity };
 
   it('F49 that closes refuses newcomers, and a sweep opens nothing', async () => {

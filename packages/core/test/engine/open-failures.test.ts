@@ -7,6 +7,7 @@ import {
   PoolClosedError,
   type Connection,
 } from '../../src/index.ts';
+import { fakeClock, fakeDriver } from '../../src/testing/index.ts';
 import { byHand, checkCapacity, errorOf, fakePool, follow } from './support.ts';
 
 const DISK = new Error('disk');
@@ -196,6 +197,57 @@ describe('an open that fails', () => {
     const refused = follow(pool.acquire({ timeoutMs: 50 }));
     await clock.advance(50);
     expect(errorOf(refused)).toBeInstanceOf(AcquireTimeoutError);
+  });
+
+  it.for(['at operationTimeoutMs', 'when the pool closes'])(
+    'F75 is told %s that nobody wants it any more, and what it opens late is closed without onConnect',
+    async (when) => {
+      const clock = fakeClock();
+      const driver = fakeDriver({ open: { 1: 'hang' } });
+      const signals: AbortSignal[] = [];
+      const connected: unknown[] = [];
+      const open = (signal?: AbortSignal): Promise<Connection> => {
+        if (signal !== undefined) signals.push(signal);
+        return driver.open();
+      };
+      const pool = createPool({
+        driver: { ...driver, open },
+        clock,
+        poolSize: 1,
+        operationTimeoutMs: 1000,
+        onConnect: (connection) => void connected.push(connection),
+      });
+      const refused = follow(pool.acquire());
+      await clock.settle();
+      expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+      const closes = when === 'when the pool closes';
+      const closed = closes ? follow(pool.close()) : undefined;
+      await clock.advance(closes ? 0 : 1000);
+      const reason = closes ? PoolClosedError : OperationTimeoutError;
+      expect(errorOf(refused)).toBeInstanceOf(reason);
+      expect(signals[0]?.reason).toBeInstanceOf(reason);
+      driver.call('open', 1).resolve();
+      await clock.settle();
+      expect(closed?.now.state).toBe(closes ? 'resolved' : undefined);
+      expect([driver.count('close'), driver.openConnections]).toEqual([1, 0]);
+      expect(connected).toEqual([]);
+      expect(pool.stats()).toMatchObject({ size: 0, quarantined: 0 });
+      await pool.close();
+      expect(clock.pending).toBe(0);
+    },
+  );
+
+  it('F75 is told nothing once it has succeeded', async () => {
+    const driver = fakeDriver();
+    const signals: (AbortSignal | undefined)[] = [];
+    const open = (signal?: AbortSignal): Promise<Connection> => {
+      signals.push(signal);
+      return driver.open();
+    };
+    const pool = createPool({ driver: { ...driver, open }, clock: fakeClock() });
+    await pool.get('SELECT 1');
+    await pool.close();
+    expect(signals.map((signal) => signal?.aborted)).toEqual([false]);
   });
 
   it.for([

@@ -1,7 +1,13 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import sqliteModule from 'sqlite3';
 import { expect, test, vi } from 'vitest';
-import { sqlite3, type Connection, type Value } from '../../src/index.ts';
+import {
+  RECOMMENDED_PRAGMAS,
+  sqlite3,
+  type Connection,
+  type SqlitePool,
+  type Value,
+} from '../../src/index.ts';
 import { StatementCache } from '../../src/drivers/statement-cache.ts';
 import { failure, fileWithTable, poolOf, poolWithTable, temporaryFile } from './helpers.ts';
 
@@ -279,4 +285,70 @@ test('calls of different requests keep their own AsyncLocalStorage context, also
   expect(
     (await pool.all<{ v: number }>('SELECT v FROM t')).map(({ v }) => v).toSorted((a, b) => a - b),
   ).toEqual(Array.from({ length: 20 }, (_, n) => n));
+});
+
+test('F83 results share no array: what one caller does with its columns no other sees', async () => {
+  const pool = await poolWithTable();
+  const results = [
+    await pool.execute('INSERT INTO t (v) VALUES (1)'),
+    await pool.execute('SELECT * FROM t WHERE v = 2'),
+    await pool.execute('SELECT * FROM t WHERE v = 2', [], { rowMode: 'array' }),
+    await pool.execute('DELETE FROM t WHERE v = 2'),
+    ...(await pool.batch(['DELETE FROM t WHERE v = 2', 'DELETE FROM t WHERE v = 3'])),
+    ...(await Promise.all([1, 2, 3].map((v) => pool.execute('INSERT INTO t (v) VALUES (?)', [v])))),
+  ];
+  for (const { columns, rows } of results) {
+    (columns as string[]).push('<script>');
+    (rows as unknown[]).push({});
+  }
+  for (const { columns, rows } of results) {
+    expect(columns.filter((name) => name === '<script>')).toHaveLength(1);
+    expect(rows).toHaveLength(1);
+  }
+  expect((await pool.execute('SELECT * FROM t WHERE v = 4')).columns).toEqual([]);
+});
+
+test('F83 the recommended PRAGMAs are the same for all pools, and nobody changes them', () => {
+  expect(() => {
+    (RECOMMENDED_PRAGMAS as Record<string, unknown>)['foreign_keys'] = false;
+  }).toThrow(TypeError);
+});
+
+test('F84 a script leaves the busy timeout as somebody has set it, and the pool has its own back', async () => {
+  const timeoutOf = async (pool: SqlitePool): Promise<unknown> =>
+    (await pool.get<{ timeout: number }>('PRAGMA busy_timeout'))?.timeout;
+  const filename = await temporaryFile();
+  const own = poolOf({ filename, poolSize: 1 });
+  const others = [
+    poolOf({ filename, poolSize: 1, pragmas: { busy_timeout: 20 } }),
+    poolOf({
+      filename,
+      poolSize: 1,
+      onConnect: async (connection) => {
+        await connection.execute('PRAGMA busy_timeout = 1234');
+      },
+    }),
+  ];
+  const configured = vi.spyOn(sqliteModule.Database.prototype, 'configure');
+  const timeoutsSet = (): unknown[][] =>
+    (configured.mock.calls as unknown[][]).filter(([option]) => option === 'busyTimeout');
+  await own.script('CREATE TABLE t (v)');
+  expect(timeoutsSet()).toEqual([
+    ['busyTimeout', 5000],
+    ['busyTimeout', 20],
+  ]);
+  expect(await timeoutOf(own)).toBe(20);
+  configured.mockClear();
+  for (const pool of others) await pool.script('INSERT INTO t VALUES (1)');
+  expect(timeoutsSet()).toEqual([]);
+  expect(await Promise.all(others.map(timeoutOf))).toEqual([20, 1234]);
+});
+
+test('F94 nothing warns of a connection that stays open when its user has closed it', async () => {
+  const warned = vi.spyOn(process, 'emitWarning');
+  const connection = await connectionTo(await temporaryFile(), 0);
+  const raw = connection.raw as { close(done: (error: Error | null) => void): void };
+  expect(await new Promise((done) => raw.close(done))).toBeNull();
+  await connection.close();
+  expect(warned).not.toHaveBeenCalled();
 });

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { copyFile, rename, rm, unlink } from 'node:fs/promises';
 import { expect, test, vi } from 'vitest';
 import { createPool, type SqlitePool } from '../../src/index.ts';
@@ -82,6 +83,27 @@ test('F56 without any use, the sweep notices a replaced file, and the turn to wr
   });
 });
 
+test('F85 a file that is put back has the turn to write that a lease has kept all the while', async () => {
+  const { pool, filename } = await fileWithTable({ poolSize: 3, validateAfterIdleMs: 0 });
+  const lease = await pool.acquire();
+  await lease.run('BEGIN IMMEDIATE');
+  await lease.run("INSERT INTO t (v) VALUES ('lease')");
+  const away = await move(filename, `${filename}.away`);
+  await move(await restoreFrom('other'), filename);
+  expect(await valuesOf(pool)).toEqual(['other']);
+  expect(pool.stats().writerHeld).toBe(false);
+  await remove(filename);
+  await move(away, filename);
+  const write = pool.run("INSERT INTO t (v) VALUES ('pool')");
+  await vi.waitFor(() => {
+    expect(pool.stats()).toMatchObject({ writerHeld: true, writersWaiting: 1 });
+  });
+  await lease.run('COMMIT');
+  await write;
+  await lease.release();
+  expect(await valuesOf(pool)).toEqual(['lease', 'pool']);
+});
+
 test('a file that another program has cut short is an error of SQLite, not the end of the process', async () => {
   const child = new Child('truncated.ts', [await temporaryFile()]);
   expect(await child.next()).toEqual({
@@ -105,6 +127,13 @@ async function restoreFrom(value: string): Promise<string> {
   await pool.run('INSERT INTO t (v) VALUES (?)', [value]);
   await pool.close();
   return filename;
+}
+
+/** With its WAL, if it has one. */
+async function move(from: string, to: string): Promise<string> {
+  for (const suffix of ['', '-wal', '-shm'])
+    if (existsSync(from + suffix)) await rename(from + suffix, to + suffix);
+  return to;
 }
 
 async function remove(filename: string): Promise<void> {

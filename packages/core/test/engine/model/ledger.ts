@@ -30,6 +30,7 @@ export class Ledger {
   closed: 'no' | 'called' | 'resolved' = 'no';
   /** What went wrong in a callback, where throwing would tell nobody. */
   #failure: Error | undefined;
+  readonly #closing = new Map<Resource, Promise<void>>();
   #round = 0;
   /** Whether an eviction has happened since promises last settled: what was lent just before it may arrive after it. */
   #justEvicted: boolean = false;
@@ -47,6 +48,7 @@ export class Ledger {
       {
         open: () => this.#open(),
         validate: (resource) => this.#validate(resource),
+        drain: (resource) => this.#drain(resource),
         close: (resource, last) => this.#close(resource, last),
         abandon: (resource) => assert.notEqual(resource.state, 'open', 'given up before its close was tried'),
       },
@@ -308,7 +310,14 @@ export class Ledger {
         'not the last one',
       );
     }
-    return this.#call(this.closes, resource);
+    const closing = this.#call(this.closes, resource);
+    this.#closing.set(resource, closing);
+    return closing;
+  }
+
+  /** Of every other resource it is a call that does not return what its close waits for, of the rest the close itself. */
+  async #drain(resource: Resource): Promise<void> {
+    if (this.resources.indexOf(resource) % 2 === 1) await this.#closing.get(resource);
   }
 
   /** An open that fails, fails one waiter, unless there are enough other resources on their way. */
