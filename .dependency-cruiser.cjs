@@ -10,7 +10,7 @@ const layers = [
   { files: ['plugin-options.ts', 'server-close.ts'] },
   { files: ['request-transaction.ts'] },
   { files: ['request-lease.ts'] },
-  { files: ['request-connection.ts', 'response-events.ts'] },
+  { files: ['held-response.ts', 'request-connection.ts', 'response-events.ts'] },
   { files: ['pool.ts'] },
   { files: ['group-commit.ts'] },
   { files: ['lending.ts'] },

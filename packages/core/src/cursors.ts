@@ -6,14 +6,19 @@ import { LeaseEndedError } from './errors.ts';
 /** A cursor of a driver. */
 export type Cursor = AsyncIterator<Row, unknown, undefined>;
 
-/** Where a cursor was opened: it lives no longer than its transaction or its lease. */
-type Origin = 'transaction' | 'lease';
+/**
+ * How long a cursor may live. `lease`: opened outside a transaction, as long as its lease. `transaction`: to the end of the one it was
+ * opened in. `commit`: a rollback of its transaction ends it, because it may have read what never was. A COMMIT does not: SQLite
+ * lets it go on with the state it sees, as long as it only reads
+ * (https://www.sqlite.org/lang_transaction.html#explicit_versus_implicit_transactions).
+ */
+export type Lifetime = 'lease' | 'transaction' | 'commit';
 
 /** The open cursors of one connection. Each step of one is a native call like another, and takes its turn. */
 export class Cursors {
   readonly #calls: CallQueue;
   readonly #closeLimit: () => Limit;
-  readonly #open = new Map<Cursor, Origin>();
+  readonly #open = new Map<Cursor, Lifetime>();
   #interrupted = false;
 
   constructor(calls: CallQueue, closeLimit: () => Limit) {
@@ -32,8 +37,8 @@ export class Cursors {
     return oldest;
   }
 
-  add(cursor: Cursor, inTransaction: boolean): void {
-    this.#open.set(cursor, inTransaction ? 'transaction' : 'lease');
+  add(cursor: Cursor, lifetime: Lifetime): void {
+    this.#open.set(cursor, lifetime);
   }
 
   /** Takes a step, in a turn of its own. */
@@ -55,12 +60,12 @@ export class Cursors {
   }
 
   /**
-   * Closes the cursors of a transaction, or all, in a turn that its caller has. A loop around a transaction goes on when
+   * Closes those with one of these lifetimes, or all, in a turn that its caller has. A loop around a transaction goes on when
    * that ends, as SQLite lets it.
    */
-  async closeInTurn(which: 'all' | 'of transactions'): Promise<void> {
-    for (const [cursor, origin] of this.#open) {
-      if (which === 'all' || origin === 'transaction') await this.end(cursor);
+  async closeInTurn(...lifetimes: readonly Lifetime[]): Promise<void> {
+    for (const [cursor, lifetime] of this.#open) {
+      if (lifetimes.length === 0 || lifetimes.includes(lifetime)) await this.end(cursor);
     }
   }
 
@@ -78,7 +83,7 @@ export class Cursors {
   async endInterrupted(): Promise<void> {
     if (!this.#interrupted) return;
     this.#interrupted = false;
-    await this.closeInTurn('all');
+    await this.closeInTurn();
   }
 
   /** Closes a cursor, in a turn that its caller has. */

@@ -6,6 +6,7 @@ export {
   RequestTransaction,
   type RequestTransactionOptions,
 } from './request-transaction.ts';
+export { type HoldableResponse } from './held-response.ts';
 export { type ResponseEvents } from './response-events.ts';
 export {
   pluginSettings,

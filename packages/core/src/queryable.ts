@@ -154,6 +154,8 @@ export interface Call extends ExecuteOptions {
   readonly values: readonly Value[];
   /** Who waits for it, if not who the statement says. */
   readonly urgency?: ExecuteHint['urgency'];
+  /** Whether the cursor that it opens goes on after the COMMIT of its transaction. */
+  readonly outlivesCommit?: boolean;
 }
 
 /** Runs a call that another handle has checked already. */

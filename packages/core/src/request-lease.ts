@@ -164,8 +164,22 @@ export class RequestLease extends QueryMethods implements RequestDb {
     options: TransactionOptions = {},
   ): Promise<T> {
     checkTransaction(fn, options);
-    const waits = options.mode !== 'deferred';
-    return await this.#use('state', waits, options, (db, own) => db.transaction(fn, own));
+    return await this.#transact('state', fn, options);
+  }
+
+  /** As `transaction`, but in every mode on a connection of the request, which {@link RequestLease.keepWhile} can keep. @internal */
+  pinnedTransaction(fn: (tx: Queryable) => Promise<void>, options: TransactionOptions): Promise<void> {
+    return this.#transact('pin', fn, options);
+  }
+
+  /** Keeps the connection of the request until `rows` have been read, which were opened on it. @internal */
+  async *keepWhile(rows: AsyncIterable<Row>): AsyncGenerator<Row, void, undefined> {
+    const own = this.#enter('pin', undefined);
+    try {
+      yield* rows;
+    } finally {
+      this.#leave(own, 'pin');
+    }
   }
 
   protected override perform(call: Call): Promise<Result> {
@@ -188,6 +202,10 @@ export class RequestLease extends QueryMethods implements RequestDb {
     } finally {
       this.#leave(own, 'pin');
     }
+  }
+
+  #transact<T>(need: Need, fn: (tx: Queryable) => T | Promise<T>, options: TransactionOptions): Promise<T> {
+    return this.#use(need, options.mode !== 'deferred', options, (db, own) => db.transaction(fn, own));
   }
 
   /** Runs `use` on a connection of the request, or on the pool itself. `waits`: it must wait for the write lock. */
@@ -377,6 +395,8 @@ export class RequestLease extends QueryMethods implements RequestDb {
     } else if (this.#state === 'responded' || SAFE_METHODS.has(method)) this.revoke();
     else {
       this.#state = 'abandoned';
+      // The application has ended its answer itself, because a stream failed for example: nothing of it is kept.
+      if (response.errored instanceof Error) this.#beforeResponse?.();
       this.#settle();
       this.#revokeAfter(graceMs);
     }

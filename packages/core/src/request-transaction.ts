@@ -1,6 +1,7 @@
 import { bounded, limitOf, noTimeout, systemClock } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
 import { InvalidArgumentError, LeaseEndedError } from './errors.ts';
+import { holdResponse, type HoldableResponse } from './held-response.ts';
 import type { SqlitePool } from './pool.ts';
 import {
   checkLimits,
@@ -37,12 +38,14 @@ const FIRST_ERROR_STATUS = 400;
  * refused before it needs the database does not take the turn to write. A plugin ends it before the response leaves.
  *
  * After that its statements that only read run on their own, as everybody's do after the response; those that write are
- * refused with `LeaseEndedError`, because alone they would be committed one by one.
+ * refused with `LeaseEndedError`, because alone they would be committed one by one. A cursor that has begun goes on after the COMMIT
+ * with what it sees: the state of the database in the transaction.
  *
  * @example
  * const transaction = new RequestTransaction(lease, { mode: 'immediate' });
  * await handler(transaction);
  * await transaction.settle(response.statusCode); // rejects if the COMMIT fails: answer 500
+ * // or, before the handler: transaction.commitBefore(response, (error) => …);
  */
 export class RequestTransaction extends QueryMethods implements RequestDb {
   readonly #lease: RequestLease;
@@ -54,6 +57,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   #done: Promise<void> = Promise.resolve();
   /** Settles when it has ended. */
   #over: Promise<void> | undefined;
+  #hasEnded = false;
 
   constructor(lease: RequestLease, options: RequestTransactionOptions = {}) {
     super();
@@ -75,9 +79,9 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     return this.#lease.isFor(pool, mode);
   }
 
-  /** Whether there is something to commit or to roll back: it was used, and has not ended. */
+  /** Whether there is something to commit or to roll back, or that is being done: it was used, and has not ended. */
   get isPending(): boolean {
-    return this.#begun !== undefined && this.#over === undefined;
+    return this.#begun !== undefined && !this.#hasEnded;
   }
 
   /**
@@ -88,8 +92,20 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
    */
   settle(status: number): Promise<void> {
     if (this.#over !== undefined) return this.#over.catch(() => undefined);
-    this.#over = status < FIRST_ERROR_STATUS ? this.#commit() : this.#rollback();
+    const over = status < FIRST_ERROR_STATUS ? this.#commit() : this.#rollback();
+    this.#over = over.finally(() => (this.#hasEnded = true));
     return this.#over;
+  }
+
+  /**
+   * Ends it when `response` begins, whatever begins it: nothing of it leaves before the COMMIT, or the rollback, is done. An answer
+   * that Node.js refuses is refused before that. If the COMMIT fails, the response is as it was when this was called, and `fail` is
+   * called with the reason, to answer something else. What wraps the methods of the response before this is called comes after it.
+   *
+   * @example transaction.commitBefore(response, (error) => response.writeHead(error.statusCode ?? 500).end());
+   */
+  commitBefore(response: HoldableResponse, fail: (error: unknown) => void): void {
+    holdResponse(response, this, fail);
   }
 
   /**
@@ -131,7 +147,9 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   }
 
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
-    yield* stepOn(await this.#handleFor(call), call);
+    const db = await this.#handleFor(call);
+    if (db === this.#lease) yield* stepOn(db, call);
+    else yield* this.#lease.keepWhile(stepOn(db, { ...call, outlivesCommit: true }));
   }
 
   async #handleFor({ statement, signal }: Call): Promise<QueryMethods> {
@@ -157,7 +175,8 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
           // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
           resolve(tx as QueryMethods);
         });
-      this.#done = this.#lease.transaction(untilDecided, { ...this.#options, signal: this.#cancel.signal });
+      const options = { ...this.#options, signal: this.#cancel.signal };
+      this.#done = this.#lease.pinnedTransaction(untilDecided, options);
       this.#done.catch((error: unknown) => {
         // If it has not begun, the next call may try again.
         if (this.#decide === undefined) this.#begun = undefined;
@@ -192,4 +211,4 @@ export function checkRequestTransaction(options: unknown): asserts options is Re
 }
 
 const OVER =
-  'The transaction of this request is over: it ended before the response began, or when the request failed. Await all writes before you respond, and use the pool for what comes after.';
+  'The transaction of this request is over: it ends before the response begins, and when the request fails. A WebSocket has none. Await all writes before you respond, and use the pool for what comes after.';

@@ -10,6 +10,8 @@ export interface ResponseEvents {
   readonly stream?: { readonly closed: boolean } | undefined;
   readonly headersSent: boolean;
   readonly writableEnded: boolean;
+  /** Why the application has destroyed it, if it has; a client that left is no reason. */
+  readonly errored?: unknown;
   once(event: 'close', listener: () => void): unknown;
   /** Node.js calls it for every response, by itself before the first byte if the application does not. */
   writeHead: (...args: never[]) => unknown;

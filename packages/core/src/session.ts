@@ -200,7 +200,13 @@ export class Session {
   }
 
   /** Steps through rows. The time limit is for each step: the time SQLite takes, not the time the consumer takes. */
-  async *iterate({ statement, values, signal, timeoutMs }: Call): AsyncGenerator<Row, void, undefined> {
+  async *iterate({
+    statement,
+    values,
+    signal,
+    timeoutMs,
+    outlivesCommit,
+  }: Call): AsyncGenerator<Row, void, undefined> {
     const limit = (): Limit | undefined => statementLimit(this.#context, timeoutMs, signal);
     const open = (): Cursor => {
       const cursor = this.connection.iterate?.(statement.sql, values);
@@ -210,7 +216,7 @@ export class Session {
     };
     const opening = limit();
     const { cursor, first } = await this.#calls.inTurn(opening, () =>
-      this.#statements.begin(statement, open, opening),
+      this.#statements.begin(statement, open, opening, outlivesCommit === true ? 'commit' : 'transaction'),
     );
     try {
       for (let step = first; step.done !== true; step = await this.#step(cursor, limit())) yield step.value;
@@ -245,7 +251,7 @@ export class Session {
   /** Rolls back whatever is open; resolves if nothing is. */
   rollback(): Promise<void> {
     return this.#undo(async () => {
-      await this.#cursors.closeInTurn('of transactions');
+      await this.#cursors.closeInTurn('transaction', 'commit');
       await this.#statements.rollback();
     });
   }
@@ -285,7 +291,7 @@ export class Session {
   reset(): Promise<void> {
     this.scope = undefined;
     return this.#calls.operate(operationLimit(this.#context, 'reset'), async () => {
-      await this.#cursors.closeInTurn('all');
+      await this.#cursors.closeInTurn();
       await this.#statements.rollback();
     });
   }
@@ -310,7 +316,7 @@ export class Session {
   async close(optimize: boolean): Promise<void> {
     await this.drain();
     try {
-      await this.#cursors.closeInTurn('all').catch(() => undefined);
+      await this.#cursors.closeInTurn().catch(() => undefined);
       if (optimize && !this.#statements.dirty && !this.inTransaction) await this.#optimize();
       const close = (): Promise<void> => this.#file.close(() => this.connection.close(), this.#context.clock);
       await this.#calls.call(close, undefined, 'operation');

@@ -1,6 +1,6 @@
 import { BusyWait } from './busy-wait.ts';
 import { asThrown, CallQueue, Cut } from './call-queue.ts';
-import { Cursors, type Cursor } from './cursors.ts';
+import { Cursors, type Cursor, type Lifetime } from './cursors.ts';
 import { bounded, type Limit } from './deadline.ts';
 import { DeferredConstraints } from './deferred-constraints.ts';
 import type { Connection, ExecuteHint, Result, Row, Value } from './driver.ts';
@@ -86,7 +86,7 @@ export class Statements {
    * have been done.
    */
   async commit(limit: Limit | undefined): Promise<void> {
-    await this.cursors.closeInTurn('of transactions');
+    await this.cursors.closeInTurn('transaction');
     await this.execute(parse('COMMIT'), [], CONTROL, limit, () => operationLimit(this.#settings, 'COMMIT'));
   }
 
@@ -165,13 +165,18 @@ export class Statements {
    * Opens a cursor and takes its first step, in a turn that the caller has. That is where it meets a lock, and it is tried again
    * as any other statement is, with a cursor of its own: one that has failed has ended.
    */
-  async begin(statement: Runnable, open: () => Cursor, limit: Limit | undefined): Promise<Begun> {
+  async begin(
+    statement: Runnable,
+    open: () => Cursor,
+    limit: Limit | undefined,
+    lifetime: Lifetime,
+  ): Promise<Begun> {
     const since = this.#settings.clock.now();
     await this.prepare(statement, limit);
     for (let wait: BusyWait | undefined; ;) {
       const cursor = open();
       const others = this.cursors.size;
-      this.cursors.add(cursor, this.transaction.isOpen);
+      this.cursors.add(cursor, this.transaction.isOpen ? lifetime : 'lease');
       try {
         const first = await this.calls.call(() => cursor.next(), limit);
         this.transaction.touched();

@@ -31,7 +31,7 @@ describe('the open cursors of a connection', () => {
   it('take their steps in turns, and are forgotten when they are closed', async () => {
     const { cursors, calls } = make();
     const cursor = fakeCursor();
-    cursors.add(cursor, false);
+    cursors.add(cursor, 'lease');
     expect(cursors.size).toBe(1);
     expect(await cursors.step(cursor, undefined)).toEqual({ done: false, value: { n: 1 } });
     calls.tryEnter();
@@ -45,7 +45,7 @@ describe('the open cursors of a connection', () => {
   it('refuse a step after they were closed, instead of ending their loop', async () => {
     const { cursors } = make();
     const cursor = fakeCursor();
-    cursors.add(cursor, false);
+    cursors.add(cursor, 'lease');
     await cursors.close(cursor);
     await expect(cursors.step(cursor, undefined)).rejects.toMatchObject({ code: 'LEASE_ENDED' });
     expect(cursor.steps).toBe(0);
@@ -54,7 +54,7 @@ describe('the open cursors of a connection', () => {
   it('are closed once, and what is not open needs no turn', async () => {
     const { cursors, calls } = make();
     const cursor = fakeCursor();
-    cursors.add(cursor, false);
+    cursors.add(cursor, 'lease');
     await Promise.all([cursors.close(cursor), cursors.close(cursor)]);
     expect(cursor.ends).toBe(1);
     calls.tryEnter();
@@ -62,22 +62,23 @@ describe('the open cursors of a connection', () => {
     expect(cursor.ends).toBe(1);
   });
 
-  it('end with their transaction, or with their lease', async () => {
+  it('end with their transaction, with its rollback, or with their lease', async () => {
     const { cursors } = make();
-    const [ofLease, ofTransaction] = [fakeCursor(), fakeCursor()];
-    cursors.add(ofLease, false);
-    cursors.add(ofTransaction, true);
-    await cursors.closeInTurn('of transactions');
-    expect([ofLease.ends, ofTransaction.ends]).toEqual([0, 1]);
-    await cursors.closeInTurn('all');
-    expect([ofLease.ends, ofTransaction.ends, cursors.size]).toEqual([1, 1, 0]);
+    const open = { lease: fakeCursor(), transaction: fakeCursor(), commit: fakeCursor() };
+    for (const lifetime of ['lease', 'transaction', 'commit'] as const) cursors.add(open[lifetime], lifetime);
+    await cursors.closeInTurn('transaction');
+    expect([open.lease.ends, open.transaction.ends, open.commit.ends]).toEqual([0, 1, 0]);
+    await cursors.closeInTurn('transaction', 'commit');
+    expect([open.lease.ends, open.transaction.ends, open.commit.ends]).toEqual([0, 1, 1]);
+    await cursors.closeInTurn();
+    expect([open.lease.ends, cursors.size]).toEqual([1, 0]);
   });
 
   it('need not have a return()', async () => {
     const { cursors } = make();
     const cursor: Cursor = { next: () => Promise.resolve({ done: true, value: undefined }) };
-    cursors.add(cursor, true);
-    await cursors.closeInTurn('all');
+    cursors.add(cursor, 'transaction');
+    await cursors.closeInTurn();
     expect(cursors.size).toBe(0);
   });
 
@@ -86,7 +87,7 @@ describe('the open cursors of a connection', () => {
     cursors.noteInterrupt();
     expect(cursors.areInterrupted).toBe(false);
     const open = [fakeCursor(), fakeCursor()];
-    for (const [at, cursor] of open.entries()) cursors.add(cursor, at === 0);
+    for (const [at, cursor] of open.entries()) cursors.add(cursor, at === 0 ? 'transaction' : 'lease');
     await cursors.endInterrupted();
     expect(cursors.size).toBe(2);
     cursors.noteInterrupt();
@@ -94,7 +95,7 @@ describe('the open cursors of a connection', () => {
     await cursors.endInterrupted();
     expect([cursors.areInterrupted, cursors.size]).toEqual([false, 0]);
     const later = fakeCursor();
-    cursors.add(later, false);
+    cursors.add(later, 'lease');
     await cursors.endInterrupted();
     expect(later.ends).toBe(0);
   });

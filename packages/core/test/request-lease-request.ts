@@ -10,6 +10,7 @@ export class FakeResponse extends EventEmitter implements ResponseEvents {
   closed = false;
   headersSent = false;
   writableEnded = false;
+  errored: Error | null = null;
   writeHead = (..._args: never[]): unknown => {
     this.headersSent = true;
     return this;

@@ -1,5 +1,9 @@
-import { describe, expect, it, vi } from 'vitest';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { checkRequestTransaction, RequestTransaction } from '../src/request-transaction.ts';
+import { fetchOnce } from '../src/testing/plugin/clients.ts';
 import { LEASE_ENDED, make, WRITE, type MadeRequest } from './request-lease-request.ts';
 
 type Made = Omit<MadeRequest, 'db'> & { readonly db: RequestTransaction };
@@ -162,6 +166,31 @@ describe('a request that is one transaction', () => {
     expect(sent(made)).toEqual(['BEGIN IMMEDIATE', WRITE, 'ROLLBACK']);
   });
 
+  it.each([200, 500])(
+    'is over when an answer with status %i leaves, also if it had failed before',
+    async (status) => {
+      const made = makeTransaction();
+      const server = createServer((_request, response) => {
+        made.db.commitBefore(response, () => expect.unreachable());
+        made.db
+          .run(WRITE)
+          .then(() => {
+            if (status === 500) made.db.fail();
+            response.writeHead(status).end();
+          })
+          .catch(() => expect.unreachable());
+      });
+      onTestFinished(() => {
+        server.close().closeAllConnections();
+      });
+      await once(server.listen(0, '127.0.0.1'), 'listening');
+      const answer = await fetchOnce((server.address() as AddressInfo).port, 'GET', '/');
+      expect([answer.status, made.pool.stats().writerHeld]).toEqual([status, false]);
+      expect(sent(made)).toEqual(['BEGIN IMMEDIATE', WRITE, status === 200 ? 'COMMIT' : 'ROLLBACK']);
+      made.db.lease.respond();
+    },
+  );
+
   it('begins again with the next statement if it could not begin, and has nothing to commit before that', async () => {
     const made = makeTransaction({}, {}, {}, { execute: { 1: { reject: { errno: 13 } } } });
     await expect(made.db.run(WRITE)).rejects.toMatchObject({ code: 'SQLITE_ERROR' });
@@ -236,6 +265,16 @@ describe('a request that is one transaction', () => {
     await made.db.settle(200);
     expect(sent(made)).toEqual(['BEGIN IMMEDIATE', WRITE, WRITE, 'COMMIT']);
     expect(made.pool.stats()).toMatchObject(FREE);
+  });
+
+  it('F70 of a POST is rolled back at once when the application destroys its answer, and not after graceMs', async () => {
+    const made = makeTransaction({}, { method: 'POST' });
+    await made.db.run(WRITE);
+    made.response.errored = new Error('the stream has failed');
+    made.response.close();
+    await vi.waitFor(() => expect(made.pool.stats()).toMatchObject(FREE));
+    expect(sent(made)).toEqual(['BEGIN IMMEDIATE', WRITE, 'ROLLBACK']);
+    await expect(made.db.run(WRITE)).rejects.toMatchObject(LEASE_ENDED);
   });
 
   it('F62 of a POST that never answers frees the turn to write after graceMs', async () => {

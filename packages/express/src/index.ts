@@ -19,7 +19,6 @@ import {
   type SqlitePool,
 } from '@sqlite-pool/core';
 import type { Request, RequestHandler, Response } from 'express';
-import { holdResponse } from './held-response.ts';
 
 /**
  * The names of your databases: declare those besides `db` here, and `req` has them. A name that is not declared is a
@@ -118,12 +117,7 @@ export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
       if (lease instanceof RequestLease) {
         const own = new RequestTransaction(lease, transactionOptions);
         Object.defineProperty(req, name, { value: own, configurable: true });
-        const settle = (status: number): Promise<void> | undefined => {
-          const { isPending } = own;
-          const settled = own.settle(status);
-          return isPending ? settled : undefined;
-        };
-        holdResponse(res, settle, next);
+        own.commitBefore(res, next);
       }
       next();
     };

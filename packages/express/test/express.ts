@@ -15,7 +15,7 @@ import express50 from 'express-5.0';
 import express422 from 'express4';
 import supertest from 'supertest';
 import type { Framework } from '../../../conformance/plugin-cases.ts';
-import { sqlitePool } from '../src/index.ts';
+import { sqlitePool, type SqlitePoolHandler } from '../src/index.ts';
 
 /** What all versions have in common here: their types do not fit each other. */
 interface Application {
@@ -45,6 +45,7 @@ const CAN: readonly PluginAbility[] = [
   'handler-timeout',
   'hijack',
   'inject',
+  'transaction',
 ];
 
 /** The highest and the lowest version of Express 5 and of Express 4; 4 does not forward what an async handler rejects with. */
@@ -63,10 +64,10 @@ function starter(express: Express): StartPlugin {
     // Or it prints every error.
     app.set('env', 'test');
     app.use(db);
-    for (const route of routes.filter(({ child }) => !child)) addRoute(app, express, route.path, route);
+    for (const route of routes.filter(({ child }) => !child)) addRoute(app, express, db, route.path, route);
     const child = express();
     for (const route of routes.filter((each) => each.child))
-      addRoute(child, express, route.path.replace('/child', ''), route);
+      addRoute(child, express, db, route.path.replace('/child', ''), route);
     app.use('/child', child);
     const server = createServer(app).listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -87,8 +88,9 @@ function starter(express: Express): StartPlugin {
 function addRoute(
   app: Application,
   express: Express,
+  db: SqlitePoolHandler,
   path: string,
-  { method, handler, before, timeoutMs }: PluginRoute,
+  { method, handler, before, timeoutMs, transaction = false }: PluginRoute,
 ) {
   const step = (run: typeof handler, goesOn: boolean): RequestHandler => {
     return (req: Request, res: Response, next: NextFunction): void => {
@@ -105,6 +107,7 @@ function addRoute(
     ...(timeoutMs === undefined ? [] : [timeout(timeoutMs)]),
     ...(before ? [step(before, true)] : []),
     express.json(),
+    ...(transaction ? [db.transaction()] : []),
     step(handler, false),
   ];
   app[method === 'POST' ? 'post' : 'get'](path, ...steps);

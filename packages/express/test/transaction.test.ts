@@ -328,7 +328,7 @@ describe.each(versions)('an answer of a transaction of %s that goes wrong', (_na
       res.end();
     },
   };
-  it.each(Object.entries(refused))('is refused before the COMMIT: %s', async (_how, answer) => {
+  it.each(Object.entries(refused))('F70 is refused before the COMMIT: %s', async (_how, answer) => {
     const db = await makeDb();
     const app = makeApp();
     app.use(db.transaction());
@@ -344,6 +344,61 @@ describe.each(versions)('an answer of a transaction of %s that goes wrong', (_na
     expect(response.status).toBe(500);
     expect(await count(db)).toBe(0);
   });
+
+  const turned: Record<string, RequestHandler> = {
+    'when its head is written': (_req, res, next) => {
+      // As on-headers does for compression, cookie-session and others.
+      const writeHead = res.writeHead.bind(res) as (status: number) => typeof res;
+      Reflect.set(res, 'writeHead', () => writeHead((res.statusCode = 503)));
+      next();
+    },
+    'when it ends': (_req, res, next) => {
+      const end = res.end.bind(res);
+      Reflect.set(res, 'end', () => {
+        Reflect.set(res, 'end', end);
+        // As express-session does, which saves the session first.
+        setImmediate(() => {
+          next(new Error('cannot be saved'));
+        });
+        return res;
+      });
+      next();
+    },
+    'with a stream that fails before its first byte': (_req, res, next) => {
+      const source = new Readable({
+        read() {
+          this.destroy(new Error('cannot be read'));
+        },
+      });
+      Reflect.set(res, 'json', () => pipeline(source, res, () => undefined));
+      next();
+    },
+  };
+  it.each(Object.entries(turned))(
+    'F70 is not kept when middleware after it makes an error of it %s',
+    async (_when, middleware) => {
+      const db = await makeDb();
+      const app = makeApp();
+      app.use(db.transaction());
+      app.use(middleware);
+      app.post(
+        '/',
+        forwarding(async (req, res) => {
+          await req.db.run(NOTE);
+          res.json({ done: true });
+        }),
+      );
+      app.use(((_error, _req, res, _next) =>
+        res.status(500).end('no')) satisfies ErrorRequestHandler as never);
+      const status = await fetch(`http://127.0.0.1:${String(await listen(app))}/`, { method: 'POST' }).then(
+        (response) => response.status,
+        () => 'none',
+      );
+      expect(status).not.toBe(200);
+      await vi.waitFor(() => expect(db.pool.stats()).toMatchObject(FREE));
+      expect(await count(db)).toBe(0);
+    },
+  );
 
   it('ends no process when Node.js refuses a later part of it', async () => {
     const db = await makeDb();

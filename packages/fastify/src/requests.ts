@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import { LeaseEndedError, RequestLease, RequestTransaction, type PluginSettings } from '@sqlite-pool/core';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { transactionOf } from './route-config.ts';
@@ -8,10 +7,9 @@ import { transactionOf } from './route-config.ts';
  * keep all others from writing. Then it is what the route says.
  */
 interface Use {
-  readonly lease: RequestLease;
+  readonly reply: FastifyReply;
   db: RequestLease | RequestTransaction;
-  /** `settling`: an answer waits for the COMMIT. */
-  phase: 'early' | 'parsed' | 'decided' | 'settling';
+  phase: 'early' | 'parsed' | 'decided';
 }
 
 /** Gives each request its handle, and takes it back when the response begins. */
@@ -27,9 +25,12 @@ export function serveRequests(
       const use = useOf(this);
       if (use === null) throw new LeaseEndedError(`request.${name} ${TOO_EARLY}`);
       if (use.phase === 'parsed') {
+        const lease = use.db as RequestLease;
         const options = transactionOf(this.routeOptions.config.sqlite, name);
-        if (options !== undefined) use.db = new RequestTransaction(use.lease, options);
+        if (options !== undefined) use.db = begin(new RequestTransaction(lease, options), use.reply);
         use.phase = 'decided';
+        // All that follows are messages: there is no answer to wait for.
+        if (isForWebSocket(this)) lease.respond();
       }
       return use.db;
     },
@@ -38,8 +39,8 @@ export function serveRequests(
   app.addHook('onRoute', ({ config }) => void transactionOf(config?.sqlite, name));
   app.addHook('onRequest', (request, reply, done) => {
     const { method } = request;
-    const lease = new RequestLease(pool, { mode, graceMs, method, response: reply.raw });
-    Object.assign(request, { [uses]: { lease, db: lease, phase: 'early' } satisfies Use });
+    const db = new RequestLease(pool, { mode, graceMs, method, response: reply.raw });
+    Object.assign(request, { [uses]: { reply, db, phase: 'early' } satisfies Use });
     done();
   });
   app.addHook('preHandler', (request, _reply, done) => {
@@ -54,60 +55,32 @@ export function serveRequests(
   });
   // The handler is done, and the bytes have not travelled yet: a slow reader holds no connection. An earlier hook that
   // replied by itself has skipped ours, so there may be nothing to give back.
-  app.addHook('onSend', (request, reply, payload, done) => {
-    const use = useOf(request);
-    if (!(use?.db instanceof RequestTransaction)) {
-      use?.lease.respond();
-      done();
-      return;
-    }
-    if (use.phase === 'settling') {
-      // Nothing has been sent yet, so Fastify takes a second answer for the first one: its status would be for the wrong
-      // one, and the head would be written twice.
-      request.log.warn('Reply was already sent: its transaction is being committed. This answer is ignored.');
-      if (payload instanceof Readable) payload.destroy();
-      return;
-    }
-    use.phase = 'settling';
-    const { statusCode } = reply;
-    // Until the answer takes its error, or nobody does, a stream that fails would end the process.
-    if (payload instanceof Readable) payload.on('error', () => undefined);
-    settle(use.db, statusCode).then(
-      () => {
-        use.phase = 'decided';
-        // Whoever answered a second time meanwhile has changed it.
-        if (!reply.raw.headersSent) reply.code(statusCode);
-        goOn(reply, done);
-      },
-      (error: unknown) => {
-        use.phase = 'decided';
-        // Another answer takes its place, and nobody else ends it.
-        if (payload instanceof Readable) payload.destroy();
-        goOn(reply, done, error as Error);
-      },
-    );
+  app.addHook('onSend', (request, _reply, _payload, done) => {
+    const db = useOf(request)?.db;
+    if (db instanceof RequestLease) db.respond();
+    done();
   });
 }
 
-/**
- * What Node.js or Fastify refuses of an answer, a header for example, they throw. Nobody is left on the stack who could
- * catch it, and the rejection of a promise would end the process.
- */
-function goOn(reply: FastifyReply, done: (error?: Error) => void, error?: Error): void {
-  try {
-    done(error);
-  } catch (refused) {
-    if (error === undefined && !reply.raw.headersSent) goOn(reply, done, refused as Error);
-    else reply.raw.destroy();
-  }
+/** Every hook of the application, and Fastify itself, may still refuse an answer: the transaction ends with its head. */
+function begin(transaction: RequestTransaction, reply: FastifyReply): RequestTransaction {
+  const before = reply.getHeaders();
+  transaction.commitBefore(reply.raw, (error) => {
+    // Nobody else ends an answer that is written by hand.
+    if (reply.sent) {
+      reply.log.error(error);
+      reply.raw.writeHead(500).end();
+      return;
+    }
+    for (const header of Object.keys(reply.getHeaders())) reply.removeHeader(header);
+    reply.headers(before).send(error);
+  });
+  return transaction;
 }
 
-async function settle(transaction: RequestTransaction, status: number): Promise<void> {
-  try {
-    await transaction.settle(status);
-  } finally {
-    transaction.lease.respond();
-  }
+/** Node.js says `false` if the request only asks for it, and is answered as any other. */
+function isForWebSocket({ headers, raw }: FastifyRequest): boolean {
+  return headers.upgrade !== undefined && (raw as { readonly upgrade?: boolean | null }).upgrade !== false;
 }
 
 const TOO_EARLY =

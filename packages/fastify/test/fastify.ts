@@ -14,6 +14,7 @@ const CAN: readonly PluginAbility[] = [
   'hijack',
   'http2',
   'inject',
+  'transaction',
   'websocket',
 ];
 
@@ -53,11 +54,12 @@ function starter(make: typeof fastify): StartPlugin {
 
 function addRoute(
   app: FastifyInstance,
-  { method, path, handler, before, after, timeoutMs, websocket: onMessage }: PluginRoute,
+  { method, path, handler, before, after, timeoutMs, transaction = false, websocket: onMessage }: PluginRoute,
 ): void {
   app.route({
     method,
     url: path,
+    config: { sqlite: { transaction } },
     ...(timeoutMs !== undefined && { handlerTimeout: timeoutMs }),
     ...(before && {
       onRequest: async (request, reply) => {
@@ -66,9 +68,9 @@ function addRoute(
       },
     }),
     ...(after && {
-      preSerialization: async (request, reply, payload) => {
-        await after(contextOf(request, reply));
-        return payload;
+      // Later than the hooks of the plugin.
+      onSend: async (request, reply) => {
+        if (reply.statusCode < 400) await after(contextOf(request, reply));
       },
     }),
     ...(onMessage && {

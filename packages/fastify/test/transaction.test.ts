@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
+import { createGzip } from 'node:zlib';
 import { createPool } from '@sqlite-pool/core';
 import {
   fastify,
   type FastifyInstance,
   type FastifyReply,
+  type FastifyRequest,
   type FastifyServerOptions,
   type RouteShorthandOptions,
 } from 'fastify';
@@ -51,7 +53,7 @@ async function count(app: FastifyInstance): Promise<number> {
 }
 
 async function port(app: FastifyInstance): Promise<number> {
-  await app.listen({ port: 0, host: '127.0.0.1' });
+  if (!app.server.listening) await app.listen({ port: 0, host: '127.0.0.1' });
   return (app.server.address() as AddressInfo).port;
 }
 
@@ -167,20 +169,22 @@ describe('a route of Fastify that is one transaction', () => {
     expect(await count(app)).toBe(1);
   });
 
-  it('is over before the first byte of a stream, which reads what was committed', async () => {
+  it('is over before the first byte of a stream leaves, and the stream goes on', async () => {
     const app = await makeApp();
+    const late: unknown[] = [];
     app.get('/', TRANSACTION, async (request, reply) => {
       await request.db.run(NOTE);
       const lines = async function* () {
-        for await (const row of request.db.iterate('SELECT body FROM notes')) {
-          expect(app.sqlite.stats().writerHeld).toBe(false);
-          yield JSON.stringify(row);
-        }
+        yield* ['rows:'];
+        await vi.waitFor(() => expect(app.sqlite.stats().writerHeld).toBe(false));
+        for await (const row of request.db.iterate('SELECT body FROM notes')) yield JSON.stringify(row);
+        await request.db.run(NOTE).catch((error: unknown) => late.push(error));
       };
       return reply.send(Readable.from(lines()));
     });
     const response = await app.inject('/');
-    expect([response.statusCode, response.body]).toEqual([200, '{"body":"a"}']);
+    expect([response.statusCode, response.body]).toEqual([200, 'rows:{"body":"a"}']);
+    expect(late).toMatchObject([{ code: 'LEASE_ENDED' }]);
     await vi.waitFor(() => expect(app.sqlite.stats()).toMatchObject(FREE));
   });
 
@@ -196,16 +200,24 @@ describe('a route of Fastify that is one transaction', () => {
     expect(await count(app)).toBe(1);
   });
 
-  it('is rolled back when its reply is hijacked', async () => {
+  it.each([
+    [200, NOTE, 'mine', 1],
+    [409, NOTE, 'mine', 0],
+    [200, ORPHAN, '', 0],
+  ])('F70 ends before a hijacked reply leaves: status %i after %s', async (status, sql, expected, rows) => {
     const app = await makeApp();
     app.get('/', TRANSACTION, async (request, reply) => {
-      await request.db.run(NOTE);
+      await request.db.run(sql);
       reply.hijack();
-      reply.raw.end('mine');
+      reply.raw.writeHead(status).end('mine');
     });
-    expect((await app.inject('/')).body).toBe('mine');
+    const response = await fetch(`http://127.0.0.1:${String(await port(app))}/`);
+    expect([response.status, await response.text(), await count(app)]).toEqual([
+      sql === ORPHAN ? 500 : status,
+      expected,
+      rows,
+    ]);
     await vi.waitFor(() => expect(app.sqlite.stats()).toMatchObject(FREE));
-    expect(await count(app)).toBe(0);
   });
 
   it.each([
@@ -308,31 +320,189 @@ describe('a route of Fastify that is one transaction', () => {
 });
 
 describe('an answer of a transaction that goes wrong', () => {
+  /** What fails after the handler, wherever: hooks are added before the plugin is used, and after it, in a parent and in a child. */
+  const later: Record<string, (app: FastifyInstance) => void> = {
+    'an onSend hook that throws': (app) =>
+      app.addHook('onSend', async (_request, reply) => {
+        if (reply.statusCode < 400) throw new Error('too late');
+      }),
+    'an onSend hook that sets a status': (app) =>
+      app.addHook('onSend', async (_request, reply) => {
+        reply.code(503);
+      }),
+    'an onSend hook that gives a payload that Fastify refuses': (app) =>
+      app.addHook<number | string>('onSend', async (_request, reply, payload) =>
+        reply.statusCode < 400 ? 42 : payload,
+      ),
+    'an onSend hook that gives a stream that fails before its first byte': (app) =>
+      app.addHook<Readable | string>('onSend', async (_request, reply, payload) => {
+        if (reply.statusCode >= 400) return payload;
+        reply.removeHeader('content-length');
+        return failing();
+      }),
+    'a header that Node.js refuses': (app) =>
+      app.addHook('onSend', async (_request, reply) => {
+        if (reply.statusCode < 400) reply.header('x-name', '\u0119');
+        else reply.removeHeader('x-name');
+      }),
+  };
+  const placesOf = (app: FastifyInstance, add: (app: FastifyInstance) => void) => {
+    app.register(async (child) => {
+      add(child);
+      child.post('/child', TRANSACTION, write);
+    });
+    app.register(async (child) => {
+      child.addHook('onRoute', (route) => {
+        // As the hooks of a route itself, which are the last ones.
+        const hooks: Record<string, unknown> = {};
+        add({ addHook: (name: string, hook: unknown) => (hooks[name] = hook) } as unknown as FastifyInstance);
+        Object.assign(route, hooks);
+      });
+      child.post('/route', TRANSACTION, write);
+    });
+  };
+  const write = async (request: FastifyRequest) => {
+    await request.db.run(NOTE);
+    return { done: true };
+  };
+  const failing = () =>
+    new Readable({
+      read() {
+        this.destroy(new Error('cannot be read'));
+      },
+    });
+
+  it.each(Object.entries(later))('F70 is not kept: %s', async (_how, add) => {
+    const app = await makeApp();
+    placesOf(app, add);
+    await app.register(async (parent) => {
+      add(parent);
+      await parent.register(sqlitePool, { pool: app.sqlite, name: 'audit' });
+      parent.post('/before', { config: { sqlite: { transaction: 'audit' } } }, async (request) => {
+        await request.audit.run(NOTE);
+        return { done: true };
+      });
+    });
+    for (const url of ['/child', '/route', '/before']) {
+      const { statusCode } = await app.inject({ method: 'POST', url });
+      expect([url, statusCode >= 400, await count(app)]).toEqual([url, true, 0]);
+    }
+    expect(app.sqlite.stats()).toMatchObject(FREE);
+  });
+
   const refused: Record<string, (reply: FastifyReply) => unknown> = {
     'a header that Node.js refuses': (reply) => reply.header('x-name', '\u0119').send({ a: 1 }),
     'a payload that Fastify refuses': (reply) => reply.type('text/plain').send({ a: 1 }),
+    'a stream that fails before its first byte': (reply) => reply.send(failing()),
+    'a stream of the web that fails before its first byte': (reply) => reply.send(Readable.toWeb(failing())),
+    'a Response that says so': (reply) => reply.send(new Response('no', { status: 502 })),
+    'a body that is no JSON': (reply) => reply.send({ count: 1n }),
   };
-  it.each(Object.entries(refused))('is answered with 500, and ends no process: %s', async (_how, answer) => {
+  it.each(Object.entries(refused))(
+    'F70 is not kept, is answered with an error, and ends no process: %s',
+    async (_how, answer) => {
+      const app = await makeApp();
+      app.get('/', TRANSACTION, async (request, reply) => {
+        await request.db.run(NOTE);
+        await answer(reply);
+        return reply;
+      });
+      const response = await fetch(`http://127.0.0.1:${String(await port(app))}/`);
+      expect(response.status).toBeGreaterThanOrEqual(500);
+      expect(await count(app)).toBe(0);
+      expect(app.sqlite.stats()).toMatchObject(FREE);
+    },
+  );
+
+  const kept: Record<string, (reply: FastifyReply) => unknown> = {
+    nothing: (reply) => reply.code(204).send(),
+    'a redirect': (reply) => reply.redirect('/there'),
+    'a body that a 204 has not': (reply) => reply.code(204).send('none'),
+    'a Response': (reply) => reply.send(new Response('yes', { status: 202 })),
+    'a stream of the web': (reply) => reply.send(Readable.toWeb(Readable.from(['a', 'b']))),
+    trailers: (reply) => reply.trailer('x-sum', async () => '1').send('a'),
+    'bytes by hand': (reply) => reply.raw.end('a'),
+    'a head by hand': (reply) => reply.raw.writeHead(200).end(),
+  };
+  it.each(Object.entries(kept))('F70 is kept when it succeeds: %s', async (_what, answer) => {
     const app = await makeApp();
     app.get('/', TRANSACTION, async (request, reply) => {
       await request.db.run(NOTE);
       await answer(reply);
+      return reply;
     });
-    const response = await fetch(`http://127.0.0.1:${String(await port(app))}/`);
-    expect(response.status).toBe(500);
+    const response = await fetch(`http://127.0.0.1:${String(await port(app))}/`, { redirect: 'manual' });
+    expect(response.status).toBeLessThan(400);
+    expect(await count(app)).toBe(1);
     expect(app.sqlite.stats()).toMatchObject(FREE);
   });
 
-  it('is answered with 500 when its stream fails before the COMMIT is done', async () => {
+  it('F70 is kept when it succeeds, and not when its COMMIT fails, of a HEAD too', async () => {
     const app = await makeApp();
-    app.get('/', TRANSACTION, async (request) => {
-      await request.db.run(NOTE);
-      const body = new Readable({ read: () => undefined });
-      process.nextTick(() => body.destroy(new Error('cannot be read')));
-      return body;
+    for (const sql of [NOTE, ORPHAN])
+      app.get(`/${String(sql === NOTE)}`, TRANSACTION, async (request) => request.db.run(sql));
+    const url = `http://127.0.0.1:${String(await port(app))}`;
+    expect((await fetch(`${url}/false`, { method: 'HEAD' })).status).toBe(500);
+    expect((await fetch(`${url}/true`, { method: 'HEAD' })).status).toBe(200);
+    expect(await count(app)).toBe(1);
+    expect(await app.sqlite.all('SELECT * FROM child')).toEqual([]);
+  });
+
+  it('F70 leaves no header of an answer whose COMMIT failed in the one that takes its place', async () => {
+    const app = await makeApp();
+    app.addHook('onRequest', async (_request, reply) => {
+      reply.header('x-before', 'kept');
     });
-    const response = await fetch(`http://127.0.0.1:${String(await port(app))}/`);
-    expect(response.status).toBe(500);
+    // As @fastify/compress does.
+    app.addHook('onSend', async (_request, reply, payload) => {
+      if (reply.statusCode >= 400) return payload;
+      reply.header('content-encoding', 'gzip').removeHeader('content-length');
+      return Readable.from([String(payload)]).pipe(createGzip());
+    });
+    app.get('/', TRANSACTION, async (request, reply) => {
+      await request.db.run(ORPHAN);
+      return reply.code(201).header('location', '/new').header('etag', '"1"').send({ done: true });
+    });
+    const { statusCode, headers, body } = await app.inject('/');
+    expect([statusCode, JSON.parse(body)]).toMatchObject([500, { code: 'SQLITE_ERROR' }]);
+    expect(headers).toMatchObject({ 'x-before': 'kept' });
+    for (const name of ['content-encoding', 'location', 'etag']) expect(headers).not.toHaveProperty(name);
+  });
+
+  it('F70 is answered by the error handler of its route when the COMMIT fails', async () => {
+    const app = await makeApp();
+    const errorHandler = (error: Error, _request: FastifyRequest, reply: FastifyReply) => {
+      void reply.code(409).send({ why: error.message });
+    };
+    app.get('/', { ...TRANSACTION, errorHandler }, async (request) => request.db.run(ORPHAN));
+    const response = await app.inject('/');
+    expect([response.statusCode, response.json()]).toEqual([
+      409,
+      { why: expect.stringContaining('FOREIGNKEY') as string },
+    ]);
+  });
+
+  it('F70 is answered once when the COMMIT of one of two databases fails', async () => {
+    const app = await makeApp();
+    await app.register(sqlitePool, { filename: join(await directory(), 'audit.db'), name: 'audit' });
+    await app.auditPool.script(SCHEMA);
+    for (const [url, db, audit] of [
+      ['/audit', NOTE, ORPHAN],
+      ['/db', ORPHAN, NOTE],
+    ] as const) {
+      app.get(url, { config: { sqlite: { transaction: ['db', 'audit'] } } }, async (request) => {
+        await request.db.run(db);
+        await request.audit.run(audit);
+        return { done: true };
+      });
+    }
+    for (const url of ['/audit', '/db']) {
+      const response = await fetch(`http://127.0.0.1:${String(await port(app))}${url}`);
+      expect([response.status, await response.json()]).toMatchObject([500, { code: 'SQLITE_ERROR' }]);
+    }
+    expect(await app.sqlite.all('SELECT * FROM child')).toEqual([]);
+    expect(await app.auditPool.all('SELECT * FROM child')).toEqual([]);
+    expect([app.sqlite.stats(), app.auditPool.stats()]).toMatchObject([FREE, FREE]);
   });
 
   it.each(['sends another one', 'throws'])('is the first one when its handler %s', async (how) => {

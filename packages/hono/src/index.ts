@@ -4,6 +4,8 @@
  *
  * @module
  */
+import { validateHeaderValue, type IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import {
   checkRequestTransaction,
   closeWithServer,
@@ -12,6 +14,7 @@ import {
   RequestLease,
   RequestTransaction,
   type ClosableServer,
+  type HoldableResponse,
   type PluginOptions,
   type RequestDb,
   type RequestTransactionOptions,
@@ -83,12 +86,12 @@ export function sqlitePool<const Name extends string = 'db'>(
       throw new NameTakenError(`c.get('${name}')`);
     }
     const signalled = new SignalledResponse(c.req.raw);
-    const response = nodeResponse(c.env) ?? signalled;
+    const socket = webSocketOf(c);
+    const response = nodeResponse(c) ?? (socket && eventsOf(socket)) ?? signalled;
     const lease = new RequestLease(pool, { mode, graceMs, method: c.req.method, response });
     c.set(name, lease);
-    // Not in a catch: an error that the handler threw leaves next() resolved, with c.error set.
     try {
-      await next();
+      await answer(c, next, name);
     } finally {
       signalled.writableEnded = true;
       lease.respond();
@@ -101,12 +104,9 @@ export function sqlitePool<const Name extends string = 'db'>(
       middleware(c, async () => {
         const lease: unknown = c.get(name);
         // Applied twice, it is one transaction.
-        if (!(lease instanceof RequestLease)) await next();
-        else {
-          const own = new RequestTransaction(lease, transactionOptions);
-          c.set(name, own);
-          await transact(own, c, next);
-        }
+        if (lease instanceof RequestLease)
+          c.set(name, begin(new RequestTransaction(lease, transactionOptions), c));
+        await next();
       }),
     );
   };
@@ -121,21 +121,61 @@ export function sqlitePool<const Name extends string = 'db'>(
   return Object.assign(middleware, { pool, ready, transaction, close, closeWith });
 }
 
-/** Ends a transaction when the handlers are done. */
-async function transact(own: RequestTransaction, c: Context, next: Next): Promise<void> {
-  let status = 500;
+/** An answer that is written past Hono, to `c.env.outgoing`, waits for the COMMIT too. */
+function begin(transaction: RequestTransaction, c: Context): RequestTransaction {
+  const response = nodeResponse(c);
+  if (response !== undefined) {
+    transaction.commitBefore(response, (error) => {
+      // Hono has no part in such an answer, so nobody else hears of it.
+      process.emitWarning(error as Error);
+      response.statusCode = 500;
+      response.end();
+    });
+  }
+  return transaction;
+}
+
+/** Runs what comes after the plugin, and then ends the transaction that the request may have become. */
+async function answer(c: Context, next: Next, name: string): Promise<void> {
+  const transaction = (): RequestTransaction | undefined => {
+    const handle: unknown = c.get(name);
+    return handle instanceof RequestTransaction ? handle : undefined;
+  };
   try {
     await next();
-    // A handler that forgot its answer has none: asking for `c.res` would make one.
-    if (c.error === undefined && c.finalized) ({ status } = c.res);
-  } finally {
-    await own.settle(status).catch((error: unknown) => {
-      // Another answer takes the place of this one: nobody reads its body, and its headers, a Content-Encoding for example, are
-      // not for the other.
-      void c.res.body?.cancel().catch(() => undefined);
-      c.res = undefined;
-      throw error;
-    });
+    const own = transaction();
+    if (own?.isPending === true) await own.settle(statusOf(c));
+  } catch (error) {
+    const own = transaction();
+    if (own !== undefined) {
+      await own.settle(500);
+      discard(c);
+    }
+    throw error;
+  }
+}
+
+/** Throws for an answer that cannot be, or that Node.js would refuse: after the COMMIT it would be too late. */
+function statusOf(c: Context): number {
+  // A handler that forgot its answer has none: asking for `c.res` would make one.
+  if (c.error !== undefined || !c.finalized) return 500;
+  const { res } = c;
+  // @hono/node-server makes the response when its body is asked for.
+  Reflect.get(res, 'body');
+  for (const [header, value] of res.headers) validateHeaderValue(header, value);
+  return res.status;
+}
+
+/** Nobody reads an answer whose place another one takes, and its headers, a Content-Encoding for example, are not for that. */
+function discard(c: Context): void {
+  // It would become a WebSocket all the same.
+  webSocketOf(c)?.destroy();
+  const { res } = c;
+  c.res = undefined;
+  try {
+    res.body?.cancel().catch(() => undefined);
+  } catch {
+    // It is one that cannot be.
   }
 }
 
@@ -167,32 +207,35 @@ class SignalledResponse implements ResponseEvents {
   }
 }
 
-/** The response of @hono/node-server; there is none in app.request() and on other runtimes. */
-function nodeResponse(env: unknown): ResponseEvents | undefined {
-  const { incoming, outgoing } = (env ?? {}) as NodeEnv;
-  // On other runtimes the names could be anybody's.
-  if (typeof outgoing?.writeHead === 'function') return outgoing as ResponseEvents;
-  const socket = incoming?.socket;
-  return typeof socket?.once === 'function' ? webSocketResponse(socket as Socket) : undefined;
+/** What @hono/node-server gives. */
+interface NodeEnv {
+  readonly incoming?: Partial<IncomingMessage>;
+  readonly outgoing?: HoldableResponse;
 }
 
-/** A request for a WebSocket has no response: all that follows it are messages, until its socket closes. */
-function webSocketResponse(socket: Socket): ResponseEvents {
+/** The response of Node.js; there is none in app.request() and on other runtimes, where the name could be anybody's. */
+function nodeResponse({ env }: Context): HoldableResponse | undefined {
+  const { outgoing } = Object(env) as NodeEnv;
+  return typeof outgoing?.writeHead === 'function' ? outgoing : undefined;
+}
+
+/** The connection that a request asks to make a WebSocket of. */
+function webSocketOf({ env }: Context): Socket | undefined {
+  const { incoming, outgoing } = Object(env) as NodeEnv;
+  const socket = outgoing === undefined ? incoming?.socket : undefined;
+  return typeof socket?.once === 'function' ? socket : undefined;
+}
+
+/** It has no response: once its request is answered, all that follows are messages, until it closes. */
+function eventsOf(socket: Socket): ResponseEvents {
   return {
     closed: socket.closed,
-    headersSent: true,
+    headersSent: false,
     writableEnded: false,
     once: (event, listener) => socket.once(event, listener),
     writeHead: () => undefined,
   };
 }
-
-interface NodeEnv {
-  readonly incoming?: { readonly socket?: Partial<Socket> | null } | null;
-  readonly outgoing?: Partial<ResponseEvents> | null;
-}
-
-type Socket = Pick<ResponseEvents, 'closed' | 'once'>;
 
 export { type RequestDb, type SqlitePool } from '@sqlite-pool/core';
 

@@ -17,10 +17,17 @@ import { Hono, type Context, type MiddlewareHandler } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { stream } from 'hono/streaming';
 import { WebSocketServer } from 'ws';
-import { sqlitePool } from '../src/index.ts';
+import { sqlitePool, type SqlitePoolMiddleware } from '../src/index.ts';
 
 /** What every supported version can do. */
-export const CAN: readonly PluginAbility[] = ['after', 'before', 'child-scope', 'http2', 'inject'];
+export const CAN: readonly PluginAbility[] = [
+  'after',
+  'before',
+  'child-scope',
+  'http2',
+  'inject',
+  'transaction',
+];
 
 /** What differs from version to version. */
 interface Versioned extends Pick<typeof nodeServer, 'createAdaptorServer'> {
@@ -42,10 +49,10 @@ export function starter({ createAdaptorServer, ...versioned }: Versioned): Start
     await db.ready;
     const app = new Hono<Env>();
     app.use('*', db);
-    for (const route of routes.filter(({ child }) => !child)) addRoute(app, route.path, route, versioned);
+    for (const route of routes.filter(({ child }) => !child)) addRoute(app, db, route.path, route, versioned);
     const child = new Hono<Env>();
     for (const route of routes.filter((each) => each.child))
-      addRoute(child, route.path.replace('/child', ''), route, versioned);
+      addRoute(child, db, route.path.replace('/child', ''), route, versioned);
     app.route('/child', child);
     const server = createAdaptorServer({
       fetch: app.fetch,
@@ -73,11 +80,12 @@ function webSockets(): nodeServer.WebSocketServerLike {
 
 function addRoute(
   app: Hono<Env>,
+  db: Pick<SqlitePoolMiddleware<'db'>, 'transaction'>,
   path: string,
   route: PluginRoute,
   { timeout, streamsReject = false, upgradeWebSocket }: Omit<Versioned, 'createAdaptorServer'>,
 ): void {
-  const { method, handler, before, after, timeoutMs, websocket } = route;
+  const { method, handler, before, after, timeoutMs, transaction, websocket } = route;
   const steps: MiddlewareHandler<Env>[] = [];
   if (timeout && timeoutMs !== undefined) steps.push(timeout(timeoutMs, new HTTPException(503)));
   if (after) {
@@ -94,6 +102,8 @@ function addRoute(
       return undefined;
     });
   }
+  // Its type has no bindings.
+  if (transaction === true) steps.push(db.transaction() as MiddlewareHandler);
   if (websocket && upgradeWebSocket) {
     steps.push(
       upgradeWebSocket((c) => ({
@@ -129,6 +139,8 @@ function send(c: Context<Env>, value: PluginAnswer, streamsReject: boolean): Res
   if (typeof value === 'string') return c.text(value);
   if (value instanceof Uint8Array) return c.body(new Uint8Array(value));
   if (!(value instanceof Readable)) return c.json(value);
+  // The lowest server makes one piece of a text of which middleware has asked the status.
+  c.header('content-type', 'application/octet-stream');
   return stream(c, async (body) => {
     try {
       for await (const chunk of value) await body.write(chunk as string);

@@ -4,12 +4,19 @@ import { request as send } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createAdaptorServer, type HttpBindings } from '@hono/node-server';
-import { Hono, type Context } from 'hono';
+import {
+  createAdaptorServer,
+  upgradeWebSocket,
+  type HttpBindings,
+  type WebSocketServerLike,
+} from '@hono/node-server';
+import { Hono, type Context, type MiddlewareHandler } from 'hono';
 import { compress } from 'hono/compress';
+import { etag } from 'hono/etag';
 import { stream } from 'hono/streaming';
 import { timeout } from 'hono/timeout';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { WebSocket, WebSocketServer } from 'ws';
 import {
   sqlitePool,
   type SqlitePoolMiddleware,
@@ -158,7 +165,7 @@ describe('a route of Hono that is one transaction', () => {
     expect(await count(db)).toBe(0);
   });
 
-  it('is over before the first byte of a stream: what comes later reads, and may not write', async () => {
+  it('F71 is over before the first byte of a stream: what comes later reads, and may not write', async () => {
     const db = await makeDb();
     const late: unknown[] = [];
     const app = makeApp().get('/', db.transaction(), async (c) => {
@@ -243,6 +250,117 @@ describe('a route of Hono that is one transaction', () => {
       null,
       null,
     ]);
+  });
+
+  describe.each(['an application that begins with the plugin', 'a route alone'])('F70 in %s', (where) => {
+    /** What an application does with the answers of its routes. */
+    const make = (db: Db, ...middleware: MiddlewareHandler[]) => {
+      const app = makeApp();
+      app.onError((error, c) => c.json({ error: error.message }, 500));
+      if (where !== 'a route alone') app.use(db);
+      for (const each of middleware) app.use(each);
+      return app;
+    };
+    const refused: Record<string, (c: Context) => Response> = {
+      'a body that a 204 has not': (c) => c.json({ done: true }, 204 as 200),
+      'a header with what no header may have': (c) => c.json({}, 200, { 'x-name': '\u0119' }),
+      'a header that Node.js refuses': (c) => c.json({}, 200, { 'x-name': '\u0001' }),
+      'a status that there is not': (c) => c.json({}, 600 as 200),
+    };
+    const among: Record<string, MiddlewareHandler[]> = {
+      'no middleware': [],
+      'compress()': [compress()],
+      'etag()': [etag()],
+      both: [etag(), compress()],
+    };
+    const each = Object.keys(refused).flatMap((answer) => Object.keys(among).map((names) => [answer, names]));
+    it.each(each)('an answer that cannot be is not kept: %s, with %s', async (answer, names) => {
+      const db = await makeDb();
+      const app = make(db, ...among[names]!);
+      app.get('/', db.transaction(), async (c) => {
+        await c.get('db').run(NOTE);
+        return refused[answer]!(c);
+      });
+      const response = await fetch(`http://127.0.0.1:${String(await listen(app))}/`);
+      expect(response.status).toBeGreaterThanOrEqual(500);
+      if (response.status === 500) expect(await response.json()).toHaveProperty('error');
+      expect(await count(db)).toBe(0);
+      expect(db.pool.stats()).toMatchObject(FREE);
+    });
+
+    it.each(Object.entries(among))('an answer that succeeds is kept, with %s', async (_names, middleware) => {
+      const db = await makeDb();
+      const app = make(db, ...middleware);
+      app.get('/', db.transaction(), async (c) => {
+        await c.get('db').run(NOTE);
+        return c.text('done '.repeat(1000));
+      });
+      const url = `http://127.0.0.1:${String(await listen(app))}/`;
+      expect(await (await fetch(url)).text()).toBe('done '.repeat(1000));
+      expect((await fetch(url, { method: 'HEAD' })).status).toBe(200);
+      expect(await count(db)).toBe(2);
+    });
+  });
+
+  it.each(['throws', 'answers 502'])(
+    'F70 of an application that begins with the plugin is not kept when middleware after it %s',
+    async (how) => {
+      const db = await makeDb();
+      const app = makeApp();
+      app.use(db);
+      app.use(async (c, next) => {
+        await next();
+        if (how === 'throws') throw new Error('too late');
+        c.res = c.text('no', 502);
+      });
+      app.post('/', db.transaction(), async (c) => {
+        await c.get('db').run(NOTE);
+        return c.text('done');
+      });
+      const response = await app.request('/', { method: 'POST' });
+      expect(response.status).toBe(how === 'throws' ? 500 : 502);
+      expect(await count(db)).toBe(0);
+      expect(db.pool.stats()).toMatchObject(FREE);
+    },
+  );
+
+  it('F70 of a route is rolled back before the answer of a timeout() around it leaves', async () => {
+    const db = await makeDb();
+    const ended = vi.fn();
+    const app = makeApp().post('/', timeout(30), db.transaction(), async (c) => {
+      await c.get('db').run(NOTE);
+      await vi.waitFor(() => expect(db.pool.stats().writerHeld).toBe(false));
+      ended();
+      return c.text('too late');
+    });
+    const response = await fetch(`http://127.0.0.1:${String(await listen(app))}/`, { method: 'POST' });
+    expect([response.status, await count(db)]).toEqual([500, 0]);
+    await vi.waitFor(() => expect(ended).toHaveBeenCalled());
+    await vi.waitFor(() => expect(db.pool.stats()).toMatchObject(FREE));
+  });
+
+  it('F95 commits what was written before a WebSocket begins, and is over then', async () => {
+    const db = await makeDb();
+    const app = makeApp().get(
+      '/',
+      db.transaction(),
+      async (c, next) => {
+        await c.get('db').run(c.req.header('x-orphan') === undefined ? NOTE : ORPHAN);
+        await next();
+      },
+      upgradeWebSocket(() => ({})),
+    );
+    const websocket = { server: new WebSocketServer({ noServer: true }) as WebSocketServerLike };
+    const server = createAdaptorServer({ fetch: app.fetch, websocket }).listen(0, '127.0.0.1');
+    onTestFinished(() => void server.close());
+    await once(server, 'listening');
+    const url = `ws://127.0.0.1:${String((server.address() as AddressInfo).port)}/`;
+    const refused = new WebSocket(url, { headers: { 'x-orphan': 'yes' } });
+    expect(await once(refused, 'error')).toMatchObject([{ code: 'ECONNRESET' }]);
+    const client = new WebSocket(url);
+    await once(client, 'open');
+    expect([await count(db), db.pool.stats()]).toMatchObject([1, FREE]);
+    client.terminate();
   });
 
   it('refuses options that cannot work at once', async () => {

@@ -7,6 +7,7 @@ import { PROTOCOLS } from './plugin/protocols.ts';
 import { SLOW_CLIENTS } from './plugin/slow-clients.ts';
 import { STARTUP } from './plugin/startup.ts';
 import { STREAMS } from './plugin/streams.ts';
+import { TRANSACTIONS } from './plugin/transactions.ts';
 import { ZOMBIES } from './plugin/zombies.ts';
 
 /**
@@ -28,6 +29,7 @@ export const pluginCases: readonly PluginCase[] = [
   ...ERRORS,
   ...HOOKS,
   ...STREAMS,
+  ...TRANSACTIONS,
   ...DISCONNECTS,
   ...ZOMBIES,
   ...SLOW_CLIENTS,

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import {
@@ -13,6 +14,7 @@ import { WebSocketServer } from 'ws';
 import {
   pluginSettings,
   RequestLease,
+  RequestTransaction,
   type PluginSettings,
   type RequestDb,
   type ResponseEvents,
@@ -37,6 +39,7 @@ export const everything: readonly PluginAbility[] = [
   'handler-timeout',
   'inject',
   'websocket',
+  'transaction',
 ];
 
 /** Makes what a request gets; a test replaces it with one that makes a mistake. */
@@ -44,6 +47,11 @@ export type MakeDb = (settings: PluginSettings, method: string, response: Respon
 
 const lease: MakeDb = ({ pool, mode, graceMs }, method, response) =>
   new RequestLease(pool, { mode, graceMs, method, response });
+
+function wholeRequest(db: RequestDb): RequestTransaction {
+  assert.ok(db instanceof RequestLease);
+  return new RequestTransaction(db);
+}
 
 type Request = IncomingMessage | Http2ServerRequest;
 type Response = ServerResponse | Http2ServerResponse;
@@ -57,12 +65,15 @@ export function starter(makeDb: MakeDb = lease): StartPlugin {
     const serve = (request: Request, response: Response): void => {
       const { method = 'GET', url } = request;
       const route = routes.find((each) => each.path === url && each.method === method.replace('HEAD', 'GET'));
-      const db = makeDb(settings, method, response);
-      answer({ db, body: undefined, request, response }, route).catch((error: unknown) => {
+      const fail = (error: unknown): void => {
         if (response.headersSent) return;
         const { statusCode = 500, headers } = error as Partial<RetryableError>;
         (response as ServerResponse).writeHead(statusCode, headers).end();
-      });
+      };
+      const own = makeDb(settings, method, response);
+      const db = route?.transaction === true ? wholeRequest(own) : own;
+      if (db instanceof RequestTransaction) db.commitBefore(response, fail);
+      answer({ db, body: undefined, request, response }, route).catch(fail);
     };
     const server = http2 === true ? createHttp2Server(serve) : createServer(serve);
     const ended = endable(server);
@@ -136,7 +147,8 @@ function addWebSockets(
       once: (event: 'close', listener: () => void) => request.socket.once(event, listener),
       writeHead: () => undefined,
     };
-    const db = makeDb(settings, 'GET', response);
+    const own = makeDb(settings, 'GET', response);
+    const db = route?.transaction === true ? wholeRequest(own) : own;
     sockets.handleUpgrade(request, request.socket, head, (client) => {
       client.on('message', (body: Buffer) => {
         void route?.websocket?.({ db, body: String(body) }).then((value) => {

@@ -17,6 +17,7 @@ import type { RequestDb } from '../../request-lease.ts';
  * `handler-timeout`: answers 503 when a handler takes longer than `route.timeoutMs`.
  * `inject`: answers without a socket (`running.inject`).
  * `websocket`: serves WebSockets with `route.websocket`.
+ * `transaction`: makes the handler of a route with `route.transaction` one transaction of its `db`.
  *
  * @example const can: readonly PluginAbility[] = ['hijack', 'before', 'inject'];
  */
@@ -29,7 +30,8 @@ export type PluginAbility =
   | 'child-scope'
   | 'handler-timeout'
   | 'inject'
-  | 'websocket';
+  | 'websocket'
+  | 'transaction';
 
 /**
  * What a handler is given, in every framework.
@@ -73,6 +75,8 @@ export interface PluginRoute {
   readonly child?: boolean | undefined;
   /** In milliseconds. Needs `handler-timeout`. */
   readonly timeoutMs?: number | undefined;
+  /** Needs `transaction`. */
+  readonly transaction?: boolean | undefined;
   /** Needs `websocket`. Runs for each message, a text, of a WebSocket at this path; what it resolves to is sent back as JSON. */
   readonly websocket?: ((message: Pick<PluginContext, 'db' | 'body'>) => Promise<PluginAnswer>) | undefined;
 }

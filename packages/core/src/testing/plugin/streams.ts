@@ -288,7 +288,7 @@ export function inModes<Use>(
 }
 
 /** An open cursor would keep its snapshot, and the WAL with it. */
-async function noCursor(pool: SqlitePool): Promise<void> {
+export async function noCursor(pool: SqlitePool): Promise<void> {
   await pool.run(INSERT, ['after']);
   const row = await pool.get<{ busy: number }>('PRAGMA wal_checkpoint(TRUNCATE)');
   assert.equal(row?.busy, 0);
