@@ -7,6 +7,7 @@
 const layers = [
   { files: ['testing/**'], siblings: true },
   { files: ['index.ts'] },
+  { files: ['plugin-handle.ts'] },
   { files: ['plugin-options.ts', 'server-close.ts'] },
   { files: ['request-transaction.ts'] },
   { files: ['request-lease.ts'] },

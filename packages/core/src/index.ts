@@ -8,6 +8,7 @@ export {
 } from './request-transaction.ts';
 export { type HoldableResponse } from './held-response.ts';
 export { type ResponseEvents } from './response-events.ts';
+export { pluginHandle, type PluginHandle } from './plugin-handle.ts';
 export {
   pluginSettings,
   type ExistingPool,

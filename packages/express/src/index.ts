@@ -6,17 +6,15 @@
  */
 import {
   checkRequestTransaction,
-  closeWithServer,
   NameTakenError,
+  pluginHandle,
   pluginSettings,
   RequestLease,
   RequestTransaction,
-  type ClosableServer,
+  type PluginHandle,
   type PluginOptions,
   type RequestDb,
   type RequestTransactionOptions,
-  type ShutdownOptions,
-  type SqlitePool,
 } from '@sqlite-pool/core';
 import type { Request, RequestHandler, Response } from 'express';
 
@@ -56,11 +54,7 @@ declare global {
 }
 
 /** The middleware, and what outlives a request. */
-export interface SqlitePoolHandler extends RequestHandler {
-  /** The connection pool. */
-  readonly pool: SqlitePool;
-  /** Resolves when a first connection is open; rejects if the database cannot be opened. Await it before you listen. */
-  readonly ready: Promise<void>;
+export interface SqlitePoolHandler extends RequestHandler, PluginHandle {
   /**
    * Middleware that makes what comes after it one transaction: committed before the response leaves, rolled back if its
    * status is 400 or higher. If the COMMIT fails, the error handlers answer instead. Throws `InvalidArgumentError` for an
@@ -68,14 +62,6 @@ export interface SqlitePoolHandler extends RequestHandler {
    * @example app.post('/orders', db.transaction(), async (req, res) => { … });
    */
   transaction(options?: RequestTransactionOptions): RequestHandler;
-  /** Closes the pool, unless it was given and `closePool` is not set. Call it after the server has closed. */
-  close(): Promise<void>;
-  /**
-   * Closes the pool after its server; the function returned closes both, as do `signals` and `server.close()`. Every
-   * request that has begun is answered, or ended after `timeoutMs` (10 seconds). Throws `InvalidArgumentError`.
-   * @example db.closeWith(server, { signals: ['SIGTERM', 'SIGINT'] });
-   */
-  closeWith(server: ClosableServer, options?: ShutdownOptions): () => Promise<void>;
 }
 
 /**
@@ -88,7 +74,8 @@ export interface SqlitePoolHandler extends RequestHandler {
  * await db.ready;
  */
 export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
-  const { pool, closesPool, mode, name, graceMs } = pluginSettings(options);
+  const settings = pluginSettings(options);
+  const { pool, mode, name, graceMs } = settings;
   /** The handle of a request, made if there is none; `undefined` if something else has its name. */
   const handleOf = (req: Request, res: Response): RequestLease | RequestTransaction | undefined => {
     const before: unknown = Reflect.get(req, name);
@@ -122,15 +109,7 @@ export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
       next();
     };
   };
-  const ready = pool.open().then(() => undefined);
-  // Whoever awaits it hears of a failure; otherwise the first request does.
-  ready.catch(() => undefined);
-  const close = async (): Promise<void> => {
-    if (closesPool) await pool.close();
-  };
-  const closeWith = (server: ClosableServer, shutdown?: ShutdownOptions): (() => Promise<void>) =>
-    closeWithServer(server, close, shutdown);
-  return Object.assign(middleware, { pool, ready, transaction, close, closeWith });
+  return Object.assign(middleware, pluginHandle(settings), { transaction });
 }
 
 export { type RequestDb, type SqlitePool } from '@sqlite-pool/core';

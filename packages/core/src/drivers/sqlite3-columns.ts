@@ -9,7 +9,7 @@ import type { ExecuteHint, Result, Row } from '../driver.ts';
 const PROTO = '__proto__';
 
 /** Finds out whether a table or view has such a column. It reads the file, which says whether that is a database. */
-export const FIND_PROTO_COLUMN = `SELECT count(*) AS found FROM sqlite_schema WHERE instr(sql, '${PROTO}')`;
+export const FIND_PROTO_COLUMN: string = `SELECT count(*) AS found FROM sqlite_schema WHERE instr(sql, '${PROTO}')`;
 
 /** What is known of columns called `__proto__`, for all handles of a pool. */
 export class ProtoColumns {

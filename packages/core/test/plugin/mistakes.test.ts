@@ -46,7 +46,7 @@ const MISTAKES: Readonly<Record<string, { makeDb: MakeDb; fails: readonly RegExp
   },
   'gives requests the pool itself': {
     makeDb: ({ pool }) => pool,
-    fails: [/one connection for all statements/, /F62 interrupts the running statement of a GET/],
+    fails: [/one connection for all reads/, /F62 interrupts the running statement of a GET/],
   },
   'leaves a listener on every response': {
     makeDb: (settings, method, response) => {

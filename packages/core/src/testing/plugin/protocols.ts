@@ -161,6 +161,7 @@ const WEB_SOCKETS = casesOf('WebSockets', ['websocket'], {
     for (const message of ['first', 'second']) {
       client.write(webSocketFrame(message));
       await eventually(() => client.received.includes(`{"echo":"${message}"}`));
+      assert.equal(pool.stats().leased, 0);
       has(await fetch('GET', '/honest'), { status: 200, body: '{"n":1}' });
     }
     client.leave();
