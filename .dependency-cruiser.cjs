@@ -22,7 +22,7 @@ const layers = [
   { files: ['batch.ts', 'shared-commit.ts'] },
   { files: ['telling.ts'] },
   { files: ['group.ts', 'statements.ts'] },
-  { files: ['busy-wait.ts', 'cursors.ts', 'probe.ts', 'write-turn.ts'] },
+  { files: ['busy-wait.ts', 'cursors.ts', 'outcome.ts', 'probe.ts', 'write-turn.ts'] },
   { files: ['call-queue.ts', 'resource-pool.ts', 'shared-file.ts'] },
   { files: ['deferred-constraints.ts', 'entries.ts', 'gate.ts', 'limits.ts', 'transaction-state.ts'] },
   { files: ['wait-queue.ts'] },

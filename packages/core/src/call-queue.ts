@@ -29,7 +29,7 @@ export class CallQueue {
   readonly #interrupt: () => void;
   readonly #onTurnOver: () => void;
   /** The native call under way, which may go on after its caller was told that it is cancelled. */
-  #running: Promise<unknown> | undefined;
+  #running: Promise<CallEnd> | undefined;
   /** Who waits for it; nobody, when the caller was told that it is cancelled. */
   #caller: Caller | undefined;
   /** Why the turn under way is cancelled: it makes no further statement. */
@@ -159,13 +159,19 @@ export class CallQueue {
   }
 
   // One call at a time: what to do when it ends is made once and not for each.
-  readonly #succeeded = (value: unknown): void => this.#over()?.resolve(value);
-  readonly #failed = (error: unknown): void => this.#over()?.reject(error);
+  readonly #succeeded = (value: unknown): CallEnd => {
+    this.#over()?.resolve(value);
+    return { value };
+  };
+  readonly #failed = (error: unknown): CallEnd => {
+    this.#over()?.reject(error);
+    return { error };
+  };
   readonly #cancel = (reason: unknown): void => {
     const caller = this.#tell();
     if (caller === undefined) return;
     this.#keepInterrupting();
-    caller.reject(new Cut(reason));
+    caller.reject(new Cut(reason, this.#running));
   };
 
   /** The native call has returned. Gives who waits for it. */
@@ -261,6 +267,9 @@ interface Caller {
   readonly stopWatching: (() => void) | undefined;
 }
 
+/** How a native call has ended. */
+export type CallEnd = { readonly value: unknown } | { readonly error: unknown };
+
 /** Whose a native call is: a user's, or the pool's own. */
 export type CallKind = 'statement' | 'operation';
 
@@ -269,10 +278,13 @@ const UNLIMITED: Limit = limitOf(systemClock, Infinity, noTimeout);
 /** Wraps the reason for which a wait was cut short, which may be anything, to tell it from what a driver threw. */
 export class Cut extends Error {
   readonly reason: unknown;
+  /** The native call that was cut; `undefined` if none had begun. */
+  readonly call: Promise<CallEnd> | undefined;
 
-  constructor(reason: unknown) {
+  constructor(reason: unknown, call?: Promise<CallEnd>) {
     super('cut');
     this.reason = reason;
+    this.call = call;
   }
 }
 

@@ -1,5 +1,5 @@
 import type { Result } from './driver.ts';
-import { InvalidArgumentError } from './errors.ts';
+import { InvalidArgumentError, OutcomeUnknownError } from './errors.ts';
 import { checkLimits, type Call, type QueryOptions } from './queryable.ts';
 import { parse } from './sql.ts';
 
@@ -47,6 +47,11 @@ export function checkpointCall(options: CheckpointOptions): Call {
   // All but `passive` take the lock that writers need.
   const statement = { ...parse(`PRAGMA wal_checkpoint(${mode})`), readonly: mode === 'passive' };
   return { statement, values: [], signal, timeoutMs, urgency: 'writer' };
+}
+
+/** It has failed. How far it came makes no difference to anyone. */
+export function checkpointFailure(error: unknown): never {
+  throw error instanceof OutcomeUnknownError ? error.cause : error;
 }
 
 /** What SQLite has answered. */

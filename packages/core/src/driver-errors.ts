@@ -59,8 +59,17 @@ function resultCodeOf(error: unknown): number {
   for (const number of [errno, errcode, code]) {
     if (typeof number === 'number' && Number.isInteger(number) && number > 0) return number;
   }
-  for (const [number, [name]] of RESULT_CODES) if (name === code) return number;
-  return -1;
+  return typeof code === 'string' ? numberOf(code) : -1;
+}
+
+/** Of an extended code that is not in the list, the primary one: its name begins with that. */
+function numberOf(code: string): number {
+  let primary = -1;
+  for (const [number, [name]] of RESULT_CODES) {
+    if (name === code) return number;
+    if (number <= 0xff && code.startsWith(`${name}_`)) primary = number;
+  }
+  return primary;
 }
 
 /** SQLite's code for a read that is out of date: only a new start can help, and no waiting. */
@@ -70,6 +79,11 @@ export const BUSY_SNAPSHOT = 517;
 export function isLocked(error: unknown): boolean {
   const errno = resultCodeOf(error);
   return (errno & 0xff) === BUSY && errno !== BUSY_SNAPSHOT;
+}
+
+/** Whether a driver's error is no answer of SQLite's: what it was asked may have been done. */
+export function isNoAnswer(error: unknown): boolean {
+  return !(error instanceof SqlitePoolError) && resultCodeOf(error) === -1;
 }
 
 /** Whether a driver's error says that a constraint was broken. */

@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'ACQUIRE_TIMEOUT'
   | 'OPERATION_TIMEOUT'
   | 'STATEMENT_TIMEOUT'
+  | 'OUTCOME_UNKNOWN'
   | 'LEASE_ENDED'
   | 'TRANSACTION_ACTIVE'
   | 'TRANSACTION_LOST'
@@ -282,8 +283,8 @@ export class AcquireTimeoutError extends RetryableError {
 }
 
 /**
- * An open, a health check, a reset, a rollback, a COMMIT or a close took longer than `operationTimeoutMs`. The outcome of
- * a COMMIT is then unknown.
+ * An open, a health check, a reset, a rollback or a close took longer than `operationTimeoutMs`; or a COMMIT of a transaction
+ * that has written nothing.
  *
  * @example if (error instanceof OperationTimeoutError) console.error(pool.stats().quarantined);
  */
@@ -297,8 +298,8 @@ export class OperationTimeoutError extends SqlitePoolError {
 }
 
 /**
- * A statement or transaction ran into its `timeoutMs` and was interrupted. A transaction is rolled back; the outcome of a
- * single write outside a transaction is unknown.
+ * A statement or transaction ran into its `timeoutMs` and was interrupted; nothing of it is kept. A single write outside a
+ * transaction that SQLite had begun by then rejects with {@link OutcomeUnknownError} instead.
  *
  * @example await pool.all(sql, [], { timeoutMs: 200 }); // rejects with it after 200 ms
  */
@@ -307,6 +308,33 @@ export class StatementTimeoutError extends RetryableError {
     super(
       'STATEMENT_TIMEOUT',
       `The ${what} took longer than ${String(timeoutMs)} ms, the wait for its turn to write included, and was cancelled.`,
+    );
+  }
+}
+
+/**
+ * A write or a COMMIT was sent to SQLite, and nobody knows whether it was done, or is done later. `cause` has what came before its
+ * answer: the `StatementTimeoutError`, the reason of the `signal`, the `LeaseEndedError` or `PoolClosedError`; or the answer, if it
+ * says nothing.
+ *
+ * Not to be run again blindly: ask the database first, by a key of your own.
+ *
+ * @example
+ * const id = crypto.randomUUID();
+ * try {
+ *   await pool.run('INSERT INTO orders (id, item) VALUES (?, ?)', [id, item], { timeoutMs: 1000 });
+ * } catch (error) {
+ *   if (!(error instanceof OutcomeUnknownError)) throw error;
+ *   if (await pool.get('SELECT 1 FROM orders WHERE id = ?', [id])) return 'done';
+ *   throw error;
+ * }
+ */
+export class OutcomeUnknownError extends SqlitePoolError {
+  constructor(cause: unknown) {
+    super(
+      'OUTCOME_UNKNOWN',
+      'A write was sent to the database, and whether it was done is not known. Look before you try again.',
+      cause,
     );
   }
 }

@@ -1,6 +1,15 @@
 import { Cut } from './call-queue.ts';
-import { limitOf, noTimeout, Revocation, watch, type Cancellation, type Limit } from './deadline.ts';
+import {
+  alreadyCut,
+  limitOf,
+  noTimeout,
+  Revocation,
+  watch,
+  type Cancellation,
+  type Limit,
+} from './deadline.ts';
 import type { Result } from './driver.ts';
+import { OutcomeUnknownError } from './errors.ts';
 import { statementLimit, type TimeSettings } from './limits.ts';
 import type { Listed, Place } from './linked-list.ts';
 import type { Call } from './queryable.ts';
@@ -15,6 +24,8 @@ export class Member {
   readonly deadline: number;
   /** What limits its statement; `undefined` if nothing does, or if that does not count yet. */
   limit: Limit | undefined;
+  /** Whether its statement may have run, in a transaction that may be committed. */
+  #mayBeDone = false;
   readonly #group: { left(): void };
   #resolve!: (result: Result) => void;
   #reject!: (error: unknown) => void;
@@ -43,8 +54,27 @@ export class Member {
     if (this.isSettled || limit === undefined) return;
     this.#stopWatching?.();
     this.#stopWatching = watch(limit, (reason) => {
-      this.reject(new Cut(reason));
+      this.reject(new Cut(this.#mayBeDone ? new OutcomeUnknownError(reason) : reason));
     });
+  }
+
+  /** Its statement runs now: the call watches its limit, and finds out whether it was done. */
+  runs(): void {
+    this.#stopWatching?.();
+  }
+
+  /** Its statement has run, and waits for the COMMIT. */
+  hasRun(): void {
+    this.#mayBeDone = true;
+    this.watch(this.limit);
+  }
+
+  /** Its statement has failed, or is undone; if that is because its limit is reached, its caller hears now. */
+  hasNotRun(): void {
+    this.#mayBeDone = false;
+    const cut = this.limit && alreadyCut(this.limit);
+    if (cut === undefined) this.watch(this.limit);
+    else this.reject(new Cut(cut.reason));
   }
 
   /**

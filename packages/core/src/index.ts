@@ -51,6 +51,7 @@ export {
   NameTakenError,
   OpenError,
   OperationTimeoutError,
+  OutcomeUnknownError,
   PoolClosedError,
   PoolOverloadedError,
   RetryableError,

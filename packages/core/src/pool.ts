@@ -1,6 +1,7 @@
 import { batchWrites } from './batch.ts';
 import {
   checkpointCall,
+  checkpointFailure,
   checkpointResult,
   type CheckpointOptions,
   type CheckpointResult,
@@ -230,7 +231,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   async checkpoint(options: CheckpointOptions = {}): Promise<CheckpointResult> {
     const call = checkpointCall(options);
     const writes = !call.statement.readonly;
-    return checkpointResult(await this.#borrow(writes, call.signal, (session) => session.perform(call)));
+    const done = this.#borrow(writes, call.signal, (session) => session.perform(call));
+    return checkpointResult(await done.catch(checkpointFailure));
   }
 
   /**

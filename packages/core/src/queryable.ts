@@ -70,7 +70,8 @@ export interface RunResult {
  * The query methods, the same on the pool, a lease, a transaction and a request's `db`.
  *
  * Every one rejects with `InvalidArgumentError` before SQLite is asked, `SqliteError` or `BusyError` for what SQLite
- * refused, `StatementTimeoutError` at its `timeoutMs`, or the reason of its `signal`. On the pool and a request's `db` they
+ * refused, `StatementTimeoutError` at its `timeoutMs`, or the reason of its `signal`; a write outside a transaction of which it is
+ * not known whether it was done with `OutcomeUnknownError`. On the pool and a request's `db` they
  * also reject as `acquire` does; on a handle that has ended with `LeaseEndedError`, on one with a transaction inside it with
  * `TransactionActiveError`.
  *
@@ -131,7 +132,7 @@ export interface Queryable {
    * Runs `fn` in a transaction: commits when it resolves, rolls back and rejects with the same value when it rejects.
    * Only calls on the `tx` it is given are part of it. Inside a transaction it is a savepoint. Rejects with
    * `TransactionLostError` if SQLite has rolled it back by itself, `TransactionActiveError` beside another one on the same
-   * connection, and `OperationTimeoutError` if the COMMIT took too long, of which the outcome is then unknown.
+   * connection, and `OutcomeUnknownError` if the COMMIT took longer than `operationTimeoutMs`.
    * @example
    * await db.transaction(async (tx) => {
    *   await tx.run('UPDATE accounts SET cents = cents - ? WHERE id = ?', [100, 1]);

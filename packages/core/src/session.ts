@@ -5,9 +5,10 @@ import type { Limit } from './deadline.ts';
 import type { Connection, Result, Row } from './driver.ts';
 import { LeaseEndedError, TransactionLostError, UnsupportedError } from './errors.ts';
 import { beginLimit, operationLimit, statementLimit } from './limits.ts';
+import { asFarAsKnown, outcomeOf } from './outcome.ts';
 import type { Call, QueryOptions } from './queryable.ts';
 import type { SharedFile } from './shared-file.ts';
-import { parse, parseScript } from './sql.ts';
+import { isAllOrNothing, parse, parseScript } from './sql.ts';
 import { CHECK, Statements, type StatementsSettings } from './statements.ts';
 import type { TransactionState } from './transaction-state.ts';
 
@@ -183,8 +184,15 @@ export class Session {
       for (const statement of statements) await this.#statements.prepare(statement, limit);
       // With one of these in it, a script can leave a transaction open wherever it stops.
       const controls = statements.some(({ control }) => control !== 'none');
+      const commits = (outside || controls) && statements.some(({ readonly }) => !readonly);
       try {
-        await this.#calls.call(() => run(sql), limit);
+        await this.#calls
+          .call(() => run(sql), limit)
+          .catch(async (error: unknown) => {
+            if (!commits) throw error;
+            if (!isAllOrNothing(statements)) throw asFarAsKnown(error);
+            await outcomeOf(error, this.#context.clock);
+          });
       } catch (error) {
         this.#transaction.failed(controls ? 'script' : 'none', error instanceof Cut, error);
         isOurs = outside;
@@ -192,7 +200,7 @@ export class Session {
       }
       if (controls) this.#transaction.scripted();
       else this.#transaction.touched();
-      await this.#statements.findOut();
+      await this.#statements.confirm(commits);
     };
     return this.#inTurnOrUndone(limit, work, async () => {
       if (isOurs) await this.#statements.rollback();

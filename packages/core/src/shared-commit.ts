@@ -82,6 +82,7 @@ async function alone(
   const shut = statements.calls.shutReason;
   try {
     if (shut !== undefined) throw new Cut(shut.reason);
+    member.runs();
     const result = await statements.perform(member.call, member.limit, member.since);
     telling.tell([{ members: [member], results: [result] }]);
   } catch (error) {
@@ -116,7 +117,7 @@ class SharedCommit {
     }
     try {
       if ((await this.#mayShare()) && (await this.#runAll(members))) await this.#commit(members);
-      else await this.#undo();
+      else await this.#undo(members);
     } catch (error) {
       // Nobody knows the state of the connection: no write runs on it again.
       this.#fail(members, error);
@@ -166,6 +167,7 @@ class SharedCommit {
   async #runOne(member: Member): Promise<boolean> {
     try {
       const result = await this.#perform(member);
+      member.hasRun();
       this.#outcomes.push({ members: [member], results: [result] });
       return true;
     } catch (error) {
@@ -177,10 +179,11 @@ class SharedCommit {
     }
   }
 
-  async #perform({ call, limit }: Member): Promise<Result> {
+  async #perform(member: Member): Promise<Result> {
     this.#stage = 'running';
+    member.runs();
     try {
-      return await this.#statements.perform(call, limit);
+      return await this.#statements.perform(member.call, member.limit);
     } finally {
       if (!this.#isLong) this.#stage = 'between';
     }
@@ -199,7 +202,7 @@ class SharedCommit {
         this.#fail(members, error);
         return;
       }
-      await this.#undo();
+      await this.#undo(members);
       // A constraint that is checked at the COMMIT is broken by one of them, and each runs again alone.
       if (!isConstraint(error)) this.#fail(members, error);
       return;
@@ -208,10 +211,12 @@ class SharedCommit {
   }
 
   /** After a call that was cancelled, as soon as it has returned. */
-  async #undo(): Promise<void> {
+  async #undo(members: readonly Member[]): Promise<void> {
     const { calls } = this.#statements;
+    for (const member of members) if (!member.isSettled) member.hasNotRun();
     await returned(this.#statements, this.#settings);
     await this.#statements.rollback();
+    for (const { members } of this.#outcomes) for (const member of members) member.hasNotRun();
     if (calls.shutReason !== undefined) throw calls.shutReason.reason;
   }
 }

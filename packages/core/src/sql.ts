@@ -61,6 +61,16 @@ export function parseScript(sql: string): Statement[] {
   );
 }
 
+/** Whether the statements of a script are done all or not at all: one, or a transaction from its first to its last. */
+export function isAllOrNothing(statements: readonly Pick<Statement, 'control'>[]): boolean {
+  const [first, ...others] = statements.map(({ control }) => control);
+  const last = others.pop();
+  if (last === undefined) return true;
+  return first === 'begin' && last === 'commit' && !others.some((control) => ENDS_TRANSACTION.has(control));
+}
+
+const ENDS_TRANSACTION: ReadonlySet<TransactionControl> = new Set(['commit', 'rollback']);
+
 /** Whether a script needs the turn to write. */
 export function scriptWrites(sql: string): boolean {
   return parseScript(sql).some(({ readonly }) => !readonly);

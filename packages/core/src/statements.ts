@@ -8,6 +8,7 @@ import { brokenContract, isLocked } from './driver-errors.ts';
 import { TransactionLostError } from './errors.ts';
 import type { Gate } from './gate.ts';
 import { operationLimit, writeTurnLimit, type TimeSettings } from './limits.ts';
+import { outcomeOf, unknownBecause } from './outcome.ts';
 import { probe } from './probe.ts';
 import type { Call } from './queryable.ts';
 import { parse, type Statement, type TransactionControl } from './sql.ts';
@@ -140,16 +141,22 @@ export class Statements {
       await this.prepare(statement, limit);
     }
     for (let wait: BusyWait | undefined; ;) {
+      const commits = this.#commits(statement);
       try {
-        const call = this.calls.call(
-          () => this.connection.execute(sql, values, hint),
-          callLimit === undefined ? limit : callLimit(),
-          hint === CONTROL ? 'operation' : 'statement',
-        );
-        const result = await call;
-        if (!Array.isArray((result as Result | undefined)?.rows)) throw new Cut(brokenContract());
+        let result: unknown;
+        try {
+          result = await this.calls.call(
+            () => this.connection.execute(sql, values, hint),
+            callLimit === undefined ? limit : callLimit(),
+            hint === CONTROL ? 'operation' : 'statement',
+          );
+        } catch (error) {
+          if (!commits) throw error;
+          result = await outcomeOf(error, this.#settings.clock);
+        }
+        if (!isResult(result)) throw commits ? unknownBecause(brokenContract()) : new Cut(brokenContract());
         this.transaction.succeeded(control);
-        if (this.transaction.isDoubtful) await this.findOut();
+        if (this.transaction.isDoubtful) await this.confirm(commits);
         return result;
       } catch (error) {
         wait ??= this.#busyWait(error, control, since, limit);
@@ -226,6 +233,15 @@ export class Statements {
     }
   }
 
+  /** The same after something that may have been committed: that it cannot be found out does not undo it. */
+  async confirm(commits: boolean): Promise<void> {
+    try {
+      await this.findOut();
+    } catch (error) {
+      throw commits ? unknownBecause(asThrown(error)) : error;
+    }
+  }
+
   /** Rolls back whatever is open. */
   async rollback(): Promise<void> {
     if (this.transaction.isOpen && !this.transaction.isLost) {
@@ -242,6 +258,13 @@ export class Statements {
   #urgencyOf({ control, readonly }: Runnable): NonNullable<ExecuteHint['urgency']> {
     if (control !== 'none') return 'control';
     return readonly && !this.writeTurn.isHeld ? 'reader' : 'writer';
+  }
+
+  /** Whether something is in the database for good when it has succeeded. */
+  #commits({ control, readonly }: Runnable): boolean {
+    const { isOpen, endsByRelease } = this.transaction;
+    if (control === 'none') return !readonly && !isOpen;
+    return this.writeTurn.isHeld && (control === 'commit' || (control === 'release' && endsByRelease));
   }
 
   /** Whether nothing is to be done before a statement; takes the turn to write if it is needed and free. */
@@ -286,4 +309,8 @@ export class Statements {
     this.transaction.ended();
     return { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
   }
+}
+
+function isResult(value: unknown): value is Result {
+  return Array.isArray((value as Partial<Result> | undefined)?.rows);
 }

@@ -29,6 +29,11 @@ export class TransactionState {
     return this.#state === 'autocommit' || this.#state === 'untouched';
   }
 
+  /** Whether a RELEASE may commit. */
+  get endsByRelease(): boolean {
+    return this.#state === 'savepoint';
+  }
+
   /** Whether SQLite has rolled the transaction back by itself. */
   get isLost(): boolean {
     return this.#state === 'lost';

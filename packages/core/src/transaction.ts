@@ -6,6 +6,7 @@ import {
   BusyError,
   InvalidArgumentError,
   LeaseEndedError,
+  OutcomeUnknownError,
   StatementTimeoutError,
   TransactionActiveError,
 } from './errors.ts';
@@ -90,13 +91,14 @@ async function transactOnce<T>(
   const { savepoint } = tx;
   // From here on only `tx` may use the connection; calls made before go first, because a connection serves in order.
   session.scope = tx;
-  let stage: 'beginning' | 'begun' | 'not ours' = 'beginning';
+  let stage: 'beginning' | 'begun' | 'committing' | 'not ours' = 'beginning';
   try {
     const isOurs = await session.begin(savepoint === undefined ? begin : `SAVEPOINT ${savepoint}`, limit);
     stage = isOurs ? 'begun' : 'not ours';
     if (!isOurs) throw new TransactionActiveError();
     const value = await bounded((async () => await fn(tx))(), limit);
     tx.seal();
+    stage = 'committing';
     await (savepoint === undefined ? session.commit(limit) : session.release(savepoint));
     return value;
   } catch (error) {
@@ -105,10 +107,12 @@ async function transactOnce<T>(
     const isGone = !has(session.scope, tx) || host.ended.aborted;
     tx.end();
     // What runs and waits now was called on `tx`.
-    if (stage === 'begun' && !isGone) session.cut(ended);
+    if ((stage === 'begun' || stage === 'committing') && !isGone) session.cut(ended);
     const undone = stage !== 'not ours' && !isGone ? tx.undo() : undefined;
-    // Past its deadline nobody waits for a rollback: it has its turn before whatever comes next on this connection.
-    if (!isCut(error, limit)) await undone;
+    // Past its deadline nobody waits for a rollback: it has its turn before whatever comes next on this connection. And a COMMIT that
+    // is under way may take for ever.
+    const isUnknown = stage === 'committing' && error instanceof OutcomeUnknownError;
+    if (!isCut(error, limit) && !isUnknown) await undone;
     throw error;
   } finally {
     tx.end();

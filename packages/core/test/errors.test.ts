@@ -95,6 +95,15 @@ const WAYS: Record<errors.ErrorCode, () => Promise<unknown>> = {
     const endless = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS ${SECRET} FROM n`;
     return rejection((await poolOf()).get(endless, [], { timeoutMs: 20 }));
   },
+  OUTCOME_UNKNOWN: async () => {
+    const connection = {
+      execute: () => Promise.reject(new Error(`INSERT INTO ${SECRET}: The server has gone away.`)),
+      rollback: () => Promise.resolve(),
+      close: () => Promise.resolve(),
+    };
+    const pool = await poolOf({ connectionFactory: () => connection });
+    return rejection(pool.run(`INSERT INTO ${SECRET} VALUES (1)`));
+  },
   LEASE_ENDED: async () => {
     const lease = await (await poolOf()).acquire();
     await lease.release();
@@ -227,6 +236,9 @@ test.for([
   [{ code: 11 }, 'SQLITE_CORRUPT', 11],
   [{ errno: 3850 }, 'SQLITE_IOERR', 3850],
   [{ errno: -13, code: 'EACCES' }, 'UNKNOWN', -1],
+  [{ code: 'SQLITE_IOERR_SHORT_READ' }, 'SQLITE_IOERR', 10],
+  [{ code: 'SQLITE_ERROR' }, 'SQLITE_ERROR', 1],
+  [{ code: 'SQLITES' }, 'UNKNOWN', -1],
   [{ errno: -251 }, 'UNKNOWN', -1],
   [{ errno: 5.5 }, 'UNKNOWN', -1],
   [new Error('no code'), 'UNKNOWN', -1],

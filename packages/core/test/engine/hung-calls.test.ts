@@ -62,7 +62,7 @@ describe('a native call that does not return', () => {
     const hung = follow(pool.run('INSERT INTO t VALUES (1)', [], { timeoutMs: 100 }));
     await clock.settle();
     const next = follow(pool.run('INSERT INTO t VALUES (2)'));
-    await clock.advance(100 + 2 * LIMITS.operationTimeoutMs);
+    await clock.advance(100 + 50 + 2 * LIMITS.operationTimeoutMs);
     expect(hung.now.state).toBe('rejected');
     expect(next.now.state).toBe('resolved');
     expect(pool.stats()).toMatchObject({ writerHeld: false, writersWaiting: 0 });

@@ -90,7 +90,7 @@ test('F23 F40 a script that is cut after its own COMMIT leaves its lease without
     expect(await valuesOf(pool)).toEqual([1]);
   });
   controller.abort(new Error('enough'));
-  expect(await script).toMatchObject({ message: 'enough' });
+  expect(await script).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { message: 'enough' } });
   expect(await lease.get('SELECT count(*) AS n FROM t')).toEqual({ n: 1 });
   await lease.run(INSERT, [2]);
   expect(await valuesOf(pool)).toEqual([1, 2]);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { LeaseEndedError, SqlitePoolError, type Lease, type Queryable } from '../../../src/index.ts';
+import { OutcomeUnknownError, SqlitePoolError, type Lease, type Queryable } from '../../../src/index.ts';
 import type { FakeCall, FakeMethod, FakeOutcome } from '../../../src/testing/index.ts';
 import { checkCapacity, fakePool, settled, type FakePool } from '../support.ts';
 
@@ -210,12 +210,7 @@ class Crowd {
   readonly #controllers: AbortController[] = [];
   /** The tags of those that are over, with how many statements they had made by then. */
   readonly #over = new Map<string, number>();
-  readonly #ends = new Map<
-    string,
-    { readonly use: Use; readonly resolved: boolean; readonly committing?: boolean }
-  >();
-  /** The calls that were ended by hand. */
-  readonly #hung = new Set<FakeCall>();
+  readonly #ends = new Map<string, { readonly use: Use; readonly end: 'done' | 'not done' | 'unknown' }>();
   #failure: Error | undefined;
 
   constructor(fake: FakePool) {
@@ -230,11 +225,9 @@ class Crowd {
     const limits = { timeoutMs, signal: controller.signal };
     // Whoever uses the pool is told an error of the pool, what they threw themselves, or the reason they gave.
     const end = USES[use]({ ...this.fake, tag, limits, over }).then(
-      () => this.#ends.set(tag, { use, resolved: true }),
+      () => this.#ends.set(tag, { use, end: 'done' }),
       (error: unknown) => {
-        const committing =
-          error instanceof LeaseEndedError && this.fake.pool.closed && this.#isCommitting(tag);
-        this.#ends.set(tag, { use, resolved: false, committing });
+        this.#ends.set(tag, { use, end: error instanceof OutcomeUnknownError ? 'unknown' : 'not done' });
         const known = error instanceof SqlitePoolError || error instanceof Told || error === ABORTED;
         if (!known) this.#failure ??= new Error(`${use} rejected with ${String(error)}`, { cause: error });
       },
@@ -248,7 +241,6 @@ class Crowd {
       return;
     }
     const hanging = this.#hanging();
-    for (const one of hanging) this.#hung.add(one);
     const call = hanging[which % Math.max(1, hanging.length)];
     if (how === 'resolve') call?.resolve();
     else call?.reject(new Told('rejected late'));
@@ -278,10 +270,7 @@ class Crowd {
     await settled(clock, Promise.all(this.#uses), FOREVER_MS, 'what someone did with the pool');
     this.check(poolSize);
     for (let left = this.#hanging(); left.length > 0; left = this.#hanging()) {
-      for (const call of left) {
-        this.#hung.add(call);
-        call.resolve();
-      }
+      for (const call of left) call.resolve();
       await clock.advance(LIMIT_MS);
     }
     this.check(poolSize);
@@ -302,30 +291,15 @@ class Crowd {
     assert.deepEqual(driver.violations, []);
   }
 
-  /** What was acknowledged is committed, and what was rejected is not. */
+  /** What was acknowledged is committed, and what was rejected is not, unless it says that nobody knows. */
   #checkCommitted(): void {
     const { calls } = this.fake.driver;
     const committed = new Set([...committedBy(calls)].map((sql) => /t\d+_/.exec(sql)?.[0]));
-    // Nobody can know of a COMMIT that hangs and then returns after all.
-    const unknown = calls.some((call) => call.sql === 'COMMIT' && this.#hung.has(call));
-    for (const [tag, { use, resolved, committing }] of this.#ends) {
-      if (!TRANSACTIONS.has(use) && use !== 'lease that goes on after a failed transaction') continue;
-      const expected = resolved && use !== 'lease with a forgotten transaction';
-      // A single write that was cancelled may have been done: only what a transaction has done can be undone. Nor can one whose
-      // COMMIT was under way when close() gave up.
-      if (expected || (TRANSACTIONS.has(use) && !unknown && committing !== true))
-        assert.equal(committed.has(tag), expected, `${use} ${tag}: committed`);
+    for (const [tag, { use, end }] of this.#ends) {
+      if (end === 'unknown' || !ALL_OR_NOTHING.has(use)) continue;
+      const expected = end === 'done' && use !== 'lease with a forgotten transaction';
+      assert.equal(committed.has(tag), expected, `${use} ${tag}: committed`);
     }
-  }
-
-  /** Whether the last call on the connection of this user is its COMMIT. */
-  #isCommitting(tag: string): boolean {
-    const { calls } = this.fake.driver;
-    const own = calls.findLast(({ sql }) => sql.includes(tag));
-    const last = calls.findLast(
-      ({ connection, method }) => connection === own?.connection && method === 'execute',
-    );
-    return last?.sql === 'COMMIT';
   }
 
   #hanging(): FakeCall[] {
@@ -367,7 +341,10 @@ function losesTransaction(running: FakeCall | undefined, interrupt: FakeCall): b
   return running.sql.startsWith('INSERT') && interrupt.outcome === 'succeed';
 }
 
-const TRANSACTIONS: ReadonlySet<Use> = new Set([
+/** Those that write once, or in one transaction. */
+const ALL_OR_NOTHING: ReadonlySet<Use> = new Set([
+  'run',
+  'lease that goes on after a failed transaction',
   'transaction',
   'failing transaction',
   'nested transaction',

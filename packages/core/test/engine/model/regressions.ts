@@ -147,4 +147,34 @@ export const POOL_REGRESSIONS: readonly { readonly title: string; readonly sched
       ],
     },
   },
+  {
+    title:
+      'a write of a group was rejected by its limit in the tick in which its statement had returned, and was committed',
+    schedule: {
+      poolSize: 1,
+      abilities: false,
+      endings: [
+        'hang',
+        'hang',
+        'succeed',
+        'hang',
+        'succeed',
+        'twice',
+        ...Array<'succeed'>(6).fill('succeed'),
+        'hang',
+      ],
+      steps: [
+        { do: 'failing transaction', timeoutMs: 20, tick: false },
+        { do: 'run', timeoutMs: 20, tick: false },
+        { do: 'evict', tick: false },
+        { do: 'resolve', which: 0, tick: true },
+        { do: 'resolve', which: 0, tick: false },
+        { do: 'run', timeoutMs: 20, tick: false },
+        { do: 'get', timeoutMs: 20, tick: true },
+        { do: 'resolve', which: 0, tick: true },
+        { do: 'resolve', which: 0, tick: false },
+        { do: 'jump', ms: 20, tick: false },
+      ],
+    },
+  },
 ];
