@@ -1,4 +1,32 @@
-import { defineConfig } from 'tsup';
+import { dirname, join } from 'node:path';
+import { defineConfig, type Options } from 'tsup';
+
+/** Of esbuild, which tsup brings, what is used here. */
+type Plugin = NonNullable<Options['esbuildPlugins']>[number];
+
+/**
+ * Puts the bundled code of core's worker into the module that stands for it. As a string it survives every bundler of
+ * applications, which the URL of a file does not.
+ */
+const workerCode: Plugin = {
+  name: 'worker-code',
+  setup(build) {
+    build.onLoad({ filter: /[\\/]drivers[\\/]worker[\\/]code\.ts$/ }, async ({ path }) => {
+      const { outputFiles } = await build.esbuild.build({
+        entryPoints: [join(dirname(path), 'inside', 'main.ts')],
+        bundle: true,
+        write: false,
+        format: 'cjs',
+        platform: 'node',
+        target: 'node22',
+      });
+      return {
+        contents: `export const WORKER_CODE = ${JSON.stringify(outputFiles[0]?.text)};`,
+        loader: 'ts',
+      };
+    });
+  },
+};
 
 /** Every package builds with this: `tsup <entries> --config ../../tsup.config.ts`. */
 export default defineConfig({
@@ -13,5 +41,6 @@ export default defineConfig({
   treeshake: true,
   // Or `node:sqlite`, which exists only under that name, would lose its prefix.
   removeNodeProtocol: false,
+  esbuildPlugins: [workerCode],
   silent: true,
 });

@@ -52,7 +52,7 @@ const LOCKED_SHAREDCACHE = 262;
 const CONSTRAINT = 19;
 
 /** The numeric result code a driver's error carries, whichever field that driver puts it in; -1 if it has none. */
-function resultCodeOf(error: unknown): number {
+export function resultCodeOf(error: unknown): number {
   if (typeof error !== 'object' || error === null) return -1;
   const { errno, errcode, code } = error as { errno?: unknown; errcode?: unknown; code?: unknown };
   // Errors of the operating system have negative numbers, in a field of the same name.

@@ -61,6 +61,29 @@ export interface ExecuteHint {
 }
 
 /**
+ * One statement of a batch; none of them begins or ends a transaction.
+ *
+ * @example const statement: BatchedStatement = { sql: 'DELETE FROM t WHERE id = ?', params: [1], hint };
+ */
+export interface BatchedStatement {
+  readonly sql: string;
+  /** In the order of SQLite's numbers. */
+  readonly params: readonly Value[];
+  readonly hint: ExecuteHint;
+}
+
+/**
+ * What became of one statement of a batch. `done`: it is kept, or part of the transaction that was open before. `failed`: it
+ * failed, and nothing of it is kept. `undone`: nothing of it is kept because of something else, which `error` is: another
+ * statement that failed, a transaction that SQLite rolled back, or a COMMIT that failed.
+ *
+ * @example const kept = outcomes.filter(({ status }) => status === 'done').length;
+ */
+export type BatchOutcome =
+  | { readonly status: 'done'; readonly result: Result }
+  | { readonly status: 'failed' | 'undone'; readonly error: unknown };
+
+/**
  * One open database handle.
  *
  * The pool calls one method at a time and waits for it to settle before the next; only `interrupt` may come in
@@ -84,10 +107,31 @@ export interface Connection {
   close(): Promise<void>;
   /** Runs several statements without parameters; stops at the first that fails. */
   script?(sql: string): Promise<void>;
+  /**
+   * Runs several statements in one call and one transaction: its own, which is committed, or in a savepoint of the open one. It
+   * resolves to one outcome for each, and rejects if the transaction could not begin: then nothing was done.
+   *
+   * `onError`: with `abort` it is all or nothing; with `continue` a statement that fails is undone alone and the others stay,
+   * unless the transaction itself is lost.
+   */
+  batch?(
+    statements: readonly BatchedStatement[],
+    onError: 'abort' | 'continue',
+  ): Promise<readonly BatchOutcome[]>;
   /** Steps through the rows of one reading statement; `return()` must end the read. */
   iterate?(sql: string, params: readonly Value[]): AsyncIterator<Row, unknown, undefined>;
   /** Makes the running call reject soon; does nothing when none runs. Without it a cancelled call runs to its end. */
   interrupt?(): void;
+  /**
+   * Takes back the running call if the driver has not begun it: it rejects with SQLITE_INTERRUPT and has done nothing. Says
+   * whether it did. For a driver that queues calls and may be unable to interrupt them.
+   */
+  withdraw?(): boolean;
+  /**
+   * Whether a call would wait for something else that has run for long already, in a driver whose connections share threads: the
+   * pool had better use another connection.
+   */
+  readonly stuck?: boolean;
   /** The driver's own object behind this connection, for those who need it. */
   readonly raw?: unknown;
   /** Whether the handle cannot be trusted any more: the pool closes it instead of lending it again. */

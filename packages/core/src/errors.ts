@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'NAME_TAKEN'
   | 'DRIVER_MISSING'
   | 'DRIVER_CONFLICT'
+  | 'CONNECTION_LOST'
   | 'UNSUPPORTED'
   | 'OPEN_FAILED'
   | 'POOL_CLOSED'
@@ -143,6 +144,22 @@ export class DriverConflictError extends SqlitePoolError {
       'DRIVER_CONFLICT',
       `This database file is already open in this process through the driver "${first}"; a second one ("${second}") ` +
         'would break its locks and lose writes. Use one driver per file.',
+    );
+  }
+}
+
+/**
+ * The thread that ran the connection has ended (`cause` says how), or had ended before. Nothing of the call is kept: it had not
+ * begun, it only read, or its transaction was rolled back.
+ *
+ * @example if (error instanceof ConnectionLostError) return await pool.get(sql); // a new thread takes its place
+ */
+export class ConnectionLostError extends SqlitePoolError {
+  constructor(cause: unknown) {
+    super(
+      'CONNECTION_LOST',
+      'The thread of this connection has ended. Nothing of this call was kept.',
+      cause,
     );
   }
 }

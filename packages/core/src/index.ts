@@ -30,6 +30,8 @@ export {
 } from './queryable.ts';
 export { type BindValue, type Params } from './parameters.ts';
 export {
+  type BatchedStatement,
+  type BatchOutcome,
   type Connection,
   type Driver,
   type ExecuteHint,
@@ -44,6 +46,7 @@ export { type Clock } from './deadline.ts';
 export {
   AcquireTimeoutError,
   BusyError,
+  ConnectionLostError,
   DriverConflictError,
   DriverMissingError,
   InvalidArgumentError,

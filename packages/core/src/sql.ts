@@ -97,6 +97,32 @@ const WORD = /[\w\u0080-\uffff][\w$\u0080-\uffff]*/;
 const SYMBOL = /[^]/;
 const TOKEN = new RegExp([SPACE, QUOTED, PARAMETER, WORD, SYMBOL].map(({ source }) => source).join('|'), 'y');
 
+/** A text with a `?` for each of its parameters, and the numbers of their values in the order of the text. */
+export interface PlainParameters {
+  readonly text: string;
+  readonly numbers: readonly number[];
+}
+
+/** Gives every parameter of a statement the one form that every binding knows; nothing else of the text changes. */
+export function plainParameters(sql: string): PlainParameters {
+  const outline = new Outline();
+  const numbers: number[] = [];
+  let text = '';
+  let copied = 0;
+  TOKEN.lastIndex = 0;
+  while (TOKEN.lastIndex < sql.length) {
+    const start = TOKEN.lastIndex;
+    TOKEN.test(sql);
+    const token = tokenAt(sql, start, TOKEN.lastIndex);
+    const number = token === undefined ? undefined : outline.number(token);
+    if (number === undefined) continue;
+    numbers.push(number);
+    text += `${sql.slice(copied, start)}?`;
+    copied = TOKEN.lastIndex;
+  }
+  return { text: text + sql.slice(copied), numbers };
+}
+
 /** Splits a text at its semicolons and describes each statement. */
 function read(sql: string): Statement[] {
   // node-sqlite3 ends the process when it is given anything but a string, and cuts the text at a NUL.
@@ -232,7 +258,7 @@ class Outline {
     if (token === ')') this.#depth -= 1;
     if (this.#depth === 0) this.#addOutside(token);
     if (token === '(') this.#depth += 1;
-    if (end - start > 1 ? /^[:@$#?]/.test(token) : token === '?') this.#addParameter(token);
+    this.number(token);
     this.#lastButOne = this.#last;
     this.#last = token;
   }
@@ -243,8 +269,9 @@ class Outline {
     if (this.#last === ')' && VERBS.has(token)) this.mainVerb ??= token;
   }
 
-  /** https://www.sqlite.org/lang_expr.html#varparam */
-  #addParameter(token: string): void {
+  /** The number of a parameter, `undefined` for any other token: https://www.sqlite.org/lang_expr.html#varparam */
+  number(token: string): number | undefined {
+    if (token.length > 1 ? !/^[:@$#?]/.test(token) : token !== '?') return undefined;
     const numbered = token.startsWith('?');
     const given = numbered && token !== '?' ? Number(token.slice(1)) : this.#indexOf.get(token);
     const index = given ?? this.parameters.length + 1;
@@ -254,9 +281,10 @@ class Outline {
       );
     }
     while (this.parameters.length < index) this.parameters.push(undefined);
-    if (numbered) return;
+    if (numbered) return index;
     this.#indexOf.set(token, index);
     this.parameters[index - 1] = token.slice(1);
+    return index;
   }
 }
 

@@ -65,7 +65,7 @@ export class Statements {
       () => {
         this.cursors.noteInterrupt();
         try {
-          connection.interrupt?.();
+          if (connection.withdraw?.() !== true) connection.interrupt?.();
         } catch {
           // Then there is nothing left to interrupt; the call itself says how it ended.
         }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import sqliteModule from 'sqlite3';
 import { expect, onTestFinished, test } from 'vitest';
 import { fromDriver } from '../src/driver-errors.ts';
+import { nodeSqlite } from '../src/node-sqlite.ts';
 import * as errors from '../src/errors.ts';
 import { createPool, sqlite3, type PoolOptions, type SqlitePool } from '../src/index.ts';
 
@@ -37,6 +38,13 @@ async function rejection(promise: Promise<unknown>): Promise<unknown> {
 
 const UNIQUE = `CREATE TABLE ${SECRET} (id INTEGER PRIMARY KEY); INSERT INTO ${SECRET} VALUES (1)`;
 
+/** What rejects when the thread of a connection ends in the middle of a script. */
+async function lostIn(script: string): Promise<unknown> {
+  const setup = new URL('./worker/children/setup.ts', import.meta.url);
+  const pool = await poolOf({ driver: nodeSqlite({ filename: await secretFile(), setup }) });
+  return rejection(pool.script(script));
+}
+
 /** How each code comes about. The compiler sees to it that none is missing. */
 const WAYS: Record<errors.ErrorCode, () => Promise<unknown>> = {
   INVALID_ARGUMENT: async () =>
@@ -55,6 +63,7 @@ const WAYS: Record<errors.ErrorCode, () => Promise<unknown>> = {
     await (await poolOf({ driver: sqlite3({ filename }) })).open();
     return rejection((await poolOf({ driver: { ...sqlite3({ filename }), name: 'another' } })).open());
   },
+  CONNECTION_LOST: () => lostIn('SELECT leave()'),
   UNSUPPORTED: async () => {
     const connection = {
       execute: () => Promise.resolve({ rows: [], columns: [], changes: 0, lastInsertRowid: 0 }),

@@ -1,0 +1,203 @@
+import type { Result, Row } from '../../driver.ts';
+import type { Call } from './calls.ts';
+import type { Reader, WireValue, Writer } from './codec.ts';
+import { known, type WireError } from './protocol.ts';
+
+/** What a worker answers. Both ends are here, side by side, so that they cannot differ. */
+
+/** What a statement did, in the worker. */
+export interface Executed {
+  readonly columns: readonly string[];
+  readonly rows: readonly (readonly WireValue[])[];
+  readonly changes: number | bigint;
+  readonly lastInsertRowid: number | bigint;
+}
+
+/** What became of one statement of a batch, in the worker. */
+export type WireOutcome =
+  | { readonly status: 'done'; readonly result: Executed }
+  | { readonly status: 'failed' | 'undone'; readonly error: unknown };
+
+/** What an answer holds. */
+export const DONE = 0;
+export const RESULT = 1;
+export const ERROR = 2;
+export const OUTCOMES = 3;
+/** Rows of a cursor: the last ones, and others. */
+export const LAST_ROWS = 4;
+export const ROWS = 5;
+/** How many statements of a script have run, and the error of the next one. */
+export const STOPPED = 6;
+
+const IN_TRANSACTION = 0x80;
+
+const STATUSES = ['done', 'failed', 'undone'] as const;
+
+/** So many rows share one string: whoever keeps one of their texts keeps the others in memory. */
+const ROWS_PER_BLOCK = 64;
+
+const MOST_SHAPES = 1000;
+
+/** Writes answers, in the worker. */
+export class AnswerWriter {
+  readonly writer: Writer;
+  /** The lists of columns that the main thread knows by their number. */
+  #shapes = new Map<string, number>();
+  /** The same for a list that came before: the names of a statement stay one object. */
+  #known = new WeakMap<readonly string[], number>();
+
+  constructor(writer: Writer) {
+    this.writer = writer;
+  }
+
+  /** Forgets what the main thread was told of columns: it may not have been sent. */
+  clear(): void {
+    this.#shapes = new Map();
+    this.#known = new WeakMap();
+  }
+
+  begin({ connection, number }: Call, kind: number, inTransaction: boolean): void {
+    this.writer.uint(connection);
+    this.writer.uint(number);
+    this.writer.byte(inTransaction ? kind | IN_TRANSACTION : kind);
+  }
+
+  result({ columns, rows, changes, lastInsertRowid }: Executed): void {
+    this.writer.integer(changes);
+    this.writer.integer(lastInsertRowid);
+    this.rows(columns, rows);
+  }
+
+  rows(columns: readonly string[], rows: Executed['rows']): void {
+    this.#shape(columns);
+    this.writer.uint(rows.length);
+    for (let at = 0; at < rows.length; at += ROWS_PER_BLOCK)
+      this.writer.block(rows.length > ROWS_PER_BLOCK ? rows.slice(at, at + ROWS_PER_BLOCK) : rows);
+  }
+
+  error({ message, code, errno }: WireError): void {
+    this.writer.text(message);
+    this.writer.text(code);
+    this.writer.uint(errno);
+  }
+
+  outcomes(outcomes: readonly WireOutcome[], describe: (error: unknown) => WireError): void {
+    for (const outcome of outcomes) {
+      this.writer.byte(STATUSES.indexOf(outcome.status));
+      if (outcome.status === 'done') this.result(outcome.result);
+      else this.error(describe(outcome.error));
+    }
+  }
+
+  #shape(columns: readonly string[]): void {
+    const known = this.#known.get(columns) ?? this.#same(columns);
+    if (known !== undefined) {
+      this.writer.uint(known << 1);
+      return;
+    }
+    if (this.#shapes.size >= MOST_SHAPES) this.clear();
+    const number = this.#shapes.size;
+    this.#shapes.set(JSON.stringify(columns), number);
+    this.#known.set(columns, number);
+    this.writer.uint((number << 1) | 1);
+    this.writer.uint(columns.length);
+    this.writer.block([columns]);
+  }
+
+  /** The number of the same names in another list. */
+  #same(columns: readonly string[]): number | undefined {
+    const number = this.#shapes.get(JSON.stringify(columns));
+    if (number !== undefined) this.#known.set(columns, number);
+    return number;
+  }
+}
+
+/** What an answer begins with. */
+export interface AnswerHead {
+  readonly connection: number;
+  readonly number: number;
+  readonly kind: number;
+  readonly inTransaction: boolean;
+}
+
+/** What became of one statement of a batch, in the main thread. */
+export type ReadOutcome =
+  | { readonly status: 'done'; readonly result: Result }
+  | { readonly status: 'failed' | 'undone'; readonly error: WireError };
+
+/** Reads answers, in the main thread. */
+export class AnswerReader {
+  readonly reader: Reader;
+  readonly #shapes: (readonly string[])[] = [];
+
+  constructor(reader: Reader) {
+    this.reader = reader;
+  }
+
+  head(): AnswerHead {
+    const connection = this.reader.uint();
+    const number = this.reader.uint();
+    const kind = this.reader.byte();
+    return { connection, number, kind: kind & ~IN_TRANSACTION, inTransaction: (kind & IN_TRANSACTION) !== 0 };
+  }
+
+  result(rowMode: 'object' | 'array'): Result {
+    const changes = this.reader.value() as number;
+    const lastInsertRowid = this.reader.value() as number | bigint;
+    return { ...this.rows(rowMode), changes, lastInsertRowid };
+  }
+
+  rows(rowMode: 'object' | 'array'): { columns: readonly string[]; rows: Row[] } {
+    const { reader } = this;
+    const columns = this.#shape();
+    const count = reader.uint();
+    const rows = new Array<Row>(count);
+    const make = rowMode === 'array' ? arrayRow : columns.includes('__proto__') ? carefulRow : objectRow;
+    for (let at = 0; at < count; at += 1) {
+      if (at % ROWS_PER_BLOCK === 0) reader.openBlock();
+      rows[at] = make(reader, columns);
+      if (at % ROWS_PER_BLOCK === ROWS_PER_BLOCK - 1 || at === count - 1) reader.closeBlock();
+    }
+    return { columns, rows };
+  }
+
+  error(): WireError {
+    return { message: this.reader.text(), code: this.reader.text(), errno: this.reader.uint() };
+  }
+
+  /** One outcome for each of the statements, of which the row modes are given. */
+  outcomes(rowModes: readonly ('object' | 'array')[]): ReadOutcome[] {
+    return rowModes.map((rowMode) => {
+      const status = known(STATUSES[this.reader.byte()]);
+      return status === 'done' ? { status, result: this.result(rowMode) } : { status, error: this.error() };
+    });
+  }
+
+  #shape(): readonly string[] {
+    const tagged = this.reader.uint();
+    const number = tagged >>> 1;
+    if ((tagged & 1) === 1) this.#shapes[number] = this.reader.values(this.reader.uint()) as string[];
+    return known(this.#shapes[number]);
+  }
+}
+
+function objectRow(reader: Reader, columns: readonly string[]): Row {
+  const row: Row = {};
+  for (const column of columns) row[column] = reader.value();
+  return row;
+}
+
+/** An assignment to `__proto__` would change what the row inherits. */
+function carefulRow(reader: Reader, columns: readonly string[]): Row {
+  const row: Row = {};
+  for (const column of columns) {
+    const value = reader.value();
+    Object.defineProperty(row, column, { value, configurable: true, enumerable: true, writable: true });
+  }
+  return row;
+}
+
+/** The contract has one type for rows; a caller that asked for arrays knows that these are. */
+function arrayRow(reader: Reader, columns: readonly string[]): Row {
+  return columns.map(() => reader.value()) as unknown as Row;
+}

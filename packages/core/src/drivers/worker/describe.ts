@@ -1,0 +1,14 @@
+import { plainParameters, parse } from '../../sql.ts';
+import type { Text } from './calls.ts';
+
+/**
+ * Makes of a statement what both bindings run alike: neither binds `:name` by position, and one of them no `?1`. So every
+ * parameter becomes a `?`, and the values are repeated in the order of the text.
+ */
+export function describe(sql: string): Text {
+  const { parameters } = parse(sql);
+  if (parameters.length === 0) return { sql, order: [], written: sql };
+  const { text, numbers } = plainParameters(sql);
+  const plain = text === sql;
+  return { sql: text, order: plain ? [] : numbers, written: sql };
+}

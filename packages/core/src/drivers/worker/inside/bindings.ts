@@ -1,0 +1,253 @@
+import { createRequire } from 'node:module';
+import { pathToFileURL } from 'node:url';
+import type { WireValue } from '../codec.ts';
+import type { BindingSource, OpenMode } from '../protocol.ts';
+
+/** What the worker uses of a binding; the differences between the two end here. */
+export interface Binding {
+  open(path: string, mode: OpenMode): BoundDatabase;
+}
+
+/** One open database handle. */
+export interface BoundDatabase {
+  /** The binding's own object, for the application's setup module. */
+  readonly raw: object;
+  readonly inTransaction: boolean;
+  prepare(sql: string): BoundStatement;
+  exec(sql: string): void;
+  /** Loads extensions; loading is allowed for no longer than that. */
+  loadExtensions(paths: readonly string[]): void;
+  /** Lets statements write while others are stepped through. */
+  letCursorsWrite(open: boolean): void;
+  close(): void;
+}
+
+/** What a statement without rows did. */
+export interface Counts {
+  readonly changes: number | bigint;
+  readonly lastInsertRowid: number | bigint;
+}
+
+/** One prepared statement. Rows are arrays. */
+export interface BoundStatement {
+  /** Whether it has columns. */
+  readonly returnsRows: boolean;
+  /** The names of its columns, as of the last time it was prepared. */
+  columns(): string[];
+  run(values: readonly WireValue[]): Counts;
+  /** @param exact - Integers come as bigints. Without it they are numbers, or it throws {@link isTooLarge}. */
+  all(values: readonly WireValue[], exact: boolean): WireValue[][];
+  /** Integers come as bigints. */
+  iterate(values: readonly WireValue[]): IterableIterator<WireValue[]>;
+}
+
+/** Loads a binding. */
+export function loadBinding(source: BindingSource): Binding {
+  return source.name === 'node:sqlite' ? loadNodeSqlite() : loadBetterSqlite3(source.path);
+}
+
+type SqlValue = null | number | bigint | string | Uint8Array;
+
+function loadNodeSqlite(): Binding {
+  const { DatabaseSync } = process.getBuiltinModule('node:sqlite');
+  // A URI, because nothing else says that a missing file must not be made: https://www.sqlite.org/uri.html
+  const locate = (path: string, mode: OpenMode): string =>
+    path === ':memory:' || mode === 'readonly'
+      ? path
+      : `${pathToFileURL(path).href}?mode=${mode === 'create' ? 'rwc' : 'rw'}`;
+  return {
+    open(path, mode) {
+      const options = {
+        readOnly: mode === 'readonly',
+        timeout: 0,
+        enableForeignKeyConstraints: false,
+        // Without it the binding has no loadExtension(); it is switched off at once.
+        allowExtension: mayLoadExtensions(),
+      };
+      const database = new DatabaseSync(locate(path, mode), options);
+      if (options.allowExtension) database.enableLoadExtension(false);
+      return {
+        raw: database,
+        get inTransaction() {
+          return database.isTransaction;
+        },
+        prepare: (sql) => new NodeStatement(database.prepare(sql)),
+        exec: (sql) => {
+          database.exec(sql);
+        },
+        loadExtensions(paths) {
+          database.enableLoadExtension(true);
+          try {
+            for (const path of paths) database.loadExtension(path);
+          } finally {
+            database.enableLoadExtension(false);
+          }
+        },
+        letCursorsWrite: () => undefined,
+        close: () => {
+          database.close();
+        },
+      };
+    },
+  };
+}
+
+/** Node.js refuses to open a database that could load extensions when it runs with `--permission`. */
+function mayLoadExtensions(): boolean {
+  return (process as { permission?: unknown }).permission === undefined;
+}
+
+/** What is used of the statements of node:sqlite. */
+interface RawNodeStatement {
+  columns(): { name: string }[];
+  setReturnArrays(enabled: boolean): void;
+  setReadBigInts(enabled: boolean): void;
+  run(...values: SqlValue[]): Counts;
+  all(...values: SqlValue[]): unknown[];
+  iterate(...values: SqlValue[]): IterableIterator<unknown>;
+}
+
+class NodeStatement implements BoundStatement {
+  readonly returnsRows: boolean;
+  readonly #statement: RawNodeStatement;
+  #exact = true;
+
+  constructor(statement: unknown) {
+    this.#statement = statement as RawNodeStatement;
+    this.#statement.setReturnArrays(true);
+    this.#statement.setReadBigInts(true);
+    this.returnsRows = this.#statement.columns().length > 0;
+  }
+
+  columns(): string[] {
+    return this.#statement.columns().map(({ name }) => name);
+  }
+
+  run(values: readonly WireValue[]): Counts {
+    this.#read(true);
+    return this.#statement.run(...(values as SqlValue[]));
+  }
+
+  all(values: readonly WireValue[], exact: boolean): WireValue[][] {
+    this.#read(exact);
+    return this.#statement.all(...(values as SqlValue[])) as WireValue[][];
+  }
+
+  iterate(values: readonly WireValue[]): IterableIterator<WireValue[]> {
+    this.#read(true);
+    return this.#statement.iterate(...(values as SqlValue[])) as IterableIterator<WireValue[]>;
+  }
+
+  #read(exact: boolean): void {
+    if (exact === this.#exact) return;
+    this.#statement.setReadBigInts(exact);
+    this.#exact = exact;
+  }
+}
+
+/** Whether a read failed because of an integer that no number holds. */
+export function isTooLarge(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'ERR_OUT_OF_RANGE';
+}
+
+/** What is used of better-sqlite3. */
+interface RawBetterDatabase {
+  readonly inTransaction: boolean;
+  prepare(sql: string): RawBetterStatement;
+  exec(sql: string): void;
+  loadExtension(path: string): void;
+  unsafeMode(enabled: boolean): void;
+  close(): void;
+}
+
+interface RawBetterStatement {
+  readonly reader: boolean;
+  raw(enabled: boolean): void;
+  safeIntegers(enabled: boolean): void;
+  columns(): { name: string }[];
+  run(...values: SqlValue[]): Counts;
+  all(...values: SqlValue[]): unknown[];
+  iterate(...values: SqlValue[]): IterableIterator<unknown>;
+}
+
+interface BetterOptions {
+  readonly timeout: number;
+  readonly readonly: boolean;
+  readonly fileMustExist: boolean;
+}
+
+type BetterDatabase = new (path: string, options: BetterOptions) => RawBetterDatabase;
+
+function loadBetterSqlite3(path: string): Binding {
+  const Database = createRequire(path)(path) as BetterDatabase;
+  return {
+    open(file, mode) {
+      const database = openBetter(Database, file, mode);
+      // It has them on; what is on is for the PRAGMAs to say.
+      database.exec('PRAGMA foreign_keys = OFF');
+      return {
+        raw: database,
+        get inTransaction() {
+          return database.inTransaction;
+        },
+        prepare: (sql) => new BetterStatement(database.prepare(sql)),
+        exec: (sql) => {
+          database.exec(sql);
+        },
+        // It allows loading only inside this call.
+        loadExtensions: (paths) => {
+          for (const extension of paths) database.loadExtension(extension);
+        },
+        letCursorsWrite: (open) => {
+          database.unsafeMode(open);
+        },
+        close: () => {
+          database.close();
+        },
+      };
+    },
+  };
+}
+
+function openBetter(Database: BetterDatabase, path: string, mode: OpenMode): RawBetterDatabase {
+  try {
+    return new Database(path, {
+      timeout: 0,
+      readonly: mode === 'readonly',
+      fileMustExist: mode !== 'create',
+    });
+  } catch (error) {
+    // It looks for the directory itself, and says so without a code.
+    if (error instanceof TypeError) throw Object.assign(error, { code: 'SQLITE_CANTOPEN' });
+    throw error;
+  }
+}
+
+class BetterStatement implements BoundStatement {
+  readonly returnsRows: boolean;
+  readonly #statement: RawBetterStatement;
+
+  constructor(statement: RawBetterStatement) {
+    this.#statement = statement;
+    this.returnsRows = statement.reader;
+    // It rounds integers that no number holds, in silence.
+    statement.safeIntegers(true);
+    if (statement.reader) statement.raw(true);
+  }
+
+  columns(): string[] {
+    return this.#statement.columns().map(({ name }) => name);
+  }
+
+  run(values: readonly WireValue[]): Counts {
+    return this.#statement.run(...(values as SqlValue[]));
+  }
+
+  all(values: readonly WireValue[]): WireValue[][] {
+    return this.#statement.all(...(values as SqlValue[])) as WireValue[][];
+  }
+
+  iterate(values: readonly WireValue[]): IterableIterator<WireValue[]> {
+    return this.#statement.iterate(...(values as SqlValue[])) as IterableIterator<WireValue[]>;
+  }
+}

@@ -1,0 +1,220 @@
+import { Reader, Writer, type Packed, type WireValue } from '../codec.ts';
+import { AnswerWriter, DONE, ERROR, LAST_ROWS, OUTCOMES, RESULT, ROWS, STOPPED } from '../answers.ts';
+import {
+  BATCH,
+  CLOSE,
+  CLOSE_CURSOR,
+  EXECUTE,
+  KnownTexts,
+  OPEN_CURSOR,
+  readCall,
+  SCRIPT,
+  STEP_CURSOR,
+  type Call,
+} from '../calls.ts';
+import { BEGUN, known, SENT, slotWord } from '../protocol.ts';
+import { runBatch } from './batch.ts';
+import type { Cursor, Database } from './database.ts';
+import { describeError } from './errors.ts';
+
+/** One connection, its cursors, and the word by which a call to it can be taken back. */
+interface Hosted {
+  readonly database: Database;
+  readonly slot: Int32Array;
+  readonly cursors: Map<number, Cursor>;
+}
+
+/**
+ * Answers wait this long, in milliseconds, for those of the calls behind them: a wake-up of the main thread costs more than a
+ * read. None wait when there is nothing left to do, nor while a statement runs that is not known to be short.
+ */
+const ANSWERS_WAIT_MS = 1;
+/** A statement that has taken longer, in milliseconds, is not short. */
+const SHORT_MS = 1;
+/** What is remembered of how long statements take. */
+const MOST_KNOWN = 2000;
+
+/** A chunk of a cursor ends after so many rows, or so many milliseconds. */
+const CHUNK_ROWS = 64;
+const CHUNK_MS = 5;
+
+/** The connections of one worker, and what is done with the calls to them. It knows nothing of threads. */
+export class Host {
+  readonly #send: (answers: Packed) => void;
+  readonly #connections = new Map<number, Hosted>();
+  readonly #reader = new Reader(true);
+  readonly #texts = new KnownTexts();
+  readonly #answers = new AnswerWriter(new Writer());
+  /** The texts that were short when they were run last. */
+  readonly #short = new Set<string>();
+  /** When the oldest answer that has not been sent was written. */
+  #since = 0;
+
+  constructor(send: (answers: Packed) => void) {
+    this.#send = send;
+  }
+
+  add(connection: number, database: Database, slot: Int32Array): void {
+    this.#connections.set(connection, { database, slot, cursors: new Map() });
+  }
+
+  /** Handles the calls of one message. */
+  handle(message: string | ArrayBuffer): void {
+    this.#reader.open(message);
+    while (!this.#reader.done) {
+      // Read to its end first: it may bring a text that later calls know by its number.
+      const call = readCall(this.#reader, this.#texts);
+      const hosted = known(this.#connections.get(call.connection));
+      const sent = slotWord(call.number, SENT);
+      if (Atomics.compareExchange(hosted.slot, 0, sent, slotWord(call.number, BEGUN)) === sent)
+        this.#perform(call, hosted);
+    }
+    this.#reader.close();
+  }
+
+  /** Sends the answers that wait. */
+  flush(): void {
+    if (this.#answers.writer.length > 0) this.#send(this.#answers.writer.pack());
+    this.#since = 0;
+  }
+
+  /** Closes what is open. */
+  end(): void {
+    for (const hosted of this.#connections.values()) close(hosted);
+    this.#connections.clear();
+  }
+
+  #perform(call: Call, hosted: Hosted): void {
+    const key = keyOf(call);
+    if (key === undefined || !this.#short.has(key)) this.flush();
+    const begun = performance.now();
+    this.#answer(call, hosted);
+    const now = performance.now();
+    if (key !== undefined) this.#learn(key, now - begun);
+    if (this.#since === 0) this.#since = begun;
+    if (now - this.#since >= ANSWERS_WAIT_MS) this.flush();
+  }
+
+  #learn(key: string, ms: number): void {
+    if (ms > SHORT_MS) this.#short.delete(key);
+    else if (this.#short.size < MOST_KNOWN) this.#short.add(key);
+    else this.#short.clear();
+  }
+
+  #answer(call: Call, hosted: Hosted): void {
+    const { writer } = this.#answers;
+    const start = writer.length;
+    try {
+      this.#run(call, hosted);
+    } catch (error) {
+      // Names of columns in it were not sent, if it was the answer that could not be written.
+      if (writer.length > start) this.#answers.clear();
+      writer.rewind(start);
+      this.#begin(call, hosted, ERROR);
+      this.#answers.error(describeError(error));
+    }
+  }
+
+  #begin(call: Call, { database }: Hosted, kind: number): void {
+    this.#answers.begin(call, kind, database.inTransaction);
+  }
+
+  #run(call: Call, hosted: Hosted): void {
+    const { database, cursors } = hosted;
+    switch (call.kind) {
+      case EXECUTE: {
+        const executed = database.execute(known(call.statements[0]));
+        this.#begin(call, hosted, RESULT);
+        this.#answers.result(executed);
+        return;
+      }
+      case BATCH: {
+        const outcomes = runBatch(database, call.statements, call.detail === 1);
+        this.#begin(call, hosted, OUTCOMES);
+        this.#answers.outcomes(outcomes, describeError);
+        return;
+      }
+      case SCRIPT:
+        this.#script(call, hosted);
+        return;
+      case OPEN_CURSOR: {
+        const cursor = database.iterate(known(call.statements[0]));
+        cursors.set(call.detail, cursor);
+        database.bound.letCursorsWrite(true);
+        this.#step(call, hosted);
+        return;
+      }
+      case STEP_CURSOR:
+        this.#step(call, hosted);
+        return;
+      case CLOSE_CURSOR:
+        closeCursor(hosted, call.detail);
+        break;
+      case CLOSE:
+        this.#connections.delete(call.connection);
+        close(hosted);
+        this.#answers.begin(call, DONE, false);
+        return;
+      default:
+        database.rollback();
+    }
+    this.#begin(call, hosted, DONE);
+  }
+
+  /** Says how far it has come: one that met a lock goes on from there. */
+  #script(call: Call, hosted: Hosted): void {
+    for (const [at, { text }] of call.statements.entries()) {
+      try {
+        hosted.database.exec(text);
+      } catch (error) {
+        this.#begin(call, hosted, STOPPED);
+        this.#answers.writer.uint(at);
+        this.#answers.error(describeError(error));
+        return;
+      }
+    }
+    this.#begin(call, hosted, DONE);
+  }
+
+  #step(call: Call, hosted: Hosted): void {
+    const cursor = known(hosted.cursors.get(call.detail));
+    const rows: WireValue[][] = [];
+    const until = performance.now() + CHUNK_MS;
+    let last = false;
+    try {
+      while (!last && rows.length < CHUNK_ROWS && (rows.length === 0 || performance.now() < until)) {
+        const step = cursor.rows.next();
+        last = step.done === true;
+        if (step.done !== true) rows.push(step.value);
+      }
+      const columns = (cursor.names ??= cursor.columns());
+      this.#begin(call, hosted, last ? LAST_ROWS : ROWS);
+      this.#answers.rows(columns, rows);
+    } catch (error) {
+      last = true;
+      throw error;
+    } finally {
+      if (last) closeCursor(hosted, call.detail);
+    }
+  }
+}
+
+/** What its duration is remembered by. */
+function keyOf({ kind, statements }: Call): string | undefined {
+  return kind === EXECUTE ? statements[0]?.text.sql : undefined;
+}
+
+function closeCursor({ cursors, database }: Hosted, id: number): void {
+  const cursor = cursors.get(id);
+  cursors.delete(id);
+  try {
+    cursor?.rows.return?.();
+  } finally {
+    database.bound.letCursorsWrite(cursors.size > 0);
+  }
+}
+
+function close(hosted: Hosted): void {
+  for (const id of hosted.cursors.keys()) closeCursor(hosted, id);
+  hosted.database.close();
+}

@@ -1,0 +1,2 @@
+/** Not a default export. */
+export const setUp = 1;

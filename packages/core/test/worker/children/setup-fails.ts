@@ -1,0 +1,3 @@
+export default async function setUp(): Promise<void> {
+  await Promise.reject(new Error('the setup failed'));
+}

@@ -1,0 +1,12 @@
+/** What both bindings have of a database. */
+interface Database {
+  function(name: string, body: (...values: unknown[]) => unknown): void;
+  exec(sql: string): void;
+}
+
+/** Prepares a connection: functions of its own, one of which ends the thread. */
+export default function setUp(database: Database): void {
+  database.function('twice', (value) => Number(value) * 2);
+  database.function('leave', () => process.exit(5));
+  database.exec('CREATE TEMP TABLE prepared (n)');
+}
