@@ -21,6 +21,7 @@ export default defineConfig({
         resolve: { alias: [{ find: /^hono(?=\/|$)/, replacement: 'hono-4.0' }] },
       },
       { test: project('express') },
+      { test: project('interrupt') },
       {
         extends: './examples/vitest.config.ts',
         test: { name: 'examples', root: './examples', sequence: first },
