@@ -7,7 +7,7 @@ import {
   type CheckpointResult,
 } from './checkpoint.ts';
 import { Database } from './database.ts';
-import { bounded, limitOf, outsideCalls, type Cancellation } from './deadline.ts';
+import { bounded, limitOf, outsideCalls, type Cancellation, type Clock } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
 import { InvalidArgumentError, PoolClosedError } from './errors.ts';
 import { Gate } from './gate.ts';
@@ -280,6 +280,11 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   /** The same as {@link SqlitePool.close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Where the pool has its time from. @internal */
+  get clock(): Clock {
+    return this.#settings.clock;
   }
 
   /** For those who keep a connection between two uses. @internal */

@@ -407,7 +407,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     const revoke = (): void => {
       this.revoke();
     };
-    this.#cancelGrace = systemClock.schedule(revoke, graceMs, true);
+    this.#cancelGrace = this.#pool.clock.schedule(revoke, graceMs, true);
   }
 }
 

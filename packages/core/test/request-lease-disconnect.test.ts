@@ -1,5 +1,6 @@
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { LeaseEndedError } from '../src/errors.ts';
+import { fakeClock } from '../src/testing/fake-clock.ts';
 import { LEASE_ENDED, make, WRITE } from './request-lease-request.ts';
 
 describe('a request lease whose client leaves', () => {
@@ -117,14 +118,13 @@ describe('a request lease whose client leaves', () => {
   });
 
   it('F62 revokes a POST after graceMs, never earlier', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
-    onTestFinished(() => void vi.useRealTimers());
-    const { db, driver, pool, response } = make({ method: 'POST', graceMs: 1000 });
+    const clock = fakeClock();
+    const { db, driver, pool, response } = make({ method: 'POST', graceMs: 1000 }, { clock });
     await db.run('BEGIN IMMEDIATE');
     response.close();
-    await vi.advanceTimersByTimeAsync(999);
+    await clock.advance(999);
     await db.run(WRITE);
-    await vi.advanceTimersByTimeAsync(1);
+    await clock.advance(1);
     await expect(db.run('COMMIT')).rejects.toMatchObject(LEASE_ENDED);
     await vi.waitFor(() => expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false }));
     expect(driver.count('rollback')).toBe(1);
@@ -165,18 +165,17 @@ describe('a request lease whose client leaves', () => {
   it.each(['request', 'statement'] as const)(
     'leaves no timer behind when a POST is done before graceMs, in mode %s',
     async (mode) => {
-      vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-      onTestFinished(() => void vi.useRealTimers());
-      const { db, pool, response } = make({ method: 'POST', mode });
+      const clock = fakeClock();
+      const { db, pool, response } = make({ method: 'POST', mode }, { clock });
       const statements = db.transaction((tx) => tx.run(WRITE));
-      const before = vi.getTimerCount();
+      const before = clock.pending;
       response.close();
-      expect(vi.getTimerCount()).toBe(before + 1);
+      expect(clock.pending).toBe(before + 1);
       await statements;
-      expect(vi.getTimerCount()).toBeGreaterThan(0);
+      expect(clock.pending).toBeGreaterThan(0);
       db.respond();
       await pool.close();
-      expect(vi.getTimerCount()).toBe(0);
+      expect(clock.pending).toBe(0);
     },
   );
 
@@ -199,15 +198,14 @@ describe('a request lease whose client leaves', () => {
   );
 
   it('a transaction that ends between a whole answer and graceMs is not revoked, nor is what comes after', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
-    onTestFinished(() => void vi.useRealTimers());
-    const { db, pool, response } = make({ method: 'POST', graceMs: 1000 });
+    const clock = fakeClock();
+    const { db, pool, response } = make({ method: 'POST', graceMs: 1000 }, { clock });
     await db.transaction(async (tx) => {
       await tx.run(WRITE);
       response.end();
       response.close();
     });
-    await vi.advanceTimersByTimeAsync(1000);
+    await clock.advance(1000);
     await db.run(WRITE);
     expect(pool.stats()).toMatchObject({ leased: 0, writerHeld: false, acquires: 2 });
   });

@@ -8,8 +8,12 @@ import type { ExecuteHint, Result, Row } from '../driver.ts';
 
 const PROTO = '__proto__';
 
-/** Finds out whether a table or view has such a column. It reads the file, which says whether that is a database. */
-export const FIND_PROTO_COLUMN: string = `SELECT count(*) AS found FROM sqlite_schema WHERE instr(sql, '${PROTO}')`;
+/**
+ * Finds out whether a table or view has such a column. It reads the file, which says whether that is a database. The name is in two
+ * parts, or the text would note itself as one that may create such a column.
+ */
+export const FIND_PROTO_COLUMN: string =
+  "SELECT count(*) AS found FROM sqlite_schema WHERE instr(sql, '__pro' || 'to__')";
 
 /** What is known of columns called `__proto__`, for all handles of a pool. */
 export class ProtoColumns {

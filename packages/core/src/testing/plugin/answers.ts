@@ -63,8 +63,9 @@ export const ANSWERS: readonly PluginCase[] = casesOf('answers', [], {
           between.push(pool.stats().leased);
           await Promise.all([db.get('SELECT 1'), db.get('SELECT 2'), db.get('SELECT 3')]);
           between.push(pool.stats().leased);
-          for await (const row of db.iterate('SELECT 1 AS n')) assert.deepEqual(row, { n: 1 });
-          return await db.connection((connection) => connection.get('SELECT 4 AS n'));
+          const row = await db.connection((connection) => connection.get('SELECT 4 AS n'));
+          for await (const each of db.iterate('SELECT 1 AS n')) assert.deepEqual(each, { n: 1 });
+          return row;
         },
       },
     );
