@@ -107,7 +107,7 @@ class HeldResponse {
     this.#head = [statusCode];
     this.#state = 'asked';
     try {
-      Reflect.apply(response.writeHead as Method, response, [statusCode]);
+      Reflect.apply(Reflect.get(response, 'writeHead') as Method, response, [statusCode]);
       return this.#head;
     } finally {
       this.#state = 'untouched';

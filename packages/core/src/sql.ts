@@ -289,7 +289,7 @@ class Outline {
 }
 
 /** A statement's nature, apart from its text and parameters. */
-export type Nature = Pick<Statement, 'control' | 'readonly' | 'returnsRows' | 'effect' | 'dirties'>;
+type Nature = Pick<Statement, 'control' | 'readonly' | 'returnsRows' | 'effect' | 'dirties'>;
 
 const READ: Nature = { control: 'none', readonly: true, returnsRows: true, effect: 'none', dirties: false };
 const WRITE: Nature = {

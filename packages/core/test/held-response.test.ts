@@ -175,7 +175,7 @@ describe('a response that is held', () => {
       let asked = 0;
       const { status, body, headers } = await held(({ response, decision, statuses }) => {
         // As on-headers does for compression, cookie-session and others.
-        const writeHead = response.writeHead.bind(response) as (status: number) => ServerResponse;
+        const writeHead: (status: number) => unknown = response.writeHead.bind(response);
         Reflect.set(response, 'writeHead', () => {
           asked += 1;
           response.setHeader('x-late', 'yes');
