@@ -24,6 +24,7 @@ const NOT_DONE: ReadonlySet<ErrorCode> = new Set([
 
 /** Rejections of which the documentation says that the outcome can be unknown. */
 const UNKNOWN: ReadonlySet<ErrorCode> = new Set([
+  'OUTCOME_UNKNOWN',
   'OPERATION_TIMEOUT',
   'LEASE_ENDED',
   'POOL_CLOSED',
