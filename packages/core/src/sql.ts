@@ -66,7 +66,9 @@ export function isAllOrNothing(statements: readonly Pick<Statement, 'control'>[]
   const [first, ...others] = statements.map(({ control }) => control);
   const last = others.pop();
   if (last === undefined) return true;
-  return first === 'begin' && last === 'commit' && !others.some((control) => ENDS_TRANSACTION.has(control));
+  // A RELEASE of the outermost savepoint commits: https://www.sqlite.org/lang_savepoint.html
+  const begins = first === 'begin' || (first === 'savepoint' && !others.includes('release'));
+  return begins && last === 'commit' && !others.some((control) => ENDS_TRANSACTION.has(control));
 }
 
 const ENDS_TRANSACTION: ReadonlySet<TransactionControl> = new Set(['commit', 'rollback']);
