@@ -49,15 +49,17 @@ export const systemClock: Clock = {
   },
 };
 
-/** Calls `callback` at the end of this turn of the event loop. */
-export const atEndOfTurn: (callback: () => void) => void = setImmediate;
-
 /**
  * Calls `work` outside the context of every call, that of the load of this file. What a pool keeps, or does for all, timers
  * and connections for example, is made here: in the context of the call that happens to come first it would keep what that
  * call has in its `AsyncLocalStorage`, a request for example, as long as the pool lives, and show it to others.
  */
 export const outsideCalls: <T>(work: () => T) => T = AsyncLocalStorage.snapshot();
+
+/** Calls `callback` at the end of this turn of the event loop, for all who need that. */
+export function atEndOfTurn(callback: () => void): void {
+  outsideCalls(() => setImmediate(callback));
+}
 
 /** What may cut a wait short. */
 export type Cancellation = AbortSignal | Revocation;

@@ -12,6 +12,7 @@ import { connect, createServer as createHttp2Server, type Http2Server } from 'no
 import { connect as connectTcp, type AddressInfo, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { closeWithServer, type ClosableServer } from '../src/server-close.ts';
+import { standingClock } from './standing-clock.ts';
 
 async function listen<T extends Server | Http2Server>(server: T): Promise<T> {
   server.listen(0, '127.0.0.1');
@@ -110,14 +111,15 @@ describe('a pool that closes with its server', () => {
   });
 
   it('leaves no timer and no listener on the process behind', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-    onTestFinished(() => void vi.useRealTimers());
+    const clock = standingClock();
     const server = await listen(createServer());
     const before = process.listenerCount('SIGHUP');
     const shutdown = closeWithServer(server, () => Promise.resolve(), { signals: ['SIGHUP'] });
     expect(process.listenerCount('SIGHUP')).toBe(before + 1);
-    await shutdown();
-    expect(vi.getTimerCount()).toBe(0);
+    const closed = shutdown();
+    expect(clock.pending).toBeGreaterThan(0);
+    await closed;
+    expect(clock.pending).toBe(0);
     expect(process.listenerCount('SIGHUP')).toBe(before);
   });
 

@@ -91,10 +91,7 @@ export class Threads {
 
   /** Begins a call at the end of this turn of the event loop. */
   together(call: LaterCall): void {
-    if (this.#together.size === 0)
-      outsideCalls(() => {
-        atEndOfTurn(this.#beginAll);
-      });
+    if (this.#together.size === 0) atEndOfTurn(this.#beginAll);
     this.#together.add(call);
   }
 

@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import sqliteModule from 'sqlite3';
+import { expect, test, vi } from 'vitest';
 import { poolOf, poolWithTable, temporaryFile } from './helpers.ts';
 
 const BYTES = Buffer.from('bytes');
@@ -45,6 +46,15 @@ test('F89 of several columns called __proto__ the last is the property, as with 
     ['__proto__', 3],
     ['b', 4],
   ]);
+});
+
+test('F89 as long as no such column is known, a query is prepared as it is and not asked for its columns', async () => {
+  const prepared = vi.spyOn(sqliteModule.Database.prototype, 'prepare');
+  const pool = await poolWithTable({ poolSize: 1 });
+  prepared.mockClear();
+  await pool.get('SELECT * FROM t');
+  for await (const row of pool.iterate('SELECT * FROM t')) expect(row).toBeUndefined();
+  expect(prepared.mock.calls.map(([sql]) => sql)).toEqual(['SELECT * FROM t LIMIT 1', 'SELECT * FROM t']);
 });
 
 test('F89 a query that names __proto__ and returns no such column is answered as ever, with rows or without', async () => {
