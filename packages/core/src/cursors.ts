@@ -8,9 +8,8 @@ export type Cursor = AsyncIterator<Row, unknown, undefined>;
 
 /**
  * How long a cursor may live. `lease`: opened outside a transaction, as long as its lease. `transaction`: to the end of the one it was
- * opened in. `commit`: a rollback of its transaction ends it, because it may have read what never was. A COMMIT does not: SQLite
- * lets it go on with the state it sees, as long as it only reads
- * (https://www.sqlite.org/lang_transaction.html#explicit_versus_implicit_transactions).
+ * opened in. `commit`: a rollback of its transaction ends it, because it may have read what never was. A COMMIT does not: it
+ * "runs immediately, even if there are pending SELECT statements", https://www.sqlite.org/lang_transaction.html.
  */
 export type Lifetime = 'lease' | 'transaction' | 'commit';
 

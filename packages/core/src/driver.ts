@@ -118,7 +118,7 @@ export interface Connection {
     statements: readonly BatchedStatement[],
     onError: 'abort' | 'continue',
   ): Promise<readonly BatchOutcome[]>;
-  /** Steps through the rows of one reading statement; `return()` must end the read. */
+  /** Steps through the rows of one reading statement, beside other calls and after a COMMIT too; `return()` must end the read. */
   iterate?(sql: string, params: readonly Value[]): AsyncIterator<Row, unknown, undefined>;
   /** Makes the running call reject soon; does nothing when none runs. Without it a cancelled call runs to its end. */
   interrupt?(): void;

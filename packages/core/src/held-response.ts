@@ -26,9 +26,8 @@ export interface Decision {
 
 /**
  * Keeps what `response` sends until `decision` is settled, so that a failure can still become another answer. It is settled when the
- * answer begins, after all who have wrapped `writeHead` since then have said what they have to say, and only if Node.js would take
- * the answer. If it rejects, the response is as it was when this was called, nothing has been sent, and `fail` is called with the
- * reason.
+ * answer begins, after the wrappers of `writeHead` that were added meanwhile, and only if Node.js would take the answer. If it
+ * rejects, the response is as it was when this was called, nothing has been sent, and `fail` is called with the reason.
  */
 export function holdResponse(
   response: HoldableResponse,
@@ -49,6 +48,7 @@ class HeldResponse {
   readonly #calls: (() => unknown)[] = [];
   /** The arguments of `writeHead`. */
   #head: readonly unknown[] = [];
+  /** `asked`: the wrappers of `writeHead` say what the head is. `held whole`: the answer has its end. `replaced`: by another one. */
   #state: 'untouched' | 'asked' | 'held' | 'held whole' | 'free' | 'replaced' = 'untouched';
 
   constructor(response: HoldableResponse, decision: Decision, fail: (error: unknown) => void) {
@@ -100,7 +100,7 @@ class HeldResponse {
     );
   }
 
-  /** Has all who wrapped `writeHead` since then say what the head shall be, as Node.js does when it writes one by itself. */
+  /** Runs the wrappers of `writeHead` that were added meanwhile, as Node.js does when it writes a head by itself. */
   #askForHead(): readonly unknown[] {
     const response = this.#response;
     const { statusCode } = response;
@@ -132,12 +132,12 @@ class HeldResponse {
   #release(writeHead: Method): void {
     const response = this.#response;
     this.#state = 'free';
-    // All who would change the head have been asked.
+    // Its wrappers have run.
     const restore = remember(response, ['writeHead']);
     Reflect.set(response, 'writeHead', () => writeHead(...this.#head));
     try {
       const taken = this.#calls.map((call) => call());
-      // Who was told to wait goes on, unless Node.js says `drain` by itself.
+      // A source that waits goes on, unless Node.js says `drain` by itself.
       if (!response.writableEnded && taken.at(-1) !== false) response.emit('drain');
     } catch {
       // Too late for another answer, and nobody is left on the stack: the rejection of a promise would end the process.
@@ -182,7 +182,7 @@ function trialOf({ req }: HoldableResponse): ServerResponse {
   return new ServerResponse(req as ServerResponse['req']);
 }
 
-/** The function returned makes the status and the headers of a response what they are now. */
+/** Returns what makes the status and the headers of a response the present ones again. */
 function rememberHead(response: HoldableResponse): () => void {
   const { statusCode } = response;
   const headers = Object.entries(response.getHeaders());
@@ -195,7 +195,7 @@ function rememberHead(response: HoldableResponse): () => void {
   };
 }
 
-/** The function returned makes the own properties of `response` with these names what they are now. */
+/** Returns what makes the own properties of `response` with these names the present ones again. */
 function remember(response: HoldableResponse, names: readonly string[]): () => void {
   const own = names.map((name) => [name, Object.getOwnPropertyDescriptor(response, name)] as const);
   return () => {
@@ -207,8 +207,8 @@ function remember(response: HoldableResponse, names: readonly string[]): () => v
 }
 
 /**
- * Keeps the head as it is, as Node.js does when it has been sent; the function returned ends that. An answer that is held whole takes
- * no notice of another one; after the begin of one, headers are refused.
+ * Keeps the head as it is, as Node.js does when it has been sent; returns what ends that. An answer that is held whole takes no
+ * notice of another one; after the begin of one, headers are refused.
  */
 function freeze(response: HoldableResponse, isWhole: () => boolean): () => void {
   const { statusCode } = response;

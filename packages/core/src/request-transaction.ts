@@ -100,7 +100,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   /**
    * Ends it when `response` begins, whatever begins it: nothing of it leaves before the COMMIT, or the rollback, is done. An answer
    * that Node.js refuses is refused before that. If the COMMIT fails, the response is as it was when this was called, and `fail` is
-   * called with the reason, to answer something else. What wraps the methods of the response before this is called comes after it.
+   * called with the reason, to answer something else. Wrappers of its methods that were there before run after the COMMIT.
    *
    * @example transaction.commitBefore(response, (error) => response.writeHead(error.statusCode ?? 500).end());
    */

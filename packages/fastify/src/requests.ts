@@ -78,7 +78,7 @@ function begin(transaction: RequestTransaction, reply: FastifyReply): RequestTra
   return transaction;
 }
 
-/** Node.js says `false` if the request only asks for it, and is answered as any other. */
+/** Node.js sets `upgrade` to `false` for a request that asks for it and is answered as any other. */
 function isForWebSocket({ headers, raw }: FastifyRequest): boolean {
   return headers.upgrade !== undefined && (raw as { readonly upgrade?: boolean | null }).upgrade !== false;
 }

@@ -244,6 +244,19 @@ const CURSOR_CASES = cases({
     await inTime(Promise.resolve(rows.return?.()));
     assert.equal(await scalar(connection, 'SELECT 1'), 1);
   },
+  'F71 goes on with a cursor after the COMMIT of the transaction it was opened in': async ({
+    connection,
+  }) => {
+    if (connection.iterate === undefined) return;
+    await run(connection, 'CREATE TABLE t (n)', 'INSERT INTO t VALUES (1), (2)', 'BEGIN');
+    await run(connection, 'INSERT INTO t VALUES (3)');
+    const rows = connection.iterate('SELECT n FROM t ORDER BY rowid', []);
+    assert.deepEqual(await take(rows, 1), [1]);
+    await run(connection, 'COMMIT');
+    assert.equal(await scalar(connection, 'SELECT count(*) FROM t'), 3);
+    assert.deepEqual(await take(rows, 10), [2, 3]);
+    await run(connection, 'DROP TABLE t');
+  },
   'ends the read when a cursor is left': async ({ connection }) => {
     if (connection.iterate === undefined) return;
     await run(connection, 'CREATE TABLE t (n)', 'INSERT INTO t VALUES (1), (2), (3)');
