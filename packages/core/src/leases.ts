@@ -94,11 +94,18 @@ export class Leases {
       .flatMap(({ session: { reading }, stack }) => (reading === undefined ? [] : [{ ...reading, stack }]));
   }
 
-  /** Makes a lease of an entry that was taken for it. */
-  lend(entry: Entry<Session>): Lease {
+  /**
+   * Where the method of the pool that calls this was called, if that is recorded. To be asked before anything is waited for: after
+   * that the stack has nothing of the caller.
+   */
+  caller(): string | undefined {
+    return this.#settings.leakWarningMs > 0 ? stackOfCaller() : undefined;
+  }
+
+  /** Makes a lease of an entry that was taken for it by a {@link Leases.caller}. */
+  lend(entry: Entry<Session>, caller: string | undefined): Lease {
     const { leakWarningMs, maxLeaseMs, clock } = this.#settings;
-    const stack = leakWarningMs > 0 ? stackOfCaller() : undefined;
-    const hold = new Hold(entry, clock, stack, this.#onEnd);
+    const hold = new Hold(entry, clock, caller, this.#onEnd);
     this.#holds.add(hold);
     if (leakWarningMs > 0 || maxLeaseMs > 0) this.#watch(hold);
     const lease = new Lease(hold);
@@ -171,7 +178,7 @@ export async function lent<T>(lease: Lease, use: (lease: Lease) => T | Promise<T
   }
 }
 
-/** The stack without this file's frames, and without the one of `acquire`. */
+/** The stack without this file's frames, and without the one of the pool's method. */
 function stackOfCaller(): string {
   return String(new Error('acquired').stack).split('\n').slice(4).join('\n');
 }

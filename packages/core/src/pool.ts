@@ -9,6 +9,7 @@ import {
 import { Database } from './database.ts';
 import { bounded, limitOf, outsideCalls, type Cancellation, type Clock } from './deadline.ts';
 import type { Result, Row } from './driver.ts';
+import type { Entry } from './entries.ts';
 import { InvalidArgumentError, PoolClosedError } from './errors.ts';
 import { Gate } from './gate.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -160,15 +161,19 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * await connection.run('INSERT INTO log (line) VALUES (?)', ['hello']);
    */
   async acquire(options: AcquireOptions = NO_OPTIONS): Promise<Lease> {
+    const caller = this.#leases.caller();
     if (options !== NO_OPTIONS) checkLimits(options);
     const free = options.signal?.aborted === true ? undefined : this.#lending.tryTake();
-    return this.#leases.lend(free ?? (await this.#lending.take(options)));
+    return this.#leases.lend(free ?? (await this.#lending.take(options)), caller);
   }
 
-  /** A lease, at once if a connection is idle and good; otherwise a wait that `cancellation` may cut. @internal */
-  lend(cancellation: Cancellation): Lease | Promise<Lease> {
-    const taken = this.#lending.tryTake() ?? this.#lending.take({ signal: cancellation });
-    return taken instanceof Promise ? taken.then((one) => this.#leases.lend(one)) : this.#leases.lend(taken);
+  /** A lease after `turn`; at once if a connection is idle and good, otherwise a wait that `cancellation` may cut. @internal */
+  lend(cancellation: Cancellation, turn?: Promise<unknown>): Lease | Promise<Lease> {
+    const caller = this.#leases.caller();
+    const take = () => this.#lending.tryTake() ?? this.#lending.take({ signal: cancellation });
+    const taken = turn === undefined ? take() : turn.then(take);
+    const lend = (entry: Entry<Session>): Lease => this.#leases.lend(entry, caller);
+    return taken instanceof Promise ? taken.then(lend) : lend(taken);
   }
 
   /**
@@ -200,9 +205,12 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     options: TransactionOptions = {},
   ): Promise<T> {
     checkTransaction(fn, options);
-    const leaveWriters = options.mode === 'deferred' ? undefined : await this.writerTurn(options.signal);
+    const caller = this.#leases.caller();
+    const { mode, signal } = options;
+    const leaveWriters = mode === 'deferred' ? undefined : await this.writerTurn(signal);
     try {
-      const lease = await this.acquire({ signal: options.signal });
+      const entry = this.#lending.tryTake() ?? (await this.#lending.take({ signal }));
+      const lease = this.#leases.lend(entry, caller);
       return await lent(lease, () => lease.transaction(fn, options));
     } finally {
       leaveWriters?.();

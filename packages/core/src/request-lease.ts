@@ -291,8 +291,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
 
   /** At once, if the pool has an idle one and nothing is to be waited for before. */
   #acquire(turn: Promise<unknown> | undefined): RequestConnection {
-    const lend = (): Lease | Promise<Lease> => this.#pool.lend(this.#revocation);
-    const lease = turn === undefined ? lend() : turn.then(lend);
+    const lease = this.#pool.lend(this.#revocation, turn);
     const own = new RequestConnection(lease, this.#own, this.#giveBack);
     if (lease instanceof Promise) own.lease = this.#arrive(own, lease);
     return own;

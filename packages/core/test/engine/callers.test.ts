@@ -1,0 +1,105 @@
+import { describe, expect, it, vi } from 'vitest';
+import { RequestLease, type SqlitePool } from '../../src/index.ts';
+import { errorOf, fakePool, follow, type FakePool } from './support.ts';
+
+const forEver = new Promise<never>(() => undefined);
+
+/** Every way to hold a connection for long, each called by a function of this name. */
+const WAYS: readonly { readonly how: string; readonly culprit: (pool: SqlitePool) => unknown }[] = [
+  {
+    how: 'acquire()',
+    culprit: function culprit(pool) {
+      return pool.acquire().then(() => forEver);
+    },
+  },
+  {
+    how: 'connection()',
+    culprit: function culprit(pool) {
+      return pool.connection(() => forEver);
+    },
+  },
+  {
+    how: 'transaction()',
+    culprit: function culprit(pool) {
+      return pool.transaction(() => forEver);
+    },
+  },
+  {
+    how: 'iterate()',
+    culprit: function culprit(pool) {
+      return pool.iterate('SELECT 1').next();
+    },
+  },
+  {
+    how: 'a read of a request',
+    culprit: function culprit(pool) {
+      return new RequestLease(pool, { mode: 'request', graceMs: 1000, method: 'GET' }).connection(
+        () => forEver,
+      );
+    },
+  },
+  {
+    how: 'a write of a request',
+    culprit: function culprit(pool) {
+      const db = new RequestLease(pool, { mode: 'request', graceMs: 1000, method: 'POST' });
+      return db.transaction(() => forEver);
+    },
+  },
+];
+
+/** What each had to wait for before it had its connection. */
+const WAITS: readonly {
+  readonly when: string;
+  readonly before: (fake: FakePool) => Promise<(() => unknown) | undefined>;
+}[] = [
+  { when: 'the pool had to open a connection', before: () => Promise.resolve(undefined) },
+  {
+    when: 'it had to wait for a connection',
+    before: async ({ pool }) => {
+      const lease = await pool.acquire();
+      return () => lease.release();
+    },
+  },
+  {
+    when: 'other writers came first',
+    before: async ({ pool, clock }) => {
+      let end = (): void => undefined;
+      const first = pool.transaction(() => new Promise<void>((done) => (end = done)));
+      await clock.settle();
+      return () => {
+        end();
+        return first;
+      };
+    },
+  },
+];
+
+describe('the stack of an acquire', () => {
+  it.for(WAYS.flatMap((way) => WAITS.map((wait) => ({ ...way, ...wait }))))(
+    'F91 is that of its caller when $when: $how',
+    async ({ culprit, before }) => {
+      const fake = fakePool({}, { poolSize: 1, leakWarningMs: 100, acquisitionTimeoutMs: 1000 });
+      const { pool, clock } = fake;
+      const warn = vi.spyOn(process, 'emitWarning').mockReturnValue();
+      const end = await before(fake);
+      void culprit(pool);
+      await clock.settle();
+      await end?.();
+      await clock.settle();
+      expect(pool.stats().leased).toBe(1);
+      const late = follow(pool.acquire());
+      await clock.advance(1000);
+      const own: unknown = expect.stringMatching(/^ +at (?:\S*\.)?culprit \(.*callers\.test/m);
+      expect(errorOf(late)).toMatchObject({ code: 'ACQUIRE_TIMEOUT', holders: [own] });
+      expect(warn.mock.calls.map(([message]) => message)).toEqual([own]);
+    },
+  );
+
+  it('F91 is not recorded without leakWarningMs', async () => {
+    const { pool, clock } = fakePool({}, { poolSize: 1, acquisitionTimeoutMs: 1000 });
+    await pool.acquire();
+    const late = follow(pool.acquire());
+    await clock.advance(1000);
+    expect(errorOf(late)).toMatchObject({ holders: [] });
+  });
+});
