@@ -10,7 +10,7 @@ import {
   type Clock,
   type Limit,
 } from './deadline.ts';
-import { fromDriver } from './driver-errors.ts';
+import { fromDriver, isSuspicious } from './driver-errors.ts';
 import { PoolOverloadedError } from './errors.ts';
 import { Gate } from './gate.ts';
 
@@ -39,6 +39,8 @@ export class CallQueue {
   #stopInterrupting: (() => void) | undefined;
   /** Why nobody gets a turn any more. */
   #shut: Revocation | undefined;
+  /** Whether a call has failed in a way that leaves it open whether another one can succeed. */
+  isSuspect = false;
 
   /**
    * @param settings - The clock, and how many statements may wait.
@@ -164,6 +166,7 @@ export class CallQueue {
     return { value };
   };
   readonly #failed = (error: unknown): CallEnd => {
+    this.isSuspect ||= isSuspicious(error);
     this.#over()?.reject(error);
     return { error };
   };

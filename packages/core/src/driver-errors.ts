@@ -86,6 +86,17 @@ export function isNoAnswer(error: unknown): boolean {
   return !(error instanceof SqlitePoolError) && resultCodeOf(error) === -1;
 }
 
+/** READONLY_DBMOVED: the file is not where it was opened. https://www.sqlite.org/rescode.html#readonly_dbmoved */
+const MOVED = 1032;
+/** IOERR, CORRUPT, CANTOPEN, MISUSE (of a handle that is closed, for example) and NOTADB. */
+const FATAL: ReadonlySet<number> = new Set([10, 11, 14, 21, 26]);
+
+/** Whether a driver's error leaves it open whether its connection is still of any use. */
+export function isSuspicious(error: unknown): boolean {
+  const errno = resultCodeOf(error);
+  return isNoAnswer(error) || errno === MOVED || (errno > 0 && FATAL.has(errno & 0xff));
+}
+
 /** Whether a driver's error says that a constraint was broken. */
 export function isConstraint(error: unknown): boolean {
   return (resultCodeOf(error) & 0xff) === CONSTRAINT;

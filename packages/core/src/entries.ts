@@ -5,7 +5,7 @@ const MOVES: Readonly<Record<EntryState, Partial<Record<EntryState, true>>>> = {
   opening: { idle: true, leased: true, closing: true, quarantined: true, closed: true },
   idle: { leased: true, validating: true, closing: true },
   validating: { leased: true, idle: true, closing: true },
-  leased: { leased: true, idle: true, closing: true },
+  leased: { leased: true, idle: true, validating: true, closing: true },
   closing: { quarantined: true, closed: true },
   quarantined: { closed: true },
   closed: {},

@@ -138,9 +138,10 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return session.connection.raw ?? session.connection;
   }
 
-  /** Whether nothing of this lease would be missed if the next statement had another connection. @internal */
+  /** Whether its connection is good, and nothing would be missed if the next statement had another one. @internal */
   get isClean(): boolean {
-    return this.#hold.isInForce && this.#hold.session.isClean;
+    const { isInForce, session } = this.#hold;
+    return isInForce && session.condition === 'clean' && !session.isSuspect;
   }
 
   /** Whether something was left on the connection that the next statement must find: a transaction, a cursor, a PRAGMA. @internal */
@@ -170,8 +171,8 @@ export class Lease extends QueryMethods implements AsyncDisposable {
   }
 
   /**
-   * Has the connection closed instead of reused, when you know that something is wrong with it. An in-memory database is
-   * lost with it. Idempotent; never rejects.
+   * Has the connection closed instead of reused, when you know that something is wrong with it; resolves when it is closed, or
+   * that has taken longer than `operationTimeoutMs`. An in-memory database is lost with it. Idempotent; never rejects.
    *
    * @example if (isSuspicious(error)) await connection.discard();
    */

@@ -18,19 +18,19 @@ export interface Spare extends Listed<Spare> {
 
 /**
  * Those who keep a connection without using it at the moment, the longest first: a request between two statements, for
- * example, whose handler waits for the rest of its body. Whoever waits for a connection gets theirs.
+ * example, whose handler waits for the rest of its body. Whoever waits for a connection gets theirs, and a pool that closes all.
  */
 export class Spares {
   readonly #keepers = new LinkedList<Spare>();
-  readonly #doesAnyoneWait: () => boolean;
+  readonly #areNeeded: () => boolean;
 
-  constructor(doesAnyoneWait: () => boolean) {
-    this.#doesAnyoneWait = doesAnyoneWait;
+  constructor(areNeeded: () => boolean) {
+    this.#areNeeded = areNeeded;
   }
 
   /** A connection is not used at the moment. */
   add(keeper: Spare): void {
-    if (this.#doesAnyoneWait()) keeper.giveBack();
+    if (this.#areNeeded()) keeper.giveBack();
     else this.#keepers.add(keeper);
   }
 
@@ -42,6 +42,11 @@ export class Spares {
   /** Has one given back, if there is one. */
   reclaim(): void {
     this.#keepers.shift()?.giveBack();
+  }
+
+  /** Has all of them given back. */
+  reclaimAll(): void {
+    while (this.#keepers.size > 0) this.reclaim();
   }
 }
 

@@ -37,7 +37,7 @@ export class Lending {
     this.#settings = settings;
     this.#engine = engine;
     this.#leases = leases;
-    this.spares = new Spares(() => engine.waiting > 0);
+    this.spares = new Spares(() => engine.waiting > 0 || engine.state !== 'open');
   }
 
   /** How many have run out of time. */
@@ -50,7 +50,7 @@ export class Lending {
     const entry = this.#engine.tryAcquire();
     if (entry === undefined) return undefined;
     if (entry.resource.broken) {
-      this.#engine.destroy(entry, 'invalid');
+      void this.#engine.destroy(entry, 'invalid');
       return this.tryTake();
     }
     this.#engine.waits.add(0);
@@ -81,23 +81,24 @@ export class Lending {
     return this.#engine.tryAcquireAnyIdle();
   }
 
-  /** Takes a connection back; resolves when it is idle again or on its way out, and never rejects. */
+  /** Takes a connection back; resolves when it is idle again or closed, and never rejects. */
   giveBack(entry: Entry<Session>, ending: LeaseEnding = 'released'): Promise<void> {
+    if (ending === 'discarded') return this.#engine.destroy(entry, 'discarded');
     const { resource } = entry;
-    if (ending === 'discarded') this.#engine.destroy(entry, 'discarded');
-    else if (resource.isSpoilt) this.#engine.destroy(entry, 'dirty');
-    else if (resource.isClean) this.#engine.release(entry);
-    else {
-      return resource.reset().then(
-        () => {
-          this.#engine.release(entry);
-        },
-        () => {
-          this.#engine.destroy(entry, 'dirty');
-        },
-      );
+    switch (resource.condition) {
+      case 'clean':
+        this.#engine.release(entry, resource.isSuspect);
+        return GIVEN_BACK;
+      case 'open':
+        // What still runs on it, a call that was made before the release for example, may change it, too.
+        return resource.reset().then(
+          () => this.giveBack(entry),
+          () => this.#engine.destroy(entry, 'dirty'),
+        );
+      case 'tainted':
+      case 'lost':
+        return this.#engine.destroy(entry, 'dirty');
     }
-    return GIVEN_BACK;
   }
 
   /** The limit of a wait; `phase` says what for, if that is not a connection. */

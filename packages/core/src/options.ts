@@ -49,7 +49,7 @@ export interface PoolOptions extends PoolSource {
   readonly maxLeaseMs?: number | undefined;
   /** Warn, with the stack of the acquire, when a lease is older than this. Default 0: off. */
   readonly leakWarningMs?: number | undefined;
-  /** Health-check a connection that was idle for longer. 0 is always, `Infinity` or `null` never. Default 500. */
+  /** Health-check a connection that was idle for longer before it is lent. 0 is always, `Infinity` or `null` never. Default 500. */
   readonly validateAfterIdleMs?: number | null | undefined;
   /**
    * The WAL may grow to this size, in bytes, before the pool has it written back by itself; `Infinity` or `null` never. Default

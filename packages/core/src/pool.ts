@@ -379,6 +379,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     this.#writers.failAll(reason);
     this.#groups.close(reason());
     const closed = this.#engine.close();
+    this.spares.reclaimAll();
     const inTime = async (ms: number): Promise<boolean> => {
       const waited = await Promise.allSettled([bounded(closed, limitOf(clock, ms, reason))]);
       return waited[0].status === 'fulfilled';

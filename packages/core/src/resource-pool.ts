@@ -127,7 +127,8 @@ export class ResourcePool<R> {
   /** An idle resource that needs no health check, at once, or `undefined`. */
   tryAcquire(): Entry<R> | undefined {
     const entry = this.#idle.at(-1);
-    return entry !== undefined && this.#isFresh(entry) ? this.tryAcquireAnyIdle() : undefined;
+    if (entry === undefined || this.#idleMs(entry) >= this.#settings.validateAfterIdleMs) return undefined;
+    return this.tryAcquireAnyIdle();
   }
 
   /** An idle resource, at once, even if it was idle for long; only if nobody waits for one. */
@@ -154,34 +155,38 @@ export class ResourcePool<R> {
     return acquired;
   }
 
-  /** Takes a leased resource back; it is ready for the next user. */
-  release(entry: Entry<R>): void {
+  /** Takes a leased resource back, ready for the next user; one that is suspect passes a health check first. */
+  release(entry: Entry<R>, isSuspect: boolean = false): void {
     const own = entry as OwnEntry<R>;
-    if (own.state === 'leased') this.#arrive(own);
+    if (own.state !== 'leased') return;
+    const isKept = this.#state === 'open' && own.generation === this.#generation;
+    const isAlwaysChecked = this.#settings.validateAfterIdleMs === 0 && this.#waiters.size > 0;
+    if (isKept && (isSuspect || isAlwaysChecked)) this.#validate(own);
+    else this.#arrive(own);
   }
 
-  /** Closes a leased resource instead of taking it back. */
-  destroy(entry: Entry<R>, reason: EvictionReason): void {
+  /** Closes a leased resource instead of taking it back; resolves when it is closed, or that has taken too long. */
+  async destroy(entry: Entry<R>, reason: EvictionReason): Promise<void> {
     const own = entry as OwnEntry<R>;
-    if (own.state === 'leased') this.#retire(own, reason);
+    if (own.state === 'leased') await this.#retire(own, reason);
   }
 
   /** Retires every resource there is: the idle ones now, the others as they come back. */
   evict(reason: EvictionReason = 'evicted'): void {
     this.#generation += 1;
     this.#evictedAs = reason;
-    for (const entry of this.#idle.splice(0)) this.#retire(entry, reason);
+    for (const entry of this.#idle.splice(0)) void this.#retire(entry, reason);
   }
 
   /** Closes what was idle for too long, a quarter of the pool at a time, and opens up to `minIdle`. */
   sweep(): void {
     if (this.#state !== 'open') return;
-    const { poolSize, minIdle } = this.#settings;
+    const { poolSize, minIdle, idleTimeoutMs } = this.#settings;
     for (let left = Math.ceil(poolSize / 4); left > 0; left -= 1) {
       const oldest = this.#idle[0];
-      if (oldest === undefined || this.#idle.length <= minIdle || !this.#isExpired(oldest)) break;
+      if (oldest === undefined || this.#idle.length <= minIdle || this.#idleMs(oldest) < idleTimeoutMs) break;
       this.#idle.shift();
-      this.#retire(oldest, 'idle');
+      void this.#retire(oldest, 'idle');
     }
     const { idle, opening } = this.#entries.counts;
     for (let missing = minIdle - idle - opening; missing > 0 && this.size < poolSize; missing -= 1)
@@ -208,15 +213,11 @@ export class ResourcePool<R> {
   /** Gives up, while draining, on what does not come back and on calls that do not return. */
   giveUp(): void {
     this.#givenUp.abort(new OperationTimeoutError('last call', this.#settings.operationTimeoutMs));
-    for (const entry of this.#entries.leased()) this.#retire(entry, 'discarded');
+    for (const entry of this.#entries.leased()) void this.#retire(entry, 'discarded');
   }
 
-  #isFresh(entry: OwnEntry<R>): boolean {
-    return this.#settings.clock.now() - entry.idleSince < this.#settings.validateAfterIdleMs;
-  }
-
-  #isExpired(entry: OwnEntry<R>): boolean {
-    return this.#settings.clock.now() - entry.idleSince >= this.#settings.idleTimeoutMs;
+  #idleMs({ idleSince }: OwnEntry<R>): number {
+    return this.#settings.clock.now() - idleSince;
   }
 
   /** Whether one more would queue behind `maxWaiting` others; those for whom there is a resource do not queue. */
@@ -253,7 +254,7 @@ export class ResourcePool<R> {
     if (this.#state !== 'open') {
       this.#layAside(entry);
       this.#drain();
-    } else if (entry.generation !== this.#generation) this.#retire(entry, this.#evictedAs);
+    } else if (entry.generation !== this.#generation) void this.#retire(entry, this.#evictedAs);
     else this.#offer(entry);
   }
 
@@ -322,15 +323,15 @@ export class ResourcePool<R> {
           this.#arrive(entry);
         },
         () => {
-          this.#retire(entry, 'invalid');
+          void this.#retire(entry, 'invalid');
         },
       );
     });
   }
 
   /** Closes a resource; its place is free again when the close has returned, or has taken too long. */
-  #retire(entry: OwnEntry<R>, reason: EvictionReason): void {
-    outsideCalls(() => {
+  #retire(entry: OwnEntry<R>, reason: EvictionReason): Promise<void> {
+    return outsideCalls(() => {
       this.#evictions[reason] += 1;
       this.#entries.move(entry, 'closing');
       const orderly = reason === 'closed';
@@ -342,7 +343,7 @@ export class ResourcePool<R> {
         ...limit,
         signals: orderly ? [] : [this.#givenUp.signal],
       });
-      drained
+      const closed = drained
         .then(() => bounded(closing, limit))
         .then(
           () => {
@@ -355,6 +356,7 @@ export class ResourcePool<R> {
           },
         );
       this.#changed();
+      return closed;
     });
   }
 
@@ -392,7 +394,7 @@ export class ResourcePool<R> {
       this.#onClosed();
     } else if (this.#idle.length > 1 || alive === 1) {
       const entry = this.#idle.pop();
-      if (entry !== undefined) this.#retire(entry, 'closed');
+      if (entry !== undefined) void this.#retire(entry, 'closed');
     }
   }
 }

@@ -23,6 +23,12 @@ export interface Scope {
   readonly outer: Scope | undefined;
 }
 
+/**
+ * `lost`: nobody can use it again. `open`: something runs or is open on it. `tainted`: it was changed in a way that is not put back,
+ * because putting TEMP, ATTACH and PRAGMA state back costs more than a new connection, and can be wrong.
+ */
+export type Condition = 'lost' | 'open' | 'tainted' | 'clean';
+
 /** What a connection reads with. */
 export interface Reading {
   readonly what: 'a transaction' | 'an open cursor' | 'a statement';
@@ -75,23 +81,29 @@ export class Session {
     return call && { what: 'a statement', reading: call };
   }
 
-  /** Whether its user has left nothing behind: nothing runs, nothing is open, nothing was changed. */
-  get isClean(): boolean {
-    return !this.#calls.busy && !this.holdsState;
+  /** What its user has left it in. */
+  get condition(): Condition {
+    if (this.broken || this.#calls.isShut) return 'lost';
+    if (this.#calls.busy || this.#isOpen) return 'open';
+    return this.#isTainted ? 'tainted' : 'clean';
   }
 
   /** Whether something is open on it, or was changed. */
   get holdsState(): boolean {
-    const isOpen = this.#cursors.size > 0 || this.scope !== undefined || this.inTransaction;
-    return isOpen || this.isSpoilt;
+    return this.#isOpen || this.#isTainted || this.condition === 'lost';
   }
 
-  /**
-   * Whether nobody may use it again: it is broken, or changed in a way that is not put back. Putting TEMP, ATTACH and PRAGMA
-   * state back costs more than a new connection, and can be wrong.
-   */
-  get isSpoilt(): boolean {
-    return this.broken || this.#calls.isShut || (this.#statements.dirty && !this.#context.keepDirty);
+  get #isOpen(): boolean {
+    return this.#cursors.size > 0 || this.scope !== undefined || this.inTransaction;
+  }
+
+  get #isTainted(): boolean {
+    return this.#statements.dirty && !this.#context.keepDirty;
+  }
+
+  /** Whether a call has failed in a way that leaves it open whether it is still good. */
+  get isSuspect(): boolean {
+    return this.#calls.isSuspect;
   }
 
   /** Whether the driver says that its handle cannot be trusted any more. */
@@ -308,7 +320,9 @@ export class Session {
   async validate(): Promise<void> {
     if (this.broken) throw new LeaseEndedError('The driver says that this connection is broken.');
     const limit = statementLimit(this.#context, undefined, undefined);
-    await this.#calls.inTurn(limit, () => this.#statements.execute(parse('SELECT 1'), [], CHECK, limit));
+    const check = parse(this.isSuspect ? READS_FILE : 'SELECT 1');
+    await this.#calls.inTurn(limit, () => this.#statements.execute(check, [], CHECK, limit));
+    this.#calls.isSuspect = false;
   }
 
   /** Cancels what runs and refuses what comes; resolves when no native call is under way. */
@@ -360,3 +374,6 @@ export class Session {
     }
   }
 }
+
+/** A statement without a table succeeds on a file that cannot be read any more. */
+const READS_FILE = 'SELECT count(*) FROM sqlite_schema';

@@ -32,7 +32,7 @@ export interface PoolStats {
   readonly idle: number;
   readonly leased: number;
   readonly opening: number;
-  /** Idle connections under a health check on their way to a waiter. */
+  /** Connections under a health check: on their way to a waiter, or after a call on them has failed badly. */
   readonly validating: number;
   readonly closing: number;
   /** Connections given up because a native call on them does not return. They take no place, up to `poolSize` of them. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { LeaseEndedError, PoolClosedError, type Queryable } from '../../src/index.ts';
+import { LeaseEndedError, PoolClosedError, RequestLease, type Queryable } from '../../src/index.ts';
 import type { FakeCall } from '../../src/testing/index.ts';
 import { byHand, errorOf, fakePool, follow } from './support.ts';
 
@@ -115,6 +115,32 @@ describe('closing the pool', () => {
     await expect(writer.run('INSERT INTO t VALUES (3)')).resolves.toBeDefined();
     await writer.release();
     await other.pool.close();
+  });
+
+  it('F96 takes back at once what a request keeps that will never be answered, between two of its statements', async () => {
+    const { pool, driver, clock } = fakePool({}, { ...LIMITS, poolSize: 2 });
+    const options = { mode: 'request', graceMs: 60_000, method: 'GET' } as const;
+    const requests = [new RequestLease(pool, options), new RequestLease(pool, options)];
+    for (const db of requests) await db.get('SELECT 1');
+    expect(pool.stats().leased).toBe(2);
+    const closed = follow(pool.close());
+    await clock.settle();
+    expect(closed.now.state).toBe('resolved');
+    expect(driver.openConnections).toBe(0);
+    await expect(requests[0]?.get('SELECT 2')).rejects.toBeInstanceOf(PoolClosedError);
+  });
+
+  it('F96 takes back what a request keeps as soon as its last statement is done, and lets that run', async () => {
+    const { pool, driver, clock } = fakePool({ execute: { 1: 'hang' } }, LIMITS);
+    const db = new RequestLease(pool, { mode: 'request', graceMs: 60_000, method: 'GET' });
+    const call = follow(db.get('SELECT 1'));
+    await clock.settle();
+    const closed = follow(pool.close());
+    await clock.settle();
+    expect([call.now.state, closed.now.state]).toEqual(['pending', 'pending']);
+    driver.call('execute').resolve();
+    await clock.settle();
+    expect([call.now.state, closed.now.state]).toEqual(['resolved', 'resolved']);
   });
 
   it('F49 twice is one and the same promise, and every use after it is refused at once', async () => {

@@ -85,7 +85,7 @@ describe('a native call that does not return', () => {
   it('F47 at a close holds its place until operationTimeoutMs, and no longer', async () => {
     const { pool, driver, clock } = fakePool({ close: { 1: 'hang' } }, { ...LIMITS, poolSize: 1 });
     const lease = await pool.acquire();
-    await lease.discard();
+    void lease.discard();
     const next = follow(pool.acquire());
     await clock.advance(999);
     expect(next.now.state).toBe('pending');
@@ -210,7 +210,8 @@ describe('an engine', () => {
       const entry = await engine.acquire(limitOf(clock, Infinity, noTimeout));
       const closed = engine.close();
       engine.giveUp();
-      engine[comesBack](entry, 'discarded');
+      if (comesBack === 'release') engine.release(entry);
+      else await engine.destroy(entry, 'discarded');
       await closed;
       expect([closes, engine.evictions.discarded]).toEqual([1, 1]);
     },
