@@ -280,14 +280,25 @@ const UNLIMITED: Limit = limitOf(systemClock, Infinity, noTimeout);
 
 /** Wraps the reason for which a wait was cut short, which may be anything, to tell it from what a driver threw. */
 export class Cut extends Error {
-  readonly reason: unknown;
   /** The native call that was cut; `undefined` if none had begun. */
   readonly call: Promise<CallEnd> | undefined;
+  #why: () => unknown;
 
   constructor(reason: unknown, call?: Promise<CallEnd>) {
     super('cut');
-    this.reason = reason;
+    this.#why = () => reason;
     this.call = call;
+  }
+
+  /** One for several callers, each of whom gets a reason of its own. */
+  static each(why: () => unknown): Cut {
+    const cut = new Cut(undefined);
+    cut.#why = why;
+    return cut;
+  }
+
+  get reason(): unknown {
+    return this.#why();
   }
 }
 

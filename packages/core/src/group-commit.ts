@@ -1,4 +1,4 @@
-import { asThrown } from './call-queue.ts';
+import { asThrown, Cut } from './call-queue.ts';
 import { alreadyCut, bounded, type Limit } from './deadline.ts';
 import type { Result } from './driver.ts';
 import { PoolClosedError, PoolOverloadedError } from './errors.ts';
@@ -97,10 +97,10 @@ export class GroupCommit {
   }
 
   /** The pool is told to close: whoever waits without a connection is refused. */
-  close(reason: PoolClosedError): void {
+  close(why: () => PoolClosedError): void {
     this.#closed = true;
     this.#settings.telling.close();
-    for (const group of this.#groups.toArray()) if (!group.isConnected) group.failAll(reason);
+    for (const group of this.#groups.toArray()) if (!group.isConnected) group.failAll(Cut.each(why));
   }
 
   #begin(): Group {
@@ -150,7 +150,7 @@ export class GroupCommit {
         void this.#lending.giveBack(entry);
       }
     } catch (error) {
-      group.failAll(error);
+      group.failAll(error instanceof PoolClosedError ? Cut.each(() => new PoolClosedError()) : error);
     } finally {
       this.#writers.leave();
     }

@@ -13,6 +13,7 @@ import { OutcomeUnknownError } from './errors.ts';
 import { statementLimit, type TimeSettings } from './limits.ts';
 import type { Listed, Place } from './linked-list.ts';
 import type { Call } from './queryable.ts';
+import { failTogether } from './rejections.ts';
 
 /** One write of a group. It is settled once, by its end or by its own limit, whichever comes first. */
 export class Member {
@@ -185,8 +186,16 @@ export class Group implements Listed<Group> {
     this.members.find((member) => !member.isSettled)?.reject(error);
   }
 
+  /** All members are done with now; they are told as others are who fail together. */
   failAll(error: unknown): void {
-    for (const member of this.members) member.reject(error);
+    const open = this.members.filter((member) => member.settle(undefined, error));
+    failTogether({
+      failNext: () => {
+        const next = open.shift();
+        next?.tell();
+        return next !== undefined;
+      },
+    });
   }
 
   #limit(member: Member): void {

@@ -29,5 +29,5 @@ export function asFarAsKnown(failure: unknown): unknown {
 
 /** As something that was cut, because it must not be tried again. */
 export function unknownBecause(cause: unknown): Cut {
-  return new Cut(new OutcomeUnknownError(cause));
+  return Cut.each(() => new OutcomeUnknownError(cause));
 }

@@ -377,7 +377,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     this.#housekeeping.stop();
     this.#closed.abort(reason());
     this.#writers.failAll(reason);
-    this.#groups.close(reason());
+    this.#groups.close(reason);
     const closed = this.#engine.close();
     this.spares.reclaimAll();
     const inTime = async (ms: number): Promise<boolean> => {

@@ -138,6 +138,17 @@ describe('eighty thousand calls', { timeout: 60_000 }, () => {
     await pool.close();
   });
 
+  it('F76 that wait to write when the pool closes fail in many turns of the event loop', async () => {
+    const { pool } = fakePool({}, { maxWaiting: Infinity, poolSize: 2 });
+    const lease = await pool.acquire();
+    await lease.run('BEGIN IMMEDIATE');
+    const crowd = await new Crowd().make(run(pool));
+    const closed = pool.close();
+    await lease.release();
+    expect(await crowd.mostInOneTurn()).toBeLessThanOrEqual(MOST);
+    await closed;
+  });
+
   it('F76 that wait for a connection when the pool closes fail in many turns of the event loop', async () => {
     const { pool } = fakePool({}, { maxWaiting: Infinity, poolSize: 1 });
     const lease = await pool.acquire();

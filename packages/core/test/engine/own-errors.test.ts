@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { LeaseEndedError, PoolClosedError, TransactionLostError, type Queryable } from '../../src/index.ts';
+import {
+  LeaseEndedError,
+  OutcomeUnknownError,
+  PoolClosedError,
+  TransactionLostError,
+  type Queryable,
+} from '../../src/index.ts';
 import { errorOf, fakePool, follow, type Outcome } from './support.ts';
 
 interface Followed {
@@ -38,6 +44,31 @@ describe('callers that fail together each get an error object of their own', () 
     await clock.settle();
     expectOwnErrors(late, PoolClosedError);
     expect(driver.violations).toEqual([]);
+  });
+
+  it('F88 when the pool closes: writes that wait to share a COMMIT, with a connection and without', async () => {
+    const { pool, clock } = fakePool({}, { poolSize: 2, closeTimeoutMs: 1000 });
+    const lease = await pool.acquire();
+    await lease.run('BEGIN IMMEDIATE');
+    const writes = Array.from({ length: 250 }, (_, n) => follow(pool.run('DELETE FROM t WHERE a = ?', [n])));
+    await clock.settle();
+    const closed = pool.close();
+    await clock.advance(1000);
+    expectOwnErrors(writes, PoolClosedError);
+    await closed;
+  });
+
+  it('F88 when they share a COMMIT of which the outcome is unknown', async () => {
+    const { pool, clock } = fakePool(({ sql }) => (sql === 'COMMIT' ? 'hang' : undefined), {
+      operationTimeoutMs: 500,
+    });
+    const lease = await pool.acquire();
+    await lease.run('BEGIN IMMEDIATE');
+    const writes = [1, 2, 3].map((n) => follow(pool.run('DELETE FROM t WHERE a = ?', [n])));
+    await clock.settle();
+    await lease.run('ROLLBACK');
+    await clock.advance(1000);
+    expectOwnErrors(writes, OutcomeUnknownError);
   });
 
   it('F88 when a lease is revoked, unless its owner says why: then all get that', async () => {
