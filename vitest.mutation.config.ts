@@ -9,7 +9,7 @@ export default defineConfig({
     root: './packages/core',
     include: ['test/**/*.test.ts'],
     exclude: [
-      'test/{crash,sqlite}/**',
+      'test/{crash,differential,sqlite}/**',
       'test/{plugin-options,request-lease*,arguments}.test.ts',
       'test/{errors,errors-timeouts,options,options-docs,options-readme,parameters,property,sql,sql-differential}.test.ts',
       'test/engine/driver-cases.test.ts',

@@ -1,28 +1,30 @@
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
+import { differentialProperty } from '../differential/property.ts';
 import { poolSchedules, runOnPool } from '../engine/model/pool-schedule.ts';
 import { run, schedules } from '../engine/model/schedule.ts';
 import { runHistories } from '../histories/run.ts';
 
 /**
- * Runs random schedules on the engine and on the whole pool, in turn, for as long as it is told, and stops at the first
- * that fails:
+ * Runs random schedules on the engine and on the whole pool, and random programs that are compared with each of their calls alone, one
+ * after the other for as long as you say, and stops at the first that fails:
  *
  *     pnpm fuzz --seconds 600
- *     pnpm fuzz --seed 42          repeats the schedules of a seed
+ *     pnpm fuzz --seed 42          repeats the schedules and programs of a seed
  *     pnpm fuzz --histories        has real processes make histories instead, see ../histories/run.ts
  *
- * A failure is printed with its seed and path, and as the shortest schedule that shows it, which belongs into
- * test/engine/model/regressions.ts.
+ * A failure is printed with its seed and path, and as the shortest schedule or program that shows it, which belongs into
+ * test/engine/model/regressions.ts or test/differential/regressions.ts.
  */
 const STEPS = 200;
-const RUNS_PER_SEED = 200;
 const PROGRESS_MS = 5000;
 const SHRINKING_MS = 60_000;
 
+/** What is checked, and how often with each seed. */
 const PROPERTIES = {
-  engine: fc.asyncProperty(schedules(STEPS), run),
-  pool: fc.asyncProperty(poolSchedules(STEPS / 2), runOnPool),
+  engine: { property: fc.asyncProperty(schedules(STEPS), run), runs: 200 },
+  pool: { property: fc.asyncProperty(poolSchedules(STEPS / 2), runOnPool), runs: 200 },
+  differential: { property: differentialProperty(), runs: 50 },
 };
 
 const { values } = parseArgs({
@@ -47,12 +49,13 @@ process.exitCode = await (values.histories ? runHistories : fuzz)(
 async function fuzz(forMs: number, onlySeed: number | undefined): Promise<number> {
   const start = performance.now();
   let lastProgress = start;
-  const totals = { engine: 0, pool: 0 };
+  const totals = { engine: 0, pool: 0, differential: 0 };
   for (let seed = onlySeed ?? Date.now() | 0; ; seed = (seed + 1) | 0) {
-    for (const name of ['engine', 'pool'] as const) {
+    for (const name of ['engine', 'pool', 'differential'] as const) {
+      const { property, runs } = PROPERTIES[name];
       // Shrinking a long schedule can take longer than is worth it.
       const limits = { interruptAfterTimeLimit: SHRINKING_MS, markInterruptAsFailure: false };
-      const result = await fc.check<[unknown]>(PROPERTIES[name], { numRuns: RUNS_PER_SEED, seed, ...limits });
+      const result = await fc.check<[unknown]>(property, { numRuns: runs, seed, ...limits });
       totals[name] += result.numRuns;
       if (result.failed) return report(name, result);
     }
@@ -62,7 +65,8 @@ async function fuzz(forMs: number, onlySeed: number | undefined): Promise<number
       lastProgress = now;
       const seconds = Math.round((now - start) / 1000);
       console.log(
-        `${String(seconds)} s: ${String(totals.engine)} schedules on the engine and ${String(totals.pool)} on the pool, none failed (seed ${String(seed)})`,
+        `${String(seconds)} s: ${String(totals.engine)} schedules on the engine, ${String(totals.pool)} on the pool and ` +
+          `${String(totals.differential)} programs, none failed (seed ${String(seed)})`,
       );
     }
     if (over) return 0;
