@@ -6,10 +6,11 @@ import { WaitQueue } from './wait-queue.ts';
  * calls take turns; one place per database file makes its writers take turns.
  */
 export class Gate {
-  readonly #queue: WaitQueue<undefined>;
+  readonly #queue: WaitQueue<number>;
   readonly #places: number;
   #held = 0;
   #arrivals = 0;
+  #changes = 0;
   readonly #onChange: (() => void)[] = [];
 
   constructor(places: number = 1, maxWaiting: number = Infinity) {
@@ -37,6 +38,11 @@ export class Gate {
     return this.#arrivals;
   }
 
+  /** How often somebody has entered or left so far. */
+  get changes(): number {
+    return this.#changes;
+  }
+
   /** Enters if there is a place; whoever waits already goes first, because a place is never free while anyone waits. */
   tryEnter(): boolean {
     if (this.isFull) return false;
@@ -50,20 +56,24 @@ export class Gate {
     this.#onChange.push(callback);
   }
 
-  /** Enters as soon as there is a place; rejects when the limit is reached. `kind` is for {@link Gate.failAll}. */
-  enter(limit: Limit, kind?: string): Promise<unknown> {
-    if (this.tryEnter()) return Promise.resolve();
+  /**
+   * Enters as soon as there is a place, and resolves to what {@link Gate.changes} was then; rejects when the limit is reached. `kind` is
+   * for {@link Gate.failAll}.
+   */
+  enter(limit: Limit, kind?: string): Promise<number> {
+    if (this.tryEnter()) return Promise.resolve(this.#changes);
     this.#arrivals += 1;
     return this.#queue.wait(limit, kind);
   }
 
   /** Leaves; the place passes to the next in line. */
   leave(): void {
-    if (!this.#queue.serve(undefined)) this.#held -= 1;
+    if (!this.#queue.serve(this.#changes + 1)) this.#held -= 1;
     this.#changed();
   }
 
   #changed(): void {
+    this.#changes += 1;
     if (this.#onChange.length === 0) return;
     for (const callback of this.#onChange.splice(0)) callback();
   }

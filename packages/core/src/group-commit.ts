@@ -129,14 +129,16 @@ export class GroupCommit {
   /** Takes a group to its turn, and through it. Whatever happens, everyone is told. */
   async #lead(group: Group): Promise<void> {
     const { abandoned } = group;
-    if (!this.#writers.tryEnter()) {
-      const entered = untilItWorks(group, () => this.#writers.enter(group.limit).then(() => 'inside'));
-      if ((await entered) === undefined) return;
-    }
-    if (this.#writers.held > 1) {
+    const writers = this.#writers;
+    const entered = writers.tryEnter()
+      ? writers.changes
+      : await untilItWorks(group, () => writers.enter(group.limit));
+    if (entered === undefined) return;
+    // There is no third place: the next that leaves is the one that was there before. It may have left in the same tick, and then a
+    // later group has its place, which is behind this one.
+    if (writers.held > 1 && writers.changes === entered) {
       group.isBehind = true;
-      // There is no third place: the next who leaves is the one that was there already.
-      this.#writers.onceChanged(() => (group.isBehind = false));
+      writers.onceChanged(() => (group.isBehind = false));
     }
     try {
       const entry =

@@ -1,6 +1,6 @@
 import { asThrown, Cut } from './call-queue.ts';
 import { bounded, limitOf, type Clock } from './deadline.ts';
-import { isNoAnswer } from './driver-errors.ts';
+import { isConstraint, isNoAnswer } from './driver-errors.ts';
 import { OutcomeUnknownError } from './errors.ts';
 
 /**
@@ -11,13 +11,16 @@ const UNTIL_INTERRUPTED_MS = 50;
 
 /**
  * What has become of a write that commits by itself, or of a COMMIT, whose call has failed: its result if it was done all the same,
- * or else the failure, if that says that nothing was done. Rejects with an `OutcomeUnknownError` if nobody knows.
+ * the constraint if it broke one, or else the failure, if that says that nothing was done. Rejects with an `OutcomeUnknownError` if
+ * nobody knows.
  */
 export async function outcomeOf(failure: unknown, clock: Clock): Promise<unknown> {
   if (!(failure instanceof Cut) || failure.call === undefined) throw asFarAsKnown(failure);
   const unknown = (): Error => unknownBecause(failure.reason);
   const end = await bounded(failure.call, limitOf(clock, UNTIL_INTERRUPTED_MS, unknown));
   if ('value' in end) return end.value;
+  // `OR FAIL` and RAISE(FAIL) keep what came before the failure: the caller must not believe that nothing was done.
+  if (isConstraint(end.error)) throw end.error;
   throw isNoAnswer(end.error) ? unknown() : failure;
 }
 

@@ -37,6 +37,16 @@ describe('a gate', () => {
     expect(waits.now.state).toBe('resolved');
   });
 
+  it('tells whoever enters what its changes were then, so that one sees what has changed in the same tick', async () => {
+    const gate = new Gate(2);
+    gate.tryEnter();
+    expect([gate.changes, await gate.enter(limit())]).toEqual([1, 2]);
+    const entered = Promise.all([gate.enter(limit()), gate.enter(limit())]);
+    gate.leave();
+    gate.leave();
+    expect([await entered, gate.changes]).toEqual([[3, 4], 4]);
+  });
+
   it('passes the place by one who has given up', async () => {
     const gate = new Gate();
     gate.tryEnter();
