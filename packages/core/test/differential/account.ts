@@ -32,7 +32,7 @@ export interface Account {
   readonly looks: readonly Look[];
 }
 
-/** Cancelled, by its signal or its time limit. */
+/** Cancelled by its signal or its time limit, and nothing was done. */
 const CANCELLED: ReadonlySet<unknown> = new Set(['ABORTED', 'STATEMENT_TIMEOUT']);
 /** What the pool says without asking SQLite. */
 const UNASKED: ReadonlySet<unknown> = new Set(['TRANSACTION_LOST', 'TRANSACTION_ACTIVE']);
@@ -58,9 +58,10 @@ export function accountOf({ actions, numbers }: History, recorder: Recorder): Ac
   return { effects: effects.toSorted((a, b) => inOrder(a.place, b.place)), looks };
 }
 
-/** Whether nobody knows if the action took effect. */
-export function isDoubtful({ outcome }: Action): boolean {
-  return CANCELLED.has(outcome.error?.code);
+/** Whether nobody knows if the action took effect: a cancelled write of which SQLite did not say how it ended. */
+export function isDoubtful({ op, outcome }: Action): boolean {
+  if (outcome.error?.code !== 'OUTCOME_UNKNOWN' || op === 'release' || op.do === 'transaction') return false;
+  return op.abortAfter !== undefined || op.timeoutMs !== undefined;
 }
 
 /** The places of the statements that decide when an action takes effect, in order. */
@@ -85,11 +86,8 @@ function kindOf(action: Action, wasSent: boolean): 'effect' | 'look' | 'after' |
   const isTransaction = op.do === 'transaction';
   const statements = statementsOf(op);
   const onlyReads = statements.every(reads);
-  if (isDoubtful(action)) {
-    // Of these nothing may be left; of a single write nobody knows.
-    const leavesNothing = isTransaction || op.do === 'batch' || onlyReads;
-    return leavesNothing || !wasSent ? 'nothing' : 'effect';
-  }
+  if (CANCELLED.has(code)) return 'nothing';
+  if (isDoubtful(action) && !onlyReads && op.do !== 'batch') return 'effect';
   if (code !== undefined && code !== 'THROWN' && !UNASKED.has(code))
     throw new Difference('The pool had a reason of its own.', action);
   const isDeferred = isTransaction && op.mode === 'deferred';

@@ -50,24 +50,24 @@ interface OnAPool {
   readonly timeoutMs?: number;
 }
 
-export type Method = 'run' | 'get' | 'all' | 'execute' | 'arrays';
+type Method = 'run' | 'get' | 'all' | 'execute' | 'arrays';
 
 export interface Single extends Statement, OnAPool {
   readonly do: Method;
 }
 
-export interface Batch extends OnAPool {
+interface Batch extends OnAPool {
   readonly do: 'batch';
   readonly statements: readonly Statement[];
 }
 
-export interface Script extends OnAPool {
+interface Script extends OnAPool {
   readonly do: 'script';
   readonly sql: string;
 }
 
 /** Takes so many rows of a cursor. */
-export interface Cursor extends Statement, OnAPool {
+interface Cursor extends Statement, OnAPool {
   readonly do: 'iterate';
   readonly rows: number;
 }
@@ -90,17 +90,17 @@ export interface Leased extends OnAPool {
 }
 
 /** All at once. */
-export interface Together {
+interface Together {
   readonly do: 'together';
   readonly ops: readonly Op[];
 }
 
-export interface Evict {
+interface Evict {
   readonly do: 'evict';
   readonly pool?: 1;
 }
 
-export interface Checkpoint {
+interface Checkpoint {
   readonly do: 'checkpoint';
   readonly pool?: 1;
 }
@@ -165,7 +165,7 @@ export function statementsOf(op: Call): readonly Statement[] {
 }
 
 /** The calls in a step of a transaction or a lease. */
-export function callsOf(step: Op): readonly Call[] {
+function callsOf(step: Op): readonly Call[] {
   if (step.do === 'together') return step.ops.flatMap(callsOf);
   return step.do === 'lease' || step.do === 'evict' || step.do === 'checkpoint' ? [] : [step];
 }

@@ -36,7 +36,7 @@ export class Recorder {
   readonly #pace: ProgramOptions['pace'];
   readonly #calls: DriverCall[] = [];
   readonly #waiting: Waiting[] = [];
-  readonly #due: { at: number; action: () => void }[] = [];
+  #due: { readonly at: number; readonly action: () => void }[] = [];
   #moment = 0;
   #busy = false;
   #picks: number;
@@ -49,11 +49,10 @@ export class Recorder {
   /** This moment, which is after all that were asked for before. */
   now(): number {
     this.#moment += 1;
-    const due = this.#due.filter(({ at }) => at <= this.#moment);
-    for (const each of due) {
-      this.#due.splice(this.#due.indexOf(each), 1);
-      each.action();
-    }
+    const isDue = ({ at }: { at: number }): boolean => at <= this.#moment;
+    // Not in the middle of a call to the driver.
+    for (const { action } of this.#due.filter(isDue)) queueMicrotask(action);
+    this.#due = this.#due.filter((each) => !isDue(each));
     return this.#moment;
   }
 

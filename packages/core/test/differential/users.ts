@@ -27,7 +27,7 @@ export interface Outcome {
 }
 
 /** What is compared of an error: SQLite's extended code and message, or the code of an error of the pool's own. */
-export interface Failure {
+interface Failure {
   readonly errno?: number;
   readonly code?: string;
   readonly message?: string;
@@ -54,17 +54,13 @@ export class User {
   async perform(op: Call, db: Queryable, limits: QueryOptions = {}): Promise<Outcome> {
     let steps: Outcome[] | undefined;
     try {
-      const value =
-        op.do === 'transaction'
-          ? await db.transaction(
-              async (tx) => {
-                steps = [];
-                await this.#steps(op, tx, steps);
-              },
-              { ...howToBegin(op), ...limits },
-            )
-          : await this.#call(op, db, limits);
-      return steps === undefined ? { value } : { value, steps };
+      if (op.do !== 'transaction') return { value: await this.#call(op, db, limits) };
+      const fn = async (tx: Queryable): Promise<void> => {
+        steps = [];
+        await this.#steps(op, tx, steps);
+      };
+      await db.transaction(fn, { ...howToBegin(op), ...limits });
+      return { value: undefined, ...(steps === undefined ? {} : { steps }) };
     } catch (error) {
       const failed = failure(error);
       return steps === undefined ? { error: failed } : { error: failed, steps };

@@ -40,6 +40,8 @@ export interface Nesting {
 /** What steps are in, from the outside to the inside. */
 type Around = readonly (Nesting['do'] | 'deferred' | 'many')[];
 
+const BEGIN_SCRIPT = 'BEGIN IMMEDIATE';
+
 /** Each cancelled write doubles what must be looked at. */
 const MOST_CANCELLED = 4;
 
@@ -170,7 +172,7 @@ class Writer {
       case 'batch':
         return { do: 'batch', statements: this.#batch(part, dice), ...where };
       case 'script':
-        return { do: 'script', sql: this.#script(part, dice), ...where };
+        return { do: 'script', sql: this.#script(part, dice, around), ...where };
       case 'change':
         return { do: 'run', sql: dice.of(this.#changes(part, dice)), ...where };
       case 'own':
@@ -188,13 +190,14 @@ class Writer {
     });
   }
 
-  #script(part: Part, dice: Dice): string {
+  #script(part: Part, dice: Dice, around: Around): string {
     const statements = Array.from({ length: 1 + dice.below(3) }, () => {
       const { sql, params = [] } = filled(dice.of(part.writes), dice);
       const values = params.map(literal);
       return sql.replace(/\?/g, () => values.shift() ?? 'NULL');
     });
-    return statements.join('; ');
+    const isWhole = isOnPool(around) && dice.oneIn(2);
+    return isWhole ? `${BEGIN_SCRIPT}; ${statements.join('; ')}; COMMIT` : statements.join('; ');
   }
 
   #changes({ table, changes }: Part, dice: Dice): readonly [string, ...string[]] {
@@ -230,11 +233,12 @@ class Writer {
     return isOnPool(around) && this.#options.pools === 2 && dice.oneIn(2) ? { pool: 1 } : {};
   }
 
-  /** The same call, cancelled. What a script has done by then is not defined. */
+  /** The same call, cancelled. What a script that is no transaction has done by then is not defined. */
   #limited<C extends Call>(call: C, step: Plain | Nesting, dice: Dice, around: Around): C {
     const { cancel } = step;
     const { oneConnection, pace } = this.#options;
-    if (cancel === undefined || !isOnPool(around) || oneConnection || call.do === 'script') return call;
+    if (cancel === undefined || !isOnPool(around) || oneConnection) return call;
+    if (call.do === 'script' && !call.sql.startsWith(BEGIN_SCRIPT)) return call;
     this.#cancelled += 1;
     if (this.#cancelled > MOST_CANCELLED) return call;
     return pace === 'free' && dice.oneIn(3)
