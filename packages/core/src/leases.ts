@@ -22,15 +22,16 @@ export interface Spare extends Listed<Spare> {
  */
 export class Spares {
   readonly #keepers = new LinkedList<Spare>();
-  readonly #areNeeded: () => boolean;
+  readonly #doesAnyoneWait: () => boolean;
+  #state: 'open' | 'closed' = 'open';
 
-  constructor(areNeeded: () => boolean) {
-    this.#areNeeded = areNeeded;
+  constructor(doesAnyoneWait: () => boolean) {
+    this.#doesAnyoneWait = doesAnyoneWait;
   }
 
   /** A connection is not used at the moment. */
   add(keeper: Spare): void {
-    if (this.#areNeeded()) keeper.giveBack();
+    if (this.#state === 'closed' || this.#doesAnyoneWait()) keeper.giveBack();
     else this.#keepers.add(keeper);
   }
 
@@ -44,8 +45,9 @@ export class Spares {
     this.#keepers.shift()?.giveBack();
   }
 
-  /** Has all of them given back. */
-  reclaimAll(): void {
+  /** Has all of them given back, and those that come later. */
+  close(): void {
+    this.#state = 'closed';
     while (this.#keepers.size > 0) this.reclaim();
   }
 }

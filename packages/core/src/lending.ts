@@ -37,7 +37,7 @@ export class Lending {
     this.#settings = settings;
     this.#engine = engine;
     this.#leases = leases;
-    this.spares = new Spares(() => engine.waiting > 0 || engine.state !== 'open');
+    this.spares = new Spares(() => engine.waiting > 0);
   }
 
   /** How many have run out of time. */

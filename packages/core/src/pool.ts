@@ -39,6 +39,9 @@ const WRITERS_WITH_CONNECTION = 2;
 
 const NO_OPTIONS: AcquireOptions = {};
 
+/** How long a request may keep a connection between two of its statements while the pool closes, in milliseconds. */
+const SPARE_GRACE_MS = 1000;
+
 /** How long a call that was interrupted may take to return before `close()` gives its connection up. */
 const INTERRUPT_GRACE_MS = 50;
 
@@ -379,12 +382,13 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     this.#writers.failAll(reason);
     this.#groups.close(reason);
     const closed = this.#engine.close();
-    this.spares.reclaimAll();
     const inTime = async (ms: number): Promise<boolean> => {
       const waited = await Promise.allSettled([bounded(closed, limitOf(clock, ms, reason))]);
       return waited[0].status === 'fulfilled';
     };
-    if (!(await inTime(closeTimeoutMs))) {
+    const spareMs = Math.min(SPARE_GRACE_MS, closeTimeoutMs);
+    if (!(await inTime(spareMs))) this.spares.close();
+    if (!(await inTime(closeTimeoutMs - spareMs))) {
       this.#leases.revokeAll(reason);
       for (const session of this.#engine.leased()) session.end(reason);
       if (!(await inTime(INTERRUPT_GRACE_MS))) this.#engine.giveUp();
