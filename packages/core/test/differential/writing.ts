@@ -208,15 +208,21 @@ class Writer {
     const when = dice.of(['BEFORE', 'AFTER']);
     const trigger = `CREATE /*#*/ TRIGGER IF NOT EXISTS late_${table} ${when} INSERT ON ${table} WHEN new.tag % 3 = ${String(k)} BEGIN SELECT RAISE(${raise}); END`;
     if (!dice.oneIn(3)) return [trigger];
+    // Where the table of such a trigger is missing, a group is undone and runs again, and `last_insert_rowid()` shows that.
+    const more: readonly string[] = isPlain
+      ? []
+      : [
+          `CREATE /*#*/ TABLE IF NOT EXISTS more (tag INTEGER)`,
+          `CREATE /*#*/ TRIGGER IF NOT EXISTS more_${table} AFTER INSERT ON ${table} BEGIN INSERT INTO more (tag) VALUES (new.tag); END`,
+          `DROP /*#*/ TABLE IF EXISTS more`,
+        ];
     return [
-      `CREATE /*#*/ TABLE IF NOT EXISTS more (tag INTEGER)`,
-      `CREATE /*#*/ TRIGGER IF NOT EXISTS more_${table} AFTER INSERT ON ${table} BEGIN INSERT INTO more (tag) VALUES (new.tag); END`,
       `DROP /*#*/ TRIGGER IF EXISTS late_${table}`,
       `ALTER /*#*/ TABLE ${table} ADD COLUMN extra${String(k)} DEFAULT ${String(k)}`,
       `ALTER /*#*/ TABLE ${table} ADD COLUMN strict${String(k)} INTEGER NOT NULL DEFAULT 1 CHECK (tag % 7 <> ${String(k)})`,
       `CREATE /*#*/ UNIQUE INDEX IF NOT EXISTS late_${table}_i ON ${table} (tag % 9) WHERE tag > 0`,
       `DROP /*#*/ INDEX IF EXISTS late_${table}_i`,
-      `DROP /*#*/ TABLE IF EXISTS more`,
+      ...more,
       `PRAGMA /*#*/ user_version = ${String(k)}`,
     ];
   }
