@@ -340,7 +340,7 @@ export class Session {
     try {
       await this.#cursors.closeInTurn().catch(() => undefined);
       // Closes wait for each other: until this one's place comes, an open transaction would keep others from writing.
-      if (this.inTransaction) await this.#statements.rollback().catch(() => undefined);
+      if (this.#statements.writeTurn.isHeld) await this.#statements.rollback().catch(() => undefined);
       if (optimize && !this.#statements.dirty && !this.inTransaction) await this.#optimize();
       const close = (): Promise<void> => this.#file.close(() => this.connection.close(), this.#context.clock);
       await this.#calls.call(close, undefined, 'operation');
