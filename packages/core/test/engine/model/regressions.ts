@@ -233,4 +233,20 @@ export const POOL_REGRESSIONS: readonly { readonly title: string; readonly sched
       ],
     },
   },
+  {
+    title: 'a connection whose rollback still ran got a second one when it was closed',
+    schedule: {
+      poolSize: 1,
+      abilities: false,
+      endings: ['succeed', 'succeed', 'twice', 'hang'],
+      steps: [
+        { do: 'lease with a forgotten transaction', timeoutMs: 20, tick: false },
+        { do: 'advance', ms: 3000, tick: false },
+        { do: 'get', timeoutMs: 20, tick: false },
+        { do: 'advance', ms: 1, tick: false },
+        { do: 'script', timeoutMs: 20, tick: false },
+        { do: 'resolve', which: 0, tick: false },
+      ],
+    },
+  },
 ];
