@@ -58,6 +58,11 @@ export interface ExecuteHint {
    * transaction, or is the pool's own. `writer`: it writes, or its connection has the turn to write.
    */
   readonly urgency?: 'control' | 'writer' | 'reader';
+  /**
+   * No lease holds the connection, no transaction is open on it, and the statement changes nothing but the database: a driver may run
+   * it on any handle of the same database, and so beside the calls of other connections. The statements of a batch are all alike here.
+   */
+  readonly unleased?: boolean;
 }
 
 /**
@@ -109,10 +114,12 @@ export interface Connection {
   script?(sql: string): Promise<void>;
   /**
    * Runs several statements in one call and one transaction: its own, which is committed, or in a savepoint of the open one. It
-   * resolves to one outcome for each, and rejects if the transaction could not begin: then nothing was done.
+   * resolves to one outcome for each, and rejects if the transaction could not begin: then nothing was done. If all statements only
+   * read, its own transaction takes no lock to write.
    *
-   * `onError`: with `abort` it is all or nothing; with `continue` a statement that fails is undone alone and the others stay,
-   * unless the transaction itself is lost.
+   * `onError`: with `abort` it is all or nothing. With `continue` the outcome of each statement is as if it had been the only one: one
+   * that fails is undone alone and the others stay. Where that cannot be had, all are undone: after an interrupt, when SQLite has rolled
+   * back the transaction, and in a transaction of its own where constraints are checked at the COMMIT only.
    */
   batch?(
     statements: readonly BatchedStatement[],
