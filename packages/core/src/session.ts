@@ -339,15 +339,27 @@ export class Session {
     await this.drain();
     try {
       await this.#cursors.closeInTurn().catch(() => undefined);
-      // Closes wait for each other: until this one's place comes, an open transaction would keep others from writing.
-      if (this.#statements.writeTurn.isHeld) await this.#statements.rollback().catch(() => undefined);
+      const close = (): Promise<void> => this.connection.close();
+      const inOrder = (): Promise<void> => this.#file.close(close, this.#context.clock);
+      const keepsOthersWaiting = !(await this.#leaveWriters());
       if (optimize && !this.#statements.dirty && !this.inTransaction) await this.#optimize();
-      const close = (): Promise<void> => this.#file.close(() => this.connection.close(), this.#context.clock);
-      await this.#calls.call(close, undefined, 'operation');
+      await this.#calls.call(keepsOthersWaiting ? close : inOrder, undefined, 'operation');
     } finally {
       this.#statements.writeTurn.leave();
       this.#file.leave();
     }
+  }
+
+  /**
+   * Closes wait for each other: until this one's place comes, an open transaction would keep others from writing. Resolves to whether
+   * it keeps nobody from that any more.
+   */
+  async #leaveWriters(): Promise<boolean> {
+    if (!this.#statements.writeTurn.isHeld) return true;
+    return await this.#statements.rollback().then(
+      () => true,
+      () => false,
+    );
   }
 
   /** Cancels what runs and what waits: the handle that all of it was called on has ended. `why` makes an error for each. */
