@@ -69,7 +69,7 @@ export class CallQueue {
   }
 
   /** The native call under way, perhaps one that its caller was told is cancelled: resolves when it has returned. */
-  get returned(): Promise<unknown> | undefined {
+  get returned(): Promise<CallEnd> | undefined {
     return this.#running;
   }
 

@@ -1,5 +1,6 @@
 import type { Limit } from './deadline.ts';
-import type { Connection, Driver } from './driver.ts';
+import type { BasicConnection, Connection, Driver } from './driver.ts';
+import { complete } from './drivers/completed-connection.ts';
 import { OpenError, SqlitePoolError } from './errors.ts';
 import type { Gate } from './gate.ts';
 import { Session, type SessionContext } from './session.ts';
@@ -66,7 +67,7 @@ export class Database {
       await onConnect?.(connection);
       await this.check();
       signal.throwIfAborted();
-      return new Session(connection, this.#file, context);
+      return new Session(complete(connection), this.#file, context);
     } catch (error) {
       await this.#file.close(() => closeQuietly(connection), context.clock);
       throw asOpenError('onConnect rejected, or the file disappeared meanwhile', error);
@@ -94,7 +95,7 @@ export class Database {
 }
 
 /** After an error that matters more than what a close has to say. */
-async function closeQuietly(connection: Connection): Promise<void> {
+async function closeQuietly(connection: BasicConnection): Promise<void> {
   try {
     await connection.close();
   } catch {

@@ -101,6 +101,7 @@ export type BatchOutcome =
  *     if (handle.inTransaction) await handle.query('ROLLBACK', []);
  *   },
  *   close: () => handle.close(),
+ *   inTransaction: () => handle.inTransaction,
  * };
  */
 export interface Connection {
@@ -120,10 +121,14 @@ export interface Connection {
    * `onError`: with `abort` it is all or nothing. With `continue` the outcome of each statement is as if it had been the only one: one
    * that fails is undone alone and the others stay. Where that cannot be had, all are undone: after an interrupt, when SQLite has rolled
    * back the transaction, and in a transaction of its own where constraints are checked at the COMMIT only.
+   *
+   * `inTransaction`: whether a transaction is open, for a driver that does not know it. Without this method the pool does the same
+   * with `execute`.
    */
   batch?(
     statements: readonly BatchedStatement[],
     onError: 'abort' | 'continue',
+    inTransaction?: boolean,
   ): Promise<readonly BatchOutcome[]>;
   /** Steps through the rows of one reading statement, beside other calls and after a COMMIT too; `return()` must end the read. */
   iterate?(sql: string, params: readonly Value[]): AsyncIterator<Row, unknown, undefined>;
@@ -143,9 +148,17 @@ export interface Connection {
   readonly raw?: unknown;
   /** Whether the handle cannot be trusted any more: the pool closes it instead of lending it again. */
   readonly broken?: boolean;
-  /** Whether a transaction is open. Without it the pool finds out by trying a `BEGIN`. */
-  inTransaction?(): boolean | Promise<boolean>;
+  /** Whether a transaction is open. */
+  inTransaction(): boolean | Promise<boolean>;
 }
+
+/**
+ * A connection with the three methods of the seed at least: what `connectionFactory` makes. Where it cannot say whether a transaction
+ * is open, the pool finds out by trying a `BEGIN`.
+ *
+ * @example const connection: BasicConnection = { execute, rollback, close };
+ */
+export type BasicConnection = Pick<Connection, 'execute' | 'rollback' | 'close'> & Partial<Connection>;
 
 /**
  * Opens connections to one database.

@@ -1,5 +1,5 @@
 import { asThrown, Cut } from './call-queue.ts';
-import { alreadyCut, bounded, type Limit } from './deadline.ts';
+import { alreadyCut, atEndOfTurn, bounded, type Limit } from './deadline.ts';
 import type { Result } from './driver.ts';
 import { PoolClosedError, PoolOverloadedError } from './errors.ts';
 import type { Gate } from './gate.ts';
@@ -7,10 +7,9 @@ import { Group } from './group.ts';
 import type { Lending } from './lending.ts';
 import { LinkedList } from './linked-list.ts';
 import type { Call } from './queryable.ts';
-import { commitTogether, type SharingSettings } from './shared-commit.ts';
+import { commitTogether } from './shared-commit.ts';
 import type { TimeSettings } from './limits.ts';
 import type { Statements } from './statements.ts';
-import { Telling } from './telling.ts';
 import type { WriteTurn } from './write-turn.ts';
 
 /** Most writes that share a COMMIT. */
@@ -27,7 +26,7 @@ export interface GroupCommitSettings extends TimeSettings {
  * as any writer does, and those that come meanwhile join it, without a place and a connection of their own.
  */
 export class GroupCommit {
-  readonly #settings: GroupCommitSettings & SharingSettings;
+  readonly #settings: GroupCommitSettings;
   readonly #lending: Lending;
   /** The gate of the pool's writers, before they take a connection. */
   readonly #writers: Gate;
@@ -37,10 +36,12 @@ export class GroupCommit {
   #members = 0;
   /** The one that still takes members. */
   #open: Group | undefined;
+  /** The callers of the last group go on when they have heard of their write, and most write again: the next one takes that in. */
+  #callersGoOn: Promise<void> | undefined;
   #closed = false;
 
   constructor(settings: GroupCommitSettings, lending: Lending, writers: Gate) {
-    this.#settings = { ...settings, telling: new Telling(settings.clock) };
+    this.#settings = settings;
     this.#lending = lending;
     this.#writers = writers;
   }
@@ -99,7 +100,6 @@ export class GroupCommit {
   /** The pool is told to close: whoever waits without a connection is refused. */
   close(why: () => PoolClosedError): void {
     this.#closed = true;
-    this.#settings.telling.close();
     for (const group of this.#groups.toArray()) if (!group.isConnected) group.failAll(Cut.each(why));
   }
 
@@ -167,13 +167,13 @@ export class GroupCommit {
       group.isLastInLine = writeTurn.lastInLine();
       await taken;
     }
+    await this.#callersGoOn;
     this.#members -= group.waiting;
     this.#forget(group);
     try {
       await commitTogether(statements, group, this.#settings);
     } finally {
-      // Whoever has the turn next must not hear of its write before them. Most of them write again: that goes in together.
-      await this.#settings.telling.ended();
+      if (group.members.length > 1) this.#callersGoOn = new Promise(atEndOfTurn);
     }
   }
 

@@ -3,6 +3,7 @@ import {
   alreadyCut,
   limitOf,
   noTimeout,
+  outsideCalls,
   Revocation,
   watch,
   type Cancellation,
@@ -32,8 +33,6 @@ export class Member {
   #reject!: (error: unknown) => void;
   #state: 'open' | 'settled' = 'open';
   #stopWatching: (() => void) | undefined;
-  #result: Result | undefined;
-  #error: unknown;
 
   constructor(call: Call, since: number, timeoutMs: number, group: { left(): void }) {
     this.call = call;
@@ -55,52 +54,57 @@ export class Member {
     if (this.isSettled || limit === undefined) return;
     this.#stopWatching?.();
     this.#stopWatching = watch(limit, (reason) => {
-      this.reject(new Cut(this.#mayBeDone ? new OutcomeUnknownError(reason) : reason));
+      this.#cut(reason);
     });
   }
 
-  /** Its statement runs now: the call watches its limit, and finds out whether it was done. */
+  /** It runs now: the call watches its limit, and finds out whether it was done. */
   runs(): void {
     this.#stopWatching?.();
   }
 
-  /** Its statement has run, and waits for the COMMIT. */
-  hasRun(): void {
+  /** Its call was cancelled and has not returned: it rejects at its limit, and nobody knows whether it was done. */
+  mayHaveRun(): void {
     this.#mayBeDone = true;
-    this.watch(this.limit);
+    this.#watchAgain();
   }
 
-  /** Its statement has failed, or is undone; if that is because its limit is reached, its caller hears now. */
+  /** It has not run, or is undone. */
   hasNotRun(): void {
     this.#mayBeDone = false;
-    const cut = this.limit && alreadyCut(this.limit);
-    if (cut === undefined) this.watch(this.limit);
-    else this.reject(new Cut(cut.reason));
+    this.#watchAgain();
   }
 
-  /**
-   * Its write has ended with a result, or with an error: nothing can cut it any more. Says whether it was still open; then its
-   * caller must be told.
-   */
-  settle(result: Result | undefined, error?: unknown): boolean {
+  #watchAgain(): void {
+    const cut = this.isSettled ? undefined : this.limit && alreadyCut(this.limit);
+    if (cut === undefined) this.watch(this.limit);
+    else this.#cut(cut.reason);
+  }
+
+  #cut(reason: unknown): void {
+    this.reject(new Cut(this.#mayBeDone ? new OutcomeUnknownError(reason) : reason));
+  }
+
+  resolve(result: Result): void {
+    if (this.settle()) this.#resolve(result);
+  }
+
+  reject(error: unknown): void {
+    if (this.settle()) this.rejectSettled(error);
+  }
+
+  /** Of one that has been {@link Member.settle}d. */
+  rejectSettled(error: unknown): void {
+    this.#reject(error);
+  }
+
+  /** From now on nothing else can end it. Says whether it was still open. */
+  settle(): boolean {
     if (this.isSettled) return false;
     this.#state = 'settled';
-    this.#result = result;
-    this.#error = error;
     this.#stopWatching?.();
     this.#group.left();
     return true;
-  }
-
-  /** Tells the caller of one that has been {@link Member.settle}d how its write has ended. */
-  tell(): void {
-    if (this.#result === undefined) this.#reject(this.#error);
-    else this.#resolve(this.#result);
-  }
-
-  /** Cuts it, if it is still open. */
-  reject(error: unknown): void {
-    if (this.settle(undefined, error)) this.tell();
   }
 }
 
@@ -186,13 +190,13 @@ export class Group implements Listed<Group> {
     this.members.find((member) => !member.isSettled)?.reject(error);
   }
 
-  /** All members are done with now; they are told as others are who fail together. */
+  /** All members are rejected, a few in each tick, as others are that fail together. */
   failAll(error: unknown): void {
-    const open = this.members.filter((member) => member.settle(undefined, error));
+    const open = this.members.filter((member) => member.settle());
     failTogether({
       failNext: () => {
         const next = open.shift();
-        next?.tell();
+        next?.rejectSettled(error);
         return next !== undefined;
       },
     });
@@ -217,7 +221,7 @@ export class Group implements Listed<Group> {
   #arm(deadline: number): void {
     if (deadline === Infinity) return;
     const { clock } = this.#settings;
-    this.#cancelTimer = clock.schedule(() => {
+    const onTime = (): void => {
       this.#cancelTimer = undefined;
       for (const member of this.members) {
         if (member.isSettled) continue;
@@ -227,7 +231,8 @@ export class Group implements Listed<Group> {
         }
         member.reject(this.#settings.writeTimeoutError());
       }
-    }, deadline - clock.now());
+    };
+    this.#cancelTimer = outsideCalls(() => clock.schedule(onTime, deadline - clock.now()));
   }
 
   #disarm(): void {

@@ -30,6 +30,7 @@ export {
 } from './queryable.ts';
 export { type BindValue, type Params } from './parameters.ts';
 export {
+  type BasicConnection,
   type BatchedStatement,
   type BatchOutcome,
   type Connection,

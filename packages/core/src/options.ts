@@ -1,5 +1,5 @@
 import { LONGEST_DELAY_MS, systemClock, type Clock } from './deadline.ts';
-import type { Connection, Driver } from './driver.ts';
+import type { BasicConnection, Connection, Driver } from './driver.ts';
 import { sqlite3 } from './drivers/sqlite3.ts';
 import type { Pragmas } from './drivers/pragmas.ts';
 import { InvalidArgumentError } from './errors.ts';
@@ -15,7 +15,7 @@ export interface PoolSource {
   /** A driver, spelled out. */
   readonly driver?: Driver | undefined;
   /** Opens one connection: anything with `execute`, `rollback` and `close`; see {@link Connection}. */
-  readonly connectionFactory?: (() => Connection | Promise<Connection>) | undefined;
+  readonly connectionFactory?: (() => BasicConnection | Promise<BasicConnection>) | undefined;
 }
 
 /**
@@ -233,7 +233,8 @@ function driverOf(options: PoolOptions): Driver {
   if (driver !== undefined) return checkDriver(driver);
   if (typeof connectionFactory !== 'function')
     throw new InvalidArgumentError('Option connectionFactory must be a function.');
-  return { name: 'connectionFactory', open: async () => connectionFactory() };
+  // The pool completes what it opens.
+  return { name: 'connectionFactory', open: async () => (await connectionFactory()) as Connection };
 }
 
 function checkDriver(driver: Driver): Driver {

@@ -1,4 +1,3 @@
-import { batchWrites } from './batch.ts';
 import {
   checkpointCall,
   checkpointFailure,
@@ -242,7 +241,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   async checkpoint(options: CheckpointOptions = {}): Promise<CheckpointResult> {
     const call = checkpointCall(options);
     const writes = !call.statement.readonly;
-    const done = this.#borrow(writes, call.signal, (session) => session.perform(call));
+    const done = this.#borrow(writes, call.signal, (session) => session.perform(call, true));
     return checkpointResult(await done.catch(checkpointFailure));
   }
 
@@ -319,7 +318,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       );
     }
     if (readonly) return this.#performOnLoan(call);
-    if (!this.#groups.takes(call)) return this.#borrow(true, call.signal, (session) => session.perform(call));
+    if (!this.#groups.takes(call))
+      return this.#borrow(true, call.signal, (session) => session.perform(call, true));
     if (this.#groups.isBusy || this.#database.writeGate.held > 0) return this.#groups.run(call);
     return this.#writeAlone(call);
   }
@@ -327,7 +327,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   async #performOnLoan(call: Call): Promise<Result> {
     const entry = this.#lending.tryTake() ?? (await this.#lending.take({ signal: call.signal }));
     try {
-      return await entry.resource.perform(call);
+      return await entry.resource.perform(call, true);
     } finally {
       void this.#lending.giveBack(entry);
     }
@@ -343,7 +343,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
-    return this.#borrow(batchWrites(calls), options.signal, (session) => session.batch(calls, options));
+    const writes = calls.some(({ statement }) => !statement.readonly);
+    return this.#borrow(writes, options.signal, (session) => session.batch(calls, options, true));
   }
 
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {

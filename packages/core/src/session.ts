@@ -1,15 +1,15 @@
-import { Batch } from './batch.ts';
 import { asThrown, Cut, type CallQueue } from './call-queue.ts';
 import type { Cursor, Cursors } from './cursors.ts';
 import type { Limit } from './deadline.ts';
-import type { Connection, Result, Row } from './driver.ts';
+import type { Result, Row } from './driver.ts';
+import type { CompleteConnection } from './drivers/completed-connection.ts';
 import { LeaseEndedError, TransactionLostError, UnsupportedError } from './errors.ts';
 import { beginLimit, operationLimit, statementLimit } from './limits.ts';
 import { asFarAsKnown, outcomeOf } from './outcome.ts';
 import type { Call, QueryOptions } from './queryable.ts';
 import type { SharedFile } from './shared-file.ts';
 import { isAllOrNothing, parse, parseScript } from './sql.ts';
-import { CHECK, Statements, type StatementsSettings } from './statements.ts';
+import { CHECK, Statements, type Origin, type StatementsSettings } from './statements.ts';
 import type { TransactionState } from './transaction-state.ts';
 
 /** What a session needs to know of its pool. */
@@ -17,6 +17,8 @@ export interface SessionContext extends StatementsSettings {
   /** Keep a connection its user has changed: an in-memory database would be lost with it. */
   readonly keepDirty: boolean;
 }
+
+const UNLEASED: Origin = { unleased: true };
 
 /** Something that can be the only one to use a connection: a transaction, perhaps inside another one. */
 export interface Scope {
@@ -41,7 +43,7 @@ export interface Reading {
  * the user leaves behind.
  */
 export class Session {
-  readonly connection: Connection;
+  readonly connection: CompleteConnection;
   /** The innermost transaction under way; only its handle may use the connection. */
   scope: Scope | undefined;
   readonly #context: SessionContext;
@@ -52,7 +54,7 @@ export class Session {
   readonly #transaction: TransactionState;
   #drained: Promise<void> | undefined;
 
-  constructor(connection: Connection, file: SharedFile, context: SessionContext) {
+  constructor(connection: CompleteConnection, file: SharedFile, context: SessionContext) {
     this.connection = connection;
     this.#context = context;
     this.#file = file.join();
@@ -116,12 +118,16 @@ export class Session {
     this.#statements.dirty = true;
   }
 
-  /** Runs one statement. The way of all of them, so there is nothing to wait for where nothing stands in the way. */
-  async perform(call: Call): Promise<Result> {
+  /**
+   * Runs one statement. The way of all of them, so there is nothing to wait for where nothing stands in the way.
+   *
+   * @param unleased - Whether no lease holds the connection.
+   */
+  async perform(call: Call, unleased: boolean = false): Promise<Result> {
     const limit = statementLimit(this.#context, call.timeoutMs, call.signal);
     if (limit !== undefined || !this.#calls.tryEnter()) await this.#calls.enter(limit);
     try {
-      return await this.#statements.perform(call, limit);
+      return await this.#statements.perform(call, limit, unleased ? UNLEASED : undefined);
     } catch (error) {
       throw asThrown(error);
     } finally {
@@ -130,14 +136,13 @@ export class Session {
   }
 
   /** Runs several statements in one turn, all or nothing. */
-  batch(calls: readonly Call[], { signal, timeoutMs }: QueryOptions): Promise<Result[]> {
+  batch(
+    calls: readonly Call[],
+    { signal, timeoutMs }: QueryOptions,
+    unleased: boolean = false,
+  ): Promise<Result[]> {
     const limit = statementLimit(this.#context, timeoutMs, signal);
-    const batch = new Batch(this.#statements, calls);
-    return this.#inTurnOrUndone(
-      limit,
-      () => batch.run(limit),
-      () => batch.undo(),
-    );
+    return this.#calls.inTurn(limit, () => this.#statements.performAll(calls, limit, unleased));
   }
 
   /** Takes a turn for `work`, of which `undo` is a part if it fails: what comes next must not find half of it. */

@@ -1,22 +1,18 @@
-import { Cut } from './call-queue.ts';
-import { bounded, limitOf, type Limit } from './deadline.ts';
-import type { Result } from './driver.ts';
-import { isConstraint, isLocked, leftNothing } from './driver-errors.ts';
+import { Cut, type CallEnd } from './call-queue.ts';
+import { bounded, limitOf, outsideCalls, type Limit } from './deadline.ts';
+import type { BatchOutcome } from './driver.ts';
+import { isLocked } from './driver-errors.ts';
+import { OutcomeUnknownError } from './errors.ts';
 import type { Group, Member } from './group.ts';
 import { operationLimit, type TimeSettings } from './limits.ts';
-import type { Statements } from './statements.ts';
-import type { Outcome, Telling } from './telling.ts';
+import { asFarAsKnown, unknownBecause } from './outcome.ts';
+import { isOutcomes, type Statements } from './statements.ts';
 
 /**
  * How long the statements of a group may take together, in milliseconds. A group is for short ones: no acknowledgement waits
  * longer than this for the statement of another caller.
  */
 const SHORT_MS = 1000;
-
-/** What commits that are shared need to know of their pool. */
-export interface SharingSettings extends TimeSettings {
-  readonly telling: Telling;
-}
 
 /**
  * Runs the writes of a group in one transaction, on a connection whose lock and write lock the caller holds. Apart from timing,
@@ -27,39 +23,106 @@ export interface SharingSettings extends TimeSettings {
 export async function commitTogether(
   statements: Statements,
   group: Group,
-  settings: SharingSettings,
+  settings: TimeSettings,
 ): Promise<void> {
   const members = group.seal();
-  if (members.length > 1) await new SharedCommit(statements, group.limit, settings).run(members);
+  const shared = new SharedCommit(statements, settings);
+  for (let waiting = members; waiting.length > 1 && !statements.dirty;) {
+    const before = waiting.length;
+    const isOver = await shared.run(waiting);
+    waiting = waiting.filter(({ isSettled }) => !isSettled);
+    if (isOver || waiting.length === before) break;
+  }
   await oneByOne(statements, members, settings);
 }
 
-/**
- * After a call that was cancelled. If it does not return, this rejects: then the connection is given up, and no write waits on it
- * for ever, nor keeps the write lock.
- */
-async function returned({ calls }: Statements, settings: TimeSettings): Promise<void> {
-  if (calls.returned !== undefined) await bounded(calls.returned, operationLimit(settings, 'statement'));
+/** One transaction of several writes. Members that are settled after it are done; the others are as if it had not been. */
+class SharedCommit {
+  readonly #statements: Statements;
+  readonly #settings: TimeSettings;
+
+  constructor(statements: Statements, settings: TimeSettings) {
+    this.#statements = statements;
+    this.#settings = settings;
+  }
+
+  /** Resolves to `false` if nothing has begun, so that those that can still wait may try together again. */
+  async run(members: readonly Member[]): Promise<boolean> {
+    for (const member of members) member.runs();
+    try {
+      const calls = members.map(({ call }) => call);
+      const since = members[0]?.since;
+      settle(members, await this.#statements.performTogether(calls, this.#firstLimit(members), since));
+      return true;
+    } catch (error) {
+      return await this.#failed(members, error);
+    } finally {
+      for (const member of members) member.hasNotRun();
+    }
+  }
+
+  /** The first limit that any of them reaches ends it for all: who has time left runs again. */
+  #firstLimit(members: readonly Member[]): Limit | undefined {
+    const { clock } = this.#settings;
+    const canStop = this.#statements.connection.interrupt !== undefined;
+    let first = limitOf(clock, canStop ? SHORT_MS : Infinity, () => new Error('The group takes too long.'));
+    for (const { limit } of members) {
+      if (limit === undefined) continue;
+      const signals = [...first.signals, ...limit.signals];
+      first = { ...(limit.deadline < first.deadline ? limit : first), signals };
+    }
+    return first.deadline === Infinity && first.signals.length === 0 ? undefined : first;
+  }
+
+  async #failed(members: readonly Member[], error: unknown): Promise<boolean> {
+    const { calls } = this.#statements;
+    if (calls.shutReason !== undefined) throw new Cut(calls.shutReason.reason);
+    if (calls.returned !== undefined) return await this.#afterwards(members, calls.returned);
+    // The time of those that came later is not up: they try again, as long as each would have.
+    if (isLocked(error)) {
+      fail(late(members, this.#settings.clock.now()), error);
+      return false;
+    }
+    if (error instanceof Cut && !isUnknown(error)) return false;
+    fail(members, error);
+    return true;
+  }
+
+  /** It was cancelled, and has not returned: those whose limit is reached must not wait for that. */
+  async #afterwards(members: readonly Member[], returned: Promise<CallEnd>): Promise<boolean> {
+    for (const member of members) member.mayHaveRun();
+    const end = await bounded(returned, operationLimit(this.#settings, 'batch')).catch((reason: unknown) => {
+      fail(members, unknownBecause(reason));
+      throw reason;
+    });
+    if ('value' in end && isOutcomes(end.value, members)) settle(members, end.value);
+    else if ('error' in end) {
+      const error = asFarAsKnown(end.error);
+      if (error instanceof Cut) fail(members, error);
+    }
+    return true;
+  }
 }
 
 /** Runs each write that is not settled with a COMMIT of its own, in order. */
 async function oneByOne(
   statements: Statements,
   members: readonly Member[],
-  settings: SharingSettings,
+  settings: TimeSettings,
 ): Promise<void> {
   const waiting = members.filter(({ isSettled }) => !isSettled);
   if (waiting.length === 0) return;
   let current: Member | undefined;
   // Each waits for the write lock again: behind a write that never ends, no other waits for ever.
   const { clock, acquisitionTimeoutMs } = settings;
+  const rejectOthers = (): void => {
+    for (const member of waiting)
+      if (member !== current && !member.isSettled) member.reject(settings.writeTimeoutError());
+  };
   const cancel =
     waiting.length === 1 || acquisitionTimeoutMs === Infinity
       ? undefined
-      : clock.schedule(() => {
-          for (const member of waiting)
-            if (member !== current && !member.isSettled) member.reject(settings.writeTimeoutError());
-        }, acquisitionTimeoutMs);
+      : outsideCalls(() => clock.schedule(rejectOthers, acquisitionTimeoutMs));
   try {
     for (const member of waiting) {
       current = member;
@@ -71,157 +134,40 @@ async function oneByOne(
 }
 
 /** Runs one write with a COMMIT of its own. */
-async function alone(
-  statements: Statements,
-  member: Member,
-  { ...settings }: SharingSettings,
-): Promise<void> {
-  await returned(statements, settings);
+async function alone(statements: Statements, member: Member, settings: TimeSettings): Promise<void> {
+  const { calls } = statements;
+  // If a call that was cancelled does not return, this rejects: then the connection is given up, and no write waits on it for ever.
+  if (calls.returned !== undefined) await bounded(calls.returned, operationLimit(settings, 'statement'));
   if (member.isSettled) return;
-  const { telling } = settings;
-  const shut = statements.calls.shutReason;
   try {
-    if (shut !== undefined) throw new Cut(shut.reason);
+    if (calls.shutReason !== undefined) throw new Cut(calls.shutReason.reason);
     member.runs();
-    const result = await statements.perform(member.call, member.limit, member.since);
-    telling.tell([{ members: [member], results: [result] }]);
+    member.resolve(
+      await statements.perform(member.call, member.limit, { since: member.since, unleased: true }),
+    );
   } catch (error) {
-    telling.tell([{ members: [member], error }]);
+    member.reject(error);
   }
 }
 
-/** One transaction of several writes. Members that are settled after it are done; the others are as if it had not been. */
-class SharedCommit {
-  readonly #statements: Statements;
-  /** Ends when no caller waits any more. */
-  readonly #limit: Limit;
-  readonly #settings: SharingSettings;
-  readonly #outcomes: Outcome[] = [];
-  /** `running`: the statement of a member is under way. `long`: all of it takes too long. */
-  #stage: 'between' | 'running' | 'long' = 'between';
-
-  constructor(statements: Statements, limit: Limit, settings: SharingSettings) {
-    this.#statements = statements;
-    this.#limit = limit;
-    this.#settings = settings;
+/** If any of them is undone, all are: each of them runs again alone. */
+function settle(members: readonly Member[], outcomes: readonly BatchOutcome[]): void {
+  if (outcomes.some(({ status }) => status === 'undone')) return;
+  for (const [at, outcome] of outcomes.entries()) {
+    if (outcome.status === 'done') members[at]?.resolve(outcome.result);
+    else members[at]?.reject(outcome.error);
   }
+}
 
-  async run(members: readonly Member[]): Promise<void> {
-    try {
-      const waitsSince = members.find(({ isSettled }) => !isSettled)?.since;
-      await this.#statements.control('BEGIN IMMEDIATE', this.#beginLimit(), waitsSince);
-    } catch (error) {
-      // The time of those that came later is not up: each of them tries alone, as long as it would have.
-      this.#fail(isLocked(error) ? late(members, this.#settings.clock.now()) : members, error);
-      return;
-    }
-    try {
-      if ((await this.#mayShare()) && (await this.#runAll(members))) await this.#commit(members);
-      else await this.#undo(members);
-    } catch (error) {
-      // Nobody knows the state of the connection: no write runs on it again.
-      this.#fail(members, error);
-    }
-  }
-
-  #fail(members: readonly Member[], error: unknown): void {
-    this.#settings.telling.tell([{ members, error }]);
-  }
-
-  /** As long as the write lock may take, which includes the lock of another process, and a call that does not return. */
-  #beginLimit(): Limit {
-    const { clock, acquisitionTimeoutMs, operationTimeoutMs } = this.#settings;
-    const timeoutError = (): Error => this.#settings.writeTimeoutError();
-    return limitOf(clock, acquisitionTimeoutMs + operationTimeoutMs, timeoutError, ...this.#limit.signals);
-  }
-
-  /**
-   * Where a constraint may be broken until the COMMIT, one statement could repair what another one has broken, which alone would have
-   * failed. Asked inside the transaction, the answer holds until its COMMIT.
-   */
-  async #mayShare(): Promise<boolean> {
-    const { deferredConstraints, dirty } = this.#statements;
-    return !dirty && !(await deferredConstraints.exist((call) => this.#statements.ask(call)));
-  }
-
-  /** Resolves to whether all of it may be committed. */
-  async #runAll(members: readonly Member[]): Promise<boolean> {
-    const { calls } = this.#statements;
-    const cancel = this.#settings.clock.schedule(() => {
-      if (this.#stage === 'running') calls.cutCall(undefined);
-      this.#stage = 'long';
-    }, SHORT_MS);
-    try {
-      for (const member of members) {
-        // Those that have not run when it takes too long run alone.
-        if (this.#isLong) return true;
-        if (!member.isSettled && !(await this.#runOne(member))) return false;
-      }
-      return true;
-    } finally {
-      cancel();
-    }
-  }
-
-  /** Resolves to whether the transaction has everything of the writes that succeeded, and nothing of those that failed. */
-  async #runOne(member: Member): Promise<boolean> {
-    try {
-      const result = await this.#perform(member);
-      member.hasRun();
-      this.#outcomes.push({ members: [member], results: [result] });
-      return true;
-    } catch (error) {
-      if (error instanceof Cut || !leftNothing(error)) return false;
-      this.#outcomes.push({ members: [member], error });
-      // SQLite must be asked: ON CONFLICT ROLLBACK and RAISE(ROLLBACK) have the code of any other constraint.
-      await this.#statements.findOut();
-      return !this.#statements.transaction.isLost;
-    }
-  }
-
-  async #perform(member: Member): Promise<Result> {
-    this.#stage = 'running';
-    member.runs();
-    try {
-      return await this.#statements.perform(member.call, member.limit);
-    } finally {
-      if (!this.#isLong) this.#stage = 'between';
-    }
-  }
-
-  get #isLong(): boolean {
-    return this.#stage === 'long';
-  }
-
-  async #commit(members: readonly Member[]): Promise<void> {
-    try {
-      await this.#statements.commit(this.#limit);
-    } catch (error) {
-      // One that took too long: nobody knows its outcome, and the connection is given up if it does not return.
-      if (error instanceof Cut) {
-        this.#fail(members, error);
-        return;
-      }
-      await this.#undo(members);
-      // A constraint that is checked at the COMMIT is broken by one of them, and each runs again alone.
-      if (!isConstraint(error)) this.#fail(members, error);
-      return;
-    }
-    this.#settings.telling.tell(this.#outcomes);
-  }
-
-  /** After a call that was cancelled, as soon as it has returned. */
-  async #undo(members: readonly Member[]): Promise<void> {
-    const { calls } = this.#statements;
-    for (const member of members) if (!member.isSettled) member.hasNotRun();
-    await returned(this.#statements, this.#settings);
-    await this.#statements.rollback();
-    for (const { members } of this.#outcomes) for (const member of members) member.hasNotRun();
-    if (calls.shutReason !== undefined) throw calls.shutReason.reason;
-  }
+function fail(members: readonly Member[], error: unknown): void {
+  for (const member of members) member.reject(error);
 }
 
 /** Those that have waited for too long. */
 function late(members: readonly Member[], now: number): Member[] {
   return members.filter(({ deadline }) => now >= deadline);
+}
+
+function isUnknown(error: Cut): boolean {
+  return error.reason instanceof OutcomeUnknownError;
 }

@@ -1,15 +1,14 @@
 import { BusyWait } from './busy-wait.ts';
-import { asThrown, CallQueue, Cut } from './call-queue.ts';
+import { asThrown, CallQueue, Cut, type CallKind } from './call-queue.ts';
 import { Cursors, type Cursor, type Lifetime } from './cursors.ts';
-import { bounded, type Limit } from './deadline.ts';
-import { DeferredConstraints } from './deferred-constraints.ts';
-import type { Connection, ExecuteHint, Result, Row, Value } from './driver.ts';
+import type { Limit } from './deadline.ts';
+import type { BatchedStatement, BatchOutcome, ExecuteHint, Result, Row, Value } from './driver.ts';
 import { brokenContract, isLocked } from './driver-errors.ts';
+import type { CompleteConnection } from './drivers/completed-connection.ts';
 import { TransactionLostError } from './errors.ts';
 import type { Gate } from './gate.ts';
 import { operationLimit, writeTurnLimit, type TimeSettings } from './limits.ts';
 import { outcomeOf, unknownBecause } from './outcome.ts';
-import { probe } from './probe.ts';
 import type { Call } from './queryable.ts';
 import { parse, type Statement, type TransactionControl } from './sql.ts';
 import { TransactionState } from './transaction-state.ts';
@@ -30,6 +29,21 @@ export const CHECK: ExecuteHint = { ...CONTROL, returnsRows: true };
 /** A statement without what only its callers need. */
 type Runnable = Omit<Statement, 'firstRow' | 'parameters'>;
 
+/** What matters of a statement, or of several in one call, before and after it runs. */
+interface Whole extends Pick<Runnable, 'readonly' | 'dirties'> {
+  readonly control: TransactionControl | 'batch';
+}
+
+/** Where a call comes from. */
+export interface Origin {
+  /** The moment at which it has begun to wait for the write lock, if it has. */
+  readonly since?: number | undefined;
+  /** Whether no lease holds the connection. */
+  readonly unleased: boolean;
+}
+
+const LEASED: Origin = { unleased: false };
+
 /** A cursor that has taken its first step. */
 export interface Begun {
   readonly cursor: Cursor;
@@ -46,17 +60,16 @@ export interface StatementsSettings extends TimeSettings {
  * them with an account of where the connection's transaction stands.
  */
 export class Statements {
-  readonly connection: Connection;
+  readonly connection: CompleteConnection;
   readonly calls: CallQueue;
   readonly cursors: Cursors;
   readonly transaction: TransactionState = new TransactionState();
   readonly writeTurn: WriteTurn;
-  readonly deferredConstraints: DeferredConstraints = new DeferredConstraints();
   /** Whether something was changed that only the closing of the connection undoes. */
   dirty = false;
   readonly #settings: StatementsSettings;
 
-  constructor(connection: Connection, writeGate: Gate, settings: StatementsSettings) {
+  constructor(connection: CompleteConnection, writeGate: Gate, settings: StatementsSettings) {
     this.connection = connection;
     this.writeTurn = new WriteTurn(writeGate);
     this.#settings = settings;
@@ -92,33 +105,79 @@ export class Statements {
   }
 
   /** Runs a user's statement. */
-  perform(
-    { statement, values, rowMode = 'object', urgency }: Call,
-    limit: Limit | undefined,
-    since?: number,
-  ): Promise<Result> {
-    const { readonly, returnsRows, effect } = statement;
-    const hint = { rowMode, readonly, returnsRows, effect, urgency: urgency ?? this.#urgencyOf(statement) };
-    return this.execute(statement, values, hint, limit, undefined, since);
+  perform(call: Call, limit: Limit | undefined, { since, unleased }: Origin = LEASED): Promise<Result> {
+    return this.execute(call.statement, call.values, this.#hintOf(call, unleased), limit, undefined, since);
   }
 
-  /**
-   * Runs a question of the pool's own; `undefined` if there is no answer. Rejects with a {@link Cut} at the `limit` of whoever
-   * needs to know, or if the call does not return: nothing can be run behind it.
-   */
-  async ask(call: Call, limit?: Limit): Promise<Result | undefined> {
-    const ownLimit = (): Limit => operationLimit(this.#settings, 'look at the schema');
-    try {
-      return await this.perform(call, limit ?? ownLimit());
-    } catch (error) {
-      if (error instanceof Cut && limit !== undefined) throw error;
-      const { returned } = this.calls;
-      if (returned !== undefined)
-        await bounded(returned, ownLimit()).catch((reason: unknown) => {
-          throw new Cut(reason);
-        });
-      return undefined;
-    }
+  /** Runs several statements in one call, all or nothing. Rejects with the error of the one that failed. */
+  async performAll(calls: readonly Call[], limit: Limit | undefined, unleased: boolean): Promise<Result[]> {
+    const batched = this.#batched(calls, unleased);
+    const start = async (): Promise<Result[]> => {
+      const outcomes = await this.connection.batch(batched, 'abort', this.transaction.isOpen);
+      if (!isOutcomes(outcomes, calls)) throw unknownBecause(brokenContract());
+      const failure =
+        outcomes.find(({ status }) => status === 'failed') ??
+        outcomes.find(({ status }) => status === 'undone');
+      if (failure !== undefined && failure.status !== 'done') throw failure.error;
+      return outcomes.map((outcome) => (outcome as { readonly result: Result }).result);
+    };
+    return await this.#batch(calls, start, limit, undefined);
+  }
+
+  /** Runs writes in one call, each as if it were the only one, in a transaction of their own. */
+  async performTogether(
+    calls: readonly Call[],
+    limit: Limit | undefined,
+    since: number | undefined,
+  ): Promise<readonly BatchOutcome[]> {
+    const batched = this.#batched(calls, true);
+    const start = async (): Promise<readonly BatchOutcome[]> => {
+      const outcomes = await this.connection.batch(batched, 'continue', false);
+      if (!isOutcomes(outcomes, calls)) throw unknownBecause(brokenContract());
+      return outcomes;
+    };
+    return await this.#batch(calls, start, limit, since);
+  }
+
+  #batched(calls: readonly Call[], unleased: boolean): BatchedStatement[] {
+    const apart = unleased && calls.every(({ statement }) => !statement.dirties);
+    return calls.map((call) => ({
+      sql: call.statement.sql,
+      params: call.values,
+      hint: this.#hintOf(call, apart),
+    }));
+  }
+
+  async #batch<T>(
+    calls: readonly Call[],
+    start: () => Promise<T>,
+    limit: Limit | undefined,
+    since: number | undefined,
+  ): Promise<T> {
+    const readonly = calls.every(({ statement }) => statement.readonly);
+    const dirties = calls.some(({ statement }) => statement.dirties);
+    const whole = { control: 'batch', readonly, dirties } as const;
+    await this.prepare(whole, limit);
+    return await this.#untilUnlocked(
+      whole,
+      start,
+      limit,
+      undefined,
+      'statement',
+      since ?? this.#settings.clock.now(),
+    );
+  }
+
+  #hintOf({ statement, rowMode = 'object', urgency }: Call, unleased: boolean): ExecuteHint {
+    const { readonly, returnsRows, effect, dirties } = statement;
+    return {
+      rowMode,
+      readonly,
+      returnsRows,
+      effect,
+      urgency: urgency ?? this.#urgencyOf(statement),
+      unleased: unleased && !dirties && !this.transaction.isOpen,
+    };
   }
 
   /** @param callLimit - The limit of each native call, if that is another one than `limit`. */
@@ -140,24 +199,36 @@ export class Statements {
       since ??= this.#settings.clock.now();
       await this.prepare(statement, limit);
     }
+    const start = (): Promise<Result> => this.connection.execute(sql, values, hint);
+    const kind = hint === CONTROL ? 'operation' : 'statement';
+    return await this.#untilUnlocked(statement, start, limit, callLimit, kind, since);
+  }
+
+  /** Makes a call, again and again while it meets the lock of another process. */
+  async #untilUnlocked<T>(
+    whole: Whole,
+    start: () => Promise<T>,
+    limit: Limit | undefined,
+    callLimit: (() => Limit) | undefined,
+    kind: CallKind,
+    since: number | undefined,
+  ): Promise<T> {
+    const { control } = whole;
     for (let wait: BusyWait | undefined; ;) {
-      const commits = this.#commits(statement);
+      const commits = this.#commits(whole);
       try {
         let result: unknown;
         try {
-          result = await this.calls.call(
-            () => this.connection.execute(sql, values, hint),
-            callLimit === undefined ? limit : callLimit(),
-            hint === CONTROL ? 'operation' : 'statement',
-          );
+          result = await this.calls.call(start, callLimit === undefined ? limit : callLimit(), kind);
         } catch (error) {
           if (!commits) throw error;
           result = await outcomeOf(error, this.#settings.clock);
         }
-        if (!isResult(result)) throw commits ? unknownBecause(brokenContract()) : new Cut(brokenContract());
+        if (control !== 'batch' && !isResult(result))
+          throw commits ? unknownBecause(brokenContract()) : new Cut(brokenContract());
         this.transaction.succeeded(control);
         if (this.transaction.isDoubtful) await this.confirm(commits);
-        return result;
+        return result as T;
       } catch (error) {
         wait ??= this.#busyWait(error, control, since, limit);
         this.transaction.failed(control, error instanceof Cut, error);
@@ -211,7 +282,7 @@ export class Statements {
   }
 
   /** Before a statement: is the transaction still there, and is it this process's turn to write? */
-  async prepare(statement: Runnable, limit: Limit | undefined): Promise<void> {
+  async prepare(statement: Whole, limit: Limit | undefined): Promise<void> {
     await this.cursors.endInterrupted();
     await this.findOut();
     this.transaction.check();
@@ -225,8 +296,10 @@ export class Statements {
     if (!this.transaction.isDoubtful) return;
     await this.cursors.endInterrupted();
     try {
+      if (this.connection.broken === true) throw new TransactionLostError(undefined);
       const limit = operationLimit(this.#settings, 'check');
-      this.transaction.found(await probe(this.connection, this.calls, limit));
+      const isOpen = async (): Promise<boolean> => await this.connection.inTransaction();
+      this.transaction.found(await this.calls.call(isOpen, limit, 'operation'));
     } catch (error) {
       this.calls.shut(() => new TransactionLostError(asThrown(error)));
       throw error;
@@ -261,7 +334,8 @@ export class Statements {
   }
 
   /** Whether something is in the database for good when it has succeeded. */
-  #commits({ control, readonly }: Runnable): boolean {
+  #commits({ control, readonly }: Whole): boolean {
+    if (control === 'batch') return !readonly;
     const { isOpen, endsByRelease } = this.transaction;
     if (control === 'none') return !readonly && !isOpen;
     return this.writeTurn.isHeld && (control === 'commit' || (control === 'release' && endsByRelease));
@@ -285,7 +359,7 @@ export class Statements {
    */
   #busyWait(
     error: unknown,
-    control: TransactionControl,
+    control: Whole['control'],
     since: number | undefined,
     limit: Limit | undefined,
     cursors = this.cursors.size,
@@ -299,9 +373,9 @@ export class Statements {
   }
 
   /** Before another try: SQLite may have rolled back by itself, and then the statement would commit alone. */
-  async #askAgain(control: TransactionControl): Promise<void> {
+  async #askAgain(control: Whole['control']): Promise<void> {
     await this.findOut();
-    if (control === 'none' || control === 'commit' || control === 'release') this.transaction.check();
+    if (control !== 'begin' && control !== 'rollback') this.transaction.check();
   }
 
   /** What is lost was rolled back already. */
@@ -313,4 +387,13 @@ export class Statements {
 
 function isResult(value: unknown): value is Result {
   return Array.isArray((value as Partial<Result> | undefined)?.rows);
+}
+
+/** Whether a driver has answered a batch with an outcome for each of its statements. */
+export function isOutcomes(value: unknown, calls: { readonly length: number }): value is BatchOutcome[] {
+  return (
+    Array.isArray(value) &&
+    value.length === calls.length &&
+    value.every((outcome: BatchOutcome) => outcome.status !== 'done' || isResult(outcome.result))
+  );
 }

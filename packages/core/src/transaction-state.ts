@@ -56,8 +56,8 @@ export class TransactionState {
   }
 
   /** A statement has succeeded. */
-  succeeded(control: TransactionControl): void {
-    if (control === 'none') this.touched();
+  succeeded(control: TransactionControl | 'batch'): void {
+    if (control === 'none' || control === 'batch') this.touched();
     else if (control === 'begin') this.#state = 'untouched';
     else if (control === 'commit' || control === 'rollback') this.#state = 'autocommit';
     else if (control === 'savepoint' && this.#state === 'autocommit') this.#state = 'savepoint';
@@ -71,15 +71,19 @@ export class TransactionState {
   }
 
   /**
-   * A statement has failed, or a `script` with transaction control in it. `cut`: its caller was told so, and nobody knows
+   * A statement has failed, or a `script` with transaction control in it, or a `batch`. `cut`: its caller was told so, and nobody knows
    * how the native call ends, or ended.
    */
-  failed(control: TransactionControl | 'script', cut: boolean, error: unknown): void {
+  failed(control: TransactionControl | 'script' | 'batch', cut: boolean, error: unknown): void {
     if (this.#state === 'lost') return;
     if (this.#state !== 'autocommit') this.#state = 'unknown';
     // Outside a transaction a failure leaves none open, unless it is that of a BEGIN that may succeed all the same, or of
-    // a script that had come further than its own.
-    else if (control === 'script' || (cut && (control === 'begin' || control === 'savepoint')))
+    // a script or a batch that had come further than its own.
+    else if (
+      control === 'script' ||
+      control === 'batch' ||
+      (cut && (control === 'begin' || control === 'savepoint'))
+    )
       this.#state = 'released';
     this.#lostBecause = error;
   }

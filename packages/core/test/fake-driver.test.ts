@@ -87,11 +87,11 @@ describe('a fake driver', () => {
     await expect(connection.execute('RELEASE b')).rejects.toMatchObject({ errno: 1 });
     await connection.execute('COMMIT');
     await connection.execute('SAVEPOINT alone');
-    await expect(connection.inTransaction?.()).resolves.toBe(true);
+    await expect(connection.inTransaction()).resolves.toBe(true);
     await connection.execute('ROLLBACK TO alone');
-    await expect(connection.inTransaction?.()).resolves.toBe(true);
+    await expect(connection.inTransaction()).resolves.toBe(true);
     await connection.execute('RELEASE alone');
-    await expect(connection.inTransaction?.()).resolves.toBe(false);
+    await expect(connection.inTransaction()).resolves.toBe(false);
     await connection.rollback();
     await connection.script?.('BEGIN; INSERT INTO t VALUES (1)');
     expect(driver.openTransactions).toBe(1);

@@ -1,3 +1,4 @@
+import { tryBegin } from './completed-connection.ts';
 import {
   toInteger,
   type Connection,
@@ -129,6 +130,11 @@ export class Sqlite3Connection implements Connection {
     return hint.rowMode === 'array' || this.#protoColumns.mayBeIn(sql)
       ? executeNamed(sql, hint, this.#protoColumns, this.#asked(params, hint))
       : this.#execute(sql, params, hint);
+  }
+
+  /** The package does not say. */
+  inTransaction(): Promise<boolean> {
+    return tryBegin(this);
   }
 
   async rollback(): Promise<void> {

@@ -193,8 +193,7 @@ const TRANSACTION_CASES = cases({
   'knows whether a transaction is open, also after SQLite has rolled it back by itself': async ({
     connection,
   }) => {
-    if (connection.inTransaction === undefined) return;
-    const open = async (): Promise<boolean | undefined> => await connection.inTransaction?.();
+    const open = async (): Promise<boolean> => await connection.inTransaction();
     await run(connection, 'CREATE TABLE t (n UNIQUE)', 'INSERT INTO t VALUES (1)');
     assert.equal(await open(), false);
     await run(connection, 'BEGIN');

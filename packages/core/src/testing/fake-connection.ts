@@ -29,6 +29,7 @@ export class FakeConnection implements Connection, Writer {
   #savepoints: string[] = [];
   #writes = false;
   #canInterrupt = true;
+  #cannotEnd = false;
   /** Whether the last call hangs, or has hung; a close does not change that. */
   #hangs = false;
 
@@ -51,11 +52,13 @@ export class FakeConnection implements Connection, Writer {
 
   /**
    * Whether it holds the write lock, as far as the pool can help it: one whose call hangs may hold it for ever, or get
-   * it long after the pool has given the connection up.
+   * it long after the pool has given the connection up, and one whose rollback has failed holds it until it is closed.
    */
   get isWriting(): boolean {
     const last = this.#running;
-    return !this.#hangs && (this.#writes || (last?.settled === false && WRITES.test(last.sql)));
+    return (
+      !this.#hangs && !this.#cannotEnd && (this.#writes || (last?.settled === false && WRITES.test(last.sql)))
+    );
   }
 
   execute(sql: string, _params?: readonly Value[], hint?: ExecuteHint): Promise<Result> {
@@ -72,8 +75,13 @@ export class FakeConnection implements Connection, Writer {
     });
   }
 
-  rollback(): Promise<void> {
-    return this.#perform('rollback', '', () => this.#endTransaction());
+  async rollback(): Promise<void> {
+    try {
+      await this.#perform('rollback', '', () => this.#endTransaction());
+    } catch (error) {
+      this.#cannotEnd = true;
+      throw error;
+    }
   }
 
   close(): Promise<void> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createPool, type Connection, type Result } from '../../src/index.ts';
+import { createPool, type BasicConnection, type Connection, type Result } from '../../src/index.ts';
 import { fakePool } from './support.ts';
 
 const nothing = async (): Promise<void> => undefined;
@@ -32,7 +32,7 @@ describe('a connection that can only do what it must', () => {
   it.for([undefined, null, [], { rows: 'none' }, 'done'])(
     'and resolves to %o instead of a result is told what to resolve to',
     async (answer) => {
-      const connection: Connection = {
+      const connection: BasicConnection = {
         // What JavaScript would let pass.
         execute: () => Promise.resolve(answer as unknown as Result),
         rollback: () => Promise.resolve(),

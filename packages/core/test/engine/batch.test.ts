@@ -25,15 +25,15 @@ it.for(['BEGIN IMMEDIATE', FIRST, SECOND, 'COMMIT'])(
   },
 );
 
-it('a batch that is cut is told at once, and undone when its call has returned, before anybody else has the connection', async () => {
+it('a batch that is cut and does not return rejects soon, and is undone before anybody else has the connection', async () => {
   const { pool, driver, clock } = fakePool(({ sql }) => (sql === SECOND ? 'hang' : undefined), {
     poolSize: 1,
   });
   const lease = await pool.acquire();
   const batch = follow(lease.batch([FIRST, SECOND], { timeoutMs: 100 }));
   const next = follow(lease.run('DELETE FROM t'));
-  await clock.advance(100);
-  expect(errorOf(batch)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+  await clock.advance(100 + 50);
+  expect(errorOf(batch)).toMatchObject({ code: 'OUTCOME_UNKNOWN' });
   expect(next.now.state).toBe('pending');
   driver.calls.find(({ sql }) => sql === SECOND)?.resolve();
   await clock.settle();
@@ -59,10 +59,33 @@ it('F25 a batch that cannot be undone takes its connection with it', async () =>
   expect(driver.openConnections).toBe(0);
 });
 
-it('a COMMIT of a batch is not interrupted by its limit', async () => {
+it('a batch that is interrupted rejects at its limit, and nothing of it is kept', async () => {
+  const { pool, driver, clock } = fakePool(({ sql }) => (sql === SECOND ? 'interruptible' : undefined));
+  const batch = follow(pool.batch([FIRST, SECOND], { timeoutMs: 100 }));
+  await clock.advance(100);
+  expect(errorOf(batch)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+  expect(driver.calls.map(({ sql }) => sql)).not.toContain('COMMIT');
+  expect(driver.openTransactions).toBe(0);
+});
+
+it('a batch is stopped between two of its statements where no statement can be interrupted', async () => {
+  const { pool, driver, clock } = fakePool(
+    ({ sql }) => (sql === FIRST ? 'hang' : undefined),
+    {},
+    { without: ['interrupt'] },
+  );
+  const batch = follow(pool.batch([FIRST, SECOND], { timeoutMs: 100 }));
+  await clock.advance(120);
+  driver.calls.find(({ sql }) => sql === FIRST)?.resolve();
+  await clock.settle();
+  expect(errorOf(batch)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+  expect(driver.calls.map(({ sql }) => sql)).not.toContain(SECOND);
+});
+
+it('a batch whose COMMIT returns soon after its limit is done', async () => {
   const { pool, driver, clock } = fakePool(({ sql }) => (sql === 'COMMIT' ? 'hang' : undefined));
   const batch = follow(pool.batch([FIRST], { timeoutMs: 100 }));
-  await clock.advance(200);
+  await clock.advance(120);
   expect(batch.now.state).toBe('pending');
   driver.calls.find(({ sql }) => sql === 'COMMIT')?.resolve();
   await clock.settle();

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { InvalidArgumentError, sqlite3, type Connection, type Driver } from '../../src/index.ts';
+import { InvalidArgumentError, sqlite3, type Driver } from '../../src/index.ts';
 import { driverCases, fakeDriver, type OpenDriver } from '../../src/testing/index.ts';
 
 /** With its cache and without, because a statement that is kept is where drivers go wrong. */
@@ -8,7 +8,6 @@ const DRIVERS: Readonly<Record<string, OpenDriver>> = {
   'sqlite3 that keeps no statements': (filename) => sqlite3({ filename, statementCacheSize: 0 }),
   'sqlite3 without its PRAGMAs': (filename) => sqlite3({ filename, pragmas: false }),
   'sqlite3 that does what it must, and no more': (filename) => reduced(sqlite3({ filename })),
-  'sqlite3 that knows its transactions': (filename) => knowing(sqlite3({ filename })),
 };
 
 /** A driver without an ability that a connection can do without, and without the name of its file. */
@@ -21,26 +20,8 @@ function reduced({ name, open }: Driver): Driver {
         execute: (...args) => connection.execute(...args),
         rollback: () => connection.rollback(),
         close: () => connection.close(),
+        inTransaction: () => connection.inTransaction(),
       };
-    },
-  };
-}
-
-/** A driver that finds out whether a transaction is open by beginning one. */
-function knowing({ open, ...driver }: Driver): Driver {
-  const inTransaction = async (connection: Connection): Promise<boolean> => {
-    const begun = await connection.execute('BEGIN').then(
-      () => true,
-      () => false,
-    );
-    if (begun) await connection.rollback();
-    return !begun;
-  };
-  return {
-    ...driver,
-    open: async () => {
-      const connection = await open();
-      return Object.assign(connection, { inTransaction: () => inTransaction(connection) });
     },
   };
 }

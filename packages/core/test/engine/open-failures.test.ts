@@ -6,6 +6,7 @@ import {
   OperationTimeoutError,
   PoolClosedError,
   type Connection,
+  type BasicConnection,
 } from '../../src/index.ts';
 import { fakeClock, fakeDriver } from '../../src/testing/index.ts';
 import { byHand, checkCapacity, errorOf, fakePool, follow } from './support.ts';
@@ -259,14 +260,14 @@ describe('an open that fails', () => {
       missing: 'close()',
     },
   ])('by resolving to $what says what is missing, and loses no place', async ({ opened, missing }) => {
-    const good: Connection = {
+    const good: BasicConnection = {
       execute: () => Promise.resolve({ rows: [], columns: [], changes: 0, lastInsertRowid: 0 }),
       rollback: () => Promise.resolve(),
       close: () => Promise.resolve(),
     };
     let opens = 0;
     // What JavaScript would let pass.
-    const connectionFactory = () => ((opens += 1) > 4 ? good : (opened as unknown as Connection));
+    const connectionFactory = () => ((opens += 1) > 4 ? good : (opened as unknown as BasicConnection));
     const pool = createPool({ connectionFactory, poolSize: 2 });
     for (let tries = 0; tries < 4; tries += 1)
       await expect(pool.get('SELECT 1')).rejects.toMatchObject({

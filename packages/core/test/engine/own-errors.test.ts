@@ -67,7 +67,7 @@ describe('callers that fail together each get an error object of their own', () 
     const writes = [1, 2, 3].map((n) => follow(pool.run('DELETE FROM t WHERE a = ?', [n])));
     await clock.settle();
     await lease.run('ROLLBACK');
-    await clock.advance(1000);
+    await clock.advance(2000);
     expectOwnErrors(writes, OutcomeUnknownError);
   });
 

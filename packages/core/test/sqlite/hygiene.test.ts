@@ -175,6 +175,7 @@ function counting(driver: Driver): { driver: Driver; calls: string[] } {
         return connection.rollback();
       },
       close: () => connection.close(),
+      inTransaction: () => connection.inTransaction(),
     };
   };
   return { driver: { ...driver, open }, calls };

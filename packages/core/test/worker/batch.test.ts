@@ -52,7 +52,7 @@ describe.for(ALL_WAYS)('a batch of the driver %s', ([, make]) => {
       },
       { status: 'done', result: { rows: [[7]], columns: ['n'], changes: 0, lastInsertRowid: 0 } },
     ]);
-    expect(connection.inTransaction?.()).toBe(false);
+    expect(connection.inTransaction()).toBe(false);
     expect(await valuesSeenByOthers()).toEqual([7]);
     expect(await connection.batch?.([], 'continue')).toEqual([]);
   });
@@ -62,7 +62,7 @@ describe.for(ALL_WAYS)('a batch of the driver %s', ([, make]) => {
     const outcomes = await insert(connection, 'abort', [1, 2, 1, 3]);
     expect(statusesOf(outcomes)).toEqual(['undone', 'undone', 'failed', 'undone']);
     expect(errorsOf(outcomes)).toEqual(Array(4).fill('UNIQUE constraint failed: t.n'));
-    expect([connection.inTransaction?.(), await valuesSeenByOthers()]).toEqual([false, []]);
+    expect([connection.inTransaction(), await valuesSeenByOthers()]).toEqual([false, []]);
   });
 
   test('with "continue" keeps the others when one fails', async () => {
@@ -95,7 +95,7 @@ describe.for(ALL_WAYS)('a batch of the driver %s', ([, make]) => {
         'INSERT OR ROLLBACK INTO t (n) VALUES (?)',
       );
       expect(statusesOf(outcomes)).toEqual(['undone', 'undone', 'failed', 'undone']);
-      expect([connection.inTransaction?.(), await valuesSeenByOthers()]).toEqual([false, []]);
+      expect([connection.inTransaction(), await valuesSeenByOthers()]).toEqual([false, []]);
     },
   );
 
@@ -107,7 +107,7 @@ describe.for(ALL_WAYS)('a batch of the driver %s', ([, make]) => {
     const outcomes = await insert(connection, onError, [null, 5]);
     expect(statusesOf(outcomes)).toEqual(['undone', 'undone']);
     expect(errorsOf(outcomes)).toEqual(Array(2).fill('FOREIGN KEY constraint failed'));
-    expect([connection.inTransaction?.(), await valuesSeenByOthers()]).toEqual([false, []]);
+    expect([connection.inTransaction(), await valuesSeenByOthers()]).toEqual([false, []]);
   });
 
   test('is a part of the open transaction', async () => {
@@ -116,7 +116,7 @@ describe.for(ALL_WAYS)('a batch of the driver %s', ([, make]) => {
     expect(statusesOf(await insert(connection, 'abort', [2, 1]))).toEqual(['undone', 'failed']);
     expect(statusesOf(await insert(connection, 'continue', [3, 1]))).toEqual(['done', 'failed']);
     expect(statusesOf(await insert(connection, 'abort', [4]))).toEqual(['done']);
-    expect([connection.inTransaction?.(), await valuesSeenByOthers()]).toEqual([true, []]);
+    expect([connection.inTransaction(), await valuesSeenByOthers()]).toEqual([true, []]);
     await run(connection, 'COMMIT');
     expect(await valuesSeenByOthers()).toEqual([1, 3, 4]);
   });
@@ -134,7 +134,7 @@ describe.for(ALL_WAYS)('a batch of the driver %s', ([, make]) => {
       'INSERT OR ROLLBACK INTO t (n) VALUES (?)',
     );
     expect(statusesOf(outcomes)).toEqual(['undone', 'failed', 'undone']);
-    expect([connection.inTransaction?.(), await valuesSeenByOthers()]).toEqual([false, []]);
+    expect([connection.inTransaction(), await valuesSeenByOthers()]).toEqual([false, []]);
   });
 
   test('rejects when it cannot begin, and has done nothing', async () => {

@@ -1,0 +1,175 @@
+import type { BasicConnection, BatchedStatement, BatchOutcome, Connection } from '../driver.ts';
+import { leftNothing } from '../driver-errors.ts';
+import { DeferredConstraints } from './deferred-constraints.ts';
+
+/** A connection that the pool can drive. */
+export type CompleteConnection = Connection & Required<Pick<Connection, 'batch'>>;
+
+/** Makes the abilities that the pool cannot do without, of `execute` and `rollback`. */
+export function complete(connection: BasicConnection): CompleteConnection {
+  return isComplete(connection) ? connection : new CompletedConnection(connection);
+}
+
+function isComplete(connection: BasicConnection): connection is CompleteConnection {
+  return connection.inTransaction !== undefined && connection.batch !== undefined;
+}
+
+/** Not to be guessed by accident: a SAVEPOINT by hand must not be taken for ours. */
+const SAVEPOINT = 'sqlite_pool_batch';
+
+/** https://www.sqlite.org/rescode.html#interrupt */
+const INTERRUPT = 9;
+
+const CONTROL = {
+  rowMode: 'object',
+  readonly: true,
+  returnsRows: false,
+  effect: 'none',
+  urgency: 'control',
+} as const;
+
+type Abilities = Required<Connection>;
+
+/** What a batch has opened and must end. */
+type Opened = 'nothing' | 'transaction' | 'savepoint';
+
+/** A connection that cannot say where its transaction stands, or cannot run a batch, with both. */
+class CompletedConnection implements CompleteConnection {
+  readonly script?: Abilities['script'];
+  readonly iterate?: Abilities['iterate'];
+  readonly withdraw?: Abilities['withdraw'];
+  readonly #connection: BasicConnection;
+  readonly #deferredConstraints = new DeferredConstraints();
+  #batch: 'none' | 'running' | 'stopped' | 'not undone' = 'none';
+
+  constructor(connection: BasicConnection) {
+    this.#connection = connection;
+    for (const ability of ['script', 'iterate', 'withdraw'] as const) {
+      const method = connection[ability]?.bind(connection);
+      if (method !== undefined) Object.defineProperty(this, ability, { value: method });
+    }
+  }
+
+  get raw(): unknown {
+    return this.#connection.raw ?? this.#connection;
+  }
+
+  get broken(): boolean {
+    return this.#batch === 'not undone' || this.#connection.broken === true;
+  }
+
+  execute(...call: Parameters<Connection['execute']>): ReturnType<Connection['execute']> {
+    return this.#connection.execute(...call);
+  }
+
+  rollback(): Promise<void> {
+    return this.#connection.rollback();
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close();
+  }
+
+  /** Between two of its statements a batch can be stopped by itself. */
+  interrupt(): void {
+    if (this.#batch === 'running') this.#batch = 'stopped';
+    this.#connection.interrupt?.();
+  }
+
+  async inTransaction(): Promise<boolean> {
+    return await (this.#connection.inTransaction?.() ?? tryBegin(this.#connection));
+  }
+
+  async batch(
+    statements: readonly BatchedStatement[],
+    onError: 'abort' | 'continue',
+    inTransaction?: boolean,
+  ): Promise<readonly BatchOutcome[]> {
+    if (this.#connection.batch !== undefined)
+      return await this.#connection.batch(statements, onError, inTransaction);
+    const writes = statements.some(({ hint }) => !hint.readonly);
+    this.#batch = 'running';
+    const opened = await this.#begin(writes, inTransaction ?? (await this.inTransaction()));
+    const outcomes: BatchOutcome[] = [];
+    try {
+      if (opened === 'transaction' && writes && onError === 'continue')
+        await this.#refuseDeferredConstraints();
+      for (const statement of statements) outcomes.push(await this.#runOne(statement, onError));
+      this.#goOn();
+      if (opened === 'transaction') await this.#control('COMMIT');
+      if (opened === 'savepoint') await this.#control(`RELEASE ${SAVEPOINT}`);
+      return outcomes;
+    } catch (error) {
+      await this.#undo(opened);
+      const failed = onError === 'abort' ? outcomes.length : -1;
+      return statements.map((_, at) => ({ status: at === failed ? 'failed' : 'undone', error }));
+    } finally {
+      if (!this.broken) this.#batch = 'none';
+    }
+  }
+
+  async #begin(writes: boolean, inTransaction: boolean): Promise<Opened> {
+    if (inTransaction && !writes) return 'nothing';
+    await this.#control(inTransaction ? `SAVEPOINT ${SAVEPOINT}` : writes ? 'BEGIN IMMEDIATE' : 'BEGIN');
+    return inTransaction ? 'savepoint' : 'transaction';
+  }
+
+  /**
+   * A statement that fails may leave behind what it has done (see {@link leftNothing}). And SQLite must be asked for the transaction:
+   * ON CONFLICT ROLLBACK and RAISE(ROLLBACK) have the code of any other constraint.
+   */
+  async #runOne(
+    { sql, params, hint }: BatchedStatement,
+    onError: 'abort' | 'continue',
+  ): Promise<BatchOutcome> {
+    this.#goOn();
+    try {
+      return { status: 'done', result: await this.#connection.execute(sql, params, hint) };
+    } catch (error) {
+      if (onError === 'abort' || !leftNothing(error) || !(await this.inTransaction())) throw error;
+      return { status: 'failed', error };
+    }
+  }
+
+  #goOn(): void {
+    if (this.#batch === 'stopped') throw Object.assign(new Error('interrupted'), { errno: INTERRUPT });
+  }
+
+  async #refuseDeferredConstraints(): Promise<void> {
+    const hint = { ...CONTROL, returnsRows: true };
+    if (await this.#deferredConstraints.exist((sql) => this.#connection.execute(sql, [], hint)))
+      throw new Error('Constraints of this database are checked at the COMMIT only.');
+  }
+
+  async #undo(opened: Opened): Promise<void> {
+    try {
+      if (opened === 'transaction') await this.#connection.rollback();
+      // SQLite may have rolled the transaction back by itself, and the savepoint is gone with it.
+      if (opened === 'savepoint' && (await this.inTransaction())) {
+        await this.#control(`ROLLBACK TO ${SAVEPOINT}`);
+        await this.#control(`RELEASE ${SAVEPOINT}`);
+      }
+    } catch (error) {
+      this.#batch = 'not undone';
+      throw error;
+    }
+  }
+
+  async #control(sql: string): Promise<void> {
+    await this.#connection.execute(sql, [], CONTROL);
+  }
+}
+
+/**
+ * Finds out whether a transaction is open: SQLite refuses a BEGIN inside one. If this is cancelled, the BEGIN may succeed later and
+ * look like the user's, so the connection must not be used again.
+ */
+export async function tryBegin(connection: Pick<Connection, 'execute' | 'rollback'>): Promise<boolean> {
+  try {
+    await connection.execute('BEGIN');
+  } catch {
+    return true;
+  }
+  await connection.rollback();
+  return false;
+}
