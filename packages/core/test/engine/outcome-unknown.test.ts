@@ -351,9 +351,11 @@ describe('an answer that says nothing', () => {
 describe('a write that shares a COMMIT', () => {
   it('F90 and is cut while its group does not return, has an unknown outcome', async () => {
     const texts = [1, 2, 3].map((n) => `INSERT INTO t SELECT ${String(n)}`);
-    const { pool, clock, driver } = fakePool(({ sql }) => (sql === texts[1] ? 'hang' : undefined), {
-      operationTimeoutMs: 500,
-    });
+    let tries = 0;
+    const { pool, clock, driver } = fakePool(
+      ({ sql }) => (sql === texts[1] && (tries += 1) === 1 ? 'hang' : undefined),
+      { operationTimeoutMs: 500 },
+    );
     const lease = await pool.acquire();
     await lease.run('BEGIN IMMEDIATE');
     const controllers = texts.map(() => new AbortController());
