@@ -3,6 +3,7 @@ import type { Benchmark } from './benchmark.ts';
 /** In the order in which `pnpm bench` runs them. */
 const benchmarks = {
   writes: () => import('./suites/writes.ts'),
+  drivers: () => import('./suites/drivers.ts'),
   load: () => import('./suites/load.ts'),
   overhead: () => import('./suites/overhead.ts'),
   alternatives: () => import('./suites/alternatives.ts'),

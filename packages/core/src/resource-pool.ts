@@ -292,7 +292,8 @@ export class ResourcePool<R> {
           this.#arrive(entry);
         },
         (error: unknown) => {
-          this.#openFailures += 1;
+          // Those that a close has ended did not fail.
+          if (this.#state === 'open') this.#openFailures += 1;
           this.#lastOpenError = error;
           if (error instanceof OperationTimeoutError) this.#quarantineOpen(entry, opening);
           else this.#entries.move(entry, 'closed');
