@@ -102,3 +102,23 @@ export async function scalar(
 export async function run(connection: Connection, ...statements: string[]): Promise<void> {
   for (const sql of statements) await inTime(connection.execute(sql, [], OTHER));
 }
+
+/**
+ * One thing the pool relies on a driver for.
+ *
+ * @example const [first]: readonly DriverCase[] = driverCases;
+ */
+export interface DriverCase {
+  /** What the driver must do, as a sentence. */
+  readonly title: string;
+  /** Rejects with an `AssertionError` if it does not. A case for an ability that the driver lacks passes. */
+  run(openDriver: OpenDriver): Promise<void>;
+}
+
+/** Each case works on a bench of its own. */
+export function cases(list: Readonly<Record<string, (bench: Bench) => Promise<void>>>): DriverCase[] {
+  return Object.entries(list).map(([title, use]) => ({
+    title,
+    run: (openDriver) => onBench(openDriver, use),
+  }));
+}

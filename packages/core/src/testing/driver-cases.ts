@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdir, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ExecuteHint, Result, Row, Value } from '../driver.ts';
+import { BATCH_CASES, HALF_WAY } from './driver-batch-cases.ts';
 import {
+  cases,
   CHANGE,
   ENDLESS,
   failure,
@@ -14,21 +16,10 @@ import {
   RETURNING,
   run,
   scalar,
-  type Bench,
-  type OpenDriver,
+  type DriverCase,
 } from './driver-bench.ts';
 
-/**
- * One thing the pool relies on a driver for.
- *
- * @example const [first]: readonly DriverCase[] = driverCases;
- */
-export interface DriverCase {
-  /** What the driver must do, as a sentence. */
-  readonly title: string;
-  /** Rejects with an `AssertionError` if it does not. A case for an ability that the driver lacks passes. */
-  run(openDriver: OpenDriver): Promise<void>;
-}
+export { type DriverCase } from './driver-bench.ts';
 
 const VALUES: readonly Value[] = [
   null,
@@ -51,13 +42,6 @@ const VALUES: readonly Value[] = [
   new Uint8Array(0),
   Uint8Array.from({ length: 256 }, (_, at) => at),
 ];
-
-function cases(list: Readonly<Record<string, (bench: Bench) => Promise<void>>>): DriverCase[] {
-  return Object.entries(list).map(([title, use]) => ({
-    title,
-    run: (openDriver) => onBench(openDriver, use),
-  }));
-}
 
 const VALUE_CASES = cases({
   'gives back every value as it was bound': async ({ connection }) => {
@@ -98,6 +82,32 @@ const VALUE_CASES = cases({
         ],
       ],
     );
+  },
+  'binds named and numbered parameters by their numbers, also one that stands twice': async ({
+    connection,
+  }) => {
+    const hint: ExecuteHint = { ...READ, rowMode: 'array' };
+    const answer = async (sql: string): Promise<unknown> =>
+      (await inTime(connection.execute(sql, ['first', 'second'], hint))).rows;
+    assert.deepEqual(await answer('SELECT :b, :a, :b'), [['first', 'second', 'first']]);
+    assert.deepEqual(await answer('SELECT ?2, ?1, ?2'), [['second', 'first', 'second']]);
+    assert.deepEqual(await answer('SELECT @x, $y, @x'), [['first', 'second', 'first']]);
+  },
+  'names columns as they are after an ALTER TABLE, with a statement that ran before it': async ({
+    connection,
+    connect,
+  }) => {
+    await run(connection, 'CREATE TABLE t (a)', 'INSERT INTO t VALUES (1)');
+    const all = async (): Promise<unknown> =>
+      (await inTime(connection.execute('SELECT * FROM t', [], READ))).rows.map((row) => Object.entries(row));
+    assert.deepEqual(await all(), [[['a', 1]]]);
+    await run(await connect(), 'ALTER TABLE t ADD COLUMN b DEFAULT 2', 'ALTER TABLE t RENAME COLUMN a TO c');
+    assert.deepEqual(await all(), [
+      [
+        ['c', 1],
+        ['b', 2],
+      ],
+    ]);
   },
   'gives two columns of one name both, in rowMode "array"': async ({ connection }) => {
     const hint: ExecuteHint = { ...READ, rowMode: 'array' };
@@ -156,6 +166,34 @@ const ERROR_CASES = cases({
     assert.match(unique, /^SQLITE_CONSTRAINT/);
     const syntax = await failure(() => connection.execute('SELEC 1', [], READ));
     assert.equal(syntax, 'SQLITE_ERROR');
+  },
+  'names the constraint that was broken, with its extended code': async ({ connection }) => {
+    await run(
+      connection,
+      'PRAGMA foreign_keys = ON',
+      'CREATE TABLE p (id INTEGER PRIMARY KEY)',
+      'CREATE TABLE t (id PRIMARY KEY, a NOT NULL, b CHECK (b > 0), c UNIQUE, d REFERENCES p)',
+      'INSERT INTO t VALUES (1, 1, 1, 1, NULL)',
+    );
+    const codes: string[] = [];
+    for (const values of [
+      '(1, 1, 1, 2, 0)',
+      '(2, NULL, 1, 2, 0)',
+      '(2, 1, 0, 2, 0)',
+      '(2, 1, 1, 1, 0)',
+      '(2, 1, 1, 2, 7)',
+    ])
+      codes.push(await failure(() => connection.execute(`INSERT INTO t VALUES ${values}`, [], INSERT)));
+    assert.deepEqual(
+      codes,
+      ['PRIMARYKEY', 'NOTNULL', 'CHECK', 'UNIQUE', 'FOREIGNKEY'].map((name) => `SQLITE_CONSTRAINT_${name}`),
+    );
+  },
+  'keeps nothing of a statement that fails half-way outside a transaction': async ({ connection }) => {
+    await run(connection, 'CREATE TABLE t (n INTEGER) STRICT', 'CREATE TABLE u (n UNIQUE)');
+    await failure(() => connection.execute(HALF_WAY, [], INSERT));
+    await failure(() => connection.execute('INSERT INTO u VALUES (1), (2), (1)', [], INSERT));
+    assert.equal(await scalar(connection, 'SELECT (SELECT count(*) FROM t) + (SELECT count(*) FROM u)'), 0);
   },
   'is not poisoned by a statement that failed': async ({ connection, connect }) => {
     await run(connection, 'CREATE TABLE t (n UNIQUE)', 'INSERT INTO t VALUES (1)', 'PRAGMA busy_timeout = 0');
@@ -373,6 +411,7 @@ export const driverCases: readonly DriverCase[] = [
   ...COUNT_CASES,
   ...ERROR_CASES,
   ...TRANSACTION_CASES,
+  ...BATCH_CASES,
   ...CURSOR_CASES,
   ...INTERRUPT_CASES,
   ...CLOSE_CASES,
