@@ -28,8 +28,12 @@ const layers = [
   { files: ['options.ts'] },
   { files: ['checkpoint.ts', 'drivers/sqlite3.ts', 'node-sqlite.ts', 'better-sqlite3.ts'] },
   { files: ['drivers/worker/driver.ts'] },
-  { files: ['drivers/worker/connection.ts', 'drivers/worker/threads.ts'] },
-  { files: ['drivers/worker/thread.ts', 'drivers/worker/describe.ts'] },
+  { files: ['drivers/worker/opener.ts'] },
+  { files: ['drivers/worker/connection.ts'] },
+  { files: ['drivers/worker/lines.ts', 'drivers/worker/own-line.ts', 'drivers/worker/threads.ts'] },
+  { files: ['drivers/worker/handle.ts'] },
+  { files: ['drivers/worker/line.ts'] },
+  { files: ['drivers/worker/thread.ts', 'drivers/worker/describe.ts', 'drivers/worker/placement.ts'] },
   {
     files: [
       'drivers/worker/code.ts',

@@ -139,11 +139,6 @@ export interface Connection {
    * whether it did. For a driver that queues calls and may be unable to interrupt them.
    */
   withdraw?(): boolean;
-  /**
-   * Whether a call would wait for something else that has run for long already, in a driver whose connections share threads: the
-   * pool had better use another connection.
-   */
-  readonly stuck?: boolean;
   /** The driver's own object behind this connection, for those who need it. */
   readonly raw?: unknown;
   /** Whether the handle cannot be trusted any more: the pool closes it instead of lending it again. */

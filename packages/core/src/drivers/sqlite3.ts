@@ -1,11 +1,9 @@
 import { constants } from 'node:buffer';
-import { realpath, stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
-import { bounded, limitOf, noTimeout, pause, systemClock, type Limit } from '../deadline.ts';
+import { pause, systemClock } from '../deadline.ts';
 import type { Connection, Driver } from '../driver.ts';
-import { DriverMissingError, InvalidArgumentError, OpenError } from '../errors.ts';
+import { DriverMissingError, InvalidArgumentError } from '../errors.ts';
+import { fileDriver, until, type OpenOne } from './database-file.ts';
 import { Estimates } from './estimates.ts';
-import { diagnoseOpenError } from './open-error.ts';
 import { setupScripts, waitsBriefly, type Pragmas, type SetupScripts } from './pragmas.ts';
 import { FIND_PROTO_COLUMN, ProtoColumns } from './sqlite3-columns.ts';
 import { Sqlite3Connection, type Sqlite3Settings } from './sqlite3-connection.ts';
@@ -66,7 +64,6 @@ const OPEN_EXRESCODE = 0x02000000;
  */
 export function sqlite3(options: Sqlite3Options): Driver {
   const { filename, pragmas = {}, statementCacheSize = 256, maxValueBytes = DEFAULT_VALUE_BYTES } = options;
-  checkFilename(filename);
   checkWhole('statementCacheSize', statementCacheSize, 0, Number.MAX_SAFE_INTEGER);
   checkWhole('maxValueBytes', maxValueBytes, 1, MOST_VALUE_BYTES);
   const setup: Setup = {
@@ -77,13 +74,7 @@ export function sqlite3(options: Sqlite3Options): Driver {
     estimates: new Estimates(),
     protoColumns: new ProtoColumns(),
   };
-  const inMemory = filename === ':memory:';
-  // Resolved once: a process that changes its directory must not change its database.
-  const path = inMemory ? filename : resolve(filename);
-  const open = opener(path, setup);
-  return inMemory
-    ? { name: 'sqlite3', inMemory, open }
-    : { name: 'sqlite3', open, databaseId: () => fileId(path), walBytes: () => walBytes(path) };
+  return fileDriver('sqlite3', filename, opener(setup));
 }
 
 function checkWhole(name: string, value: number, min: number, max: number): void {
@@ -93,69 +84,9 @@ function checkWhole(name: string, value: number, min: number, max: number): void
   );
 }
 
-function checkFilename(filename: unknown): void {
-  if (typeof filename !== 'string' || filename === '')
-    throw new InvalidArgumentError('Option filename must be a path, or ":memory:".');
-  if (filename.includes('\0')) throw new InvalidArgumentError('Option filename has a NUL character in it.');
-  if (/^file:/i.test(filename)) {
-    throw new InvalidArgumentError(
-      'Option filename is a URI: give a path. (A URI is configuration that can be smuggled in.)',
-    );
-  }
-}
-
-/** The same for every path to one file: https://www.sqlite.org/howtocorrupt.html#_multiple_links_to_the_same_file */
-async function fileId(path: string): Promise<string> {
-  const { dev, ino } = await stat(path, { bigint: true });
-  return `${String(dev)}:${String(ino)}`;
-}
-
-/** SQLite names the WAL after the file itself, not after a link to it. */
-async function walBytes(path: string): Promise<number> {
-  try {
-    const { size } = await stat(`${await realpath(path)}-wal`);
-    return size;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
-    throw error;
-  }
-}
-
-function opener(path: string, setup: Setup): (signal?: AbortSignal) => Promise<Connection> {
-  const openOne = async (mayCreate: boolean, signal?: AbortSignal): Promise<Connection> => {
-    const module = await load();
-    try {
-      return await setUp(await openDatabase(module, path, mayCreate), setup, signal);
-    } catch (error) {
-      signal?.throwIfAborted();
-      throw await diagnoseOpenError(path, mayCreate, error);
-    }
-  };
-  let created = false;
-  let first: Promise<OpenError | undefined> | undefined;
-  return async (signal) => {
-    // One at a time until one has succeeded: only one connection can switch a new file to WAL. If it fails, so do those
-    // that wait for it: to let each of them try again for seconds would keep the last for minutes.
-    while (!created && first !== undefined) {
-      const failure = await bounded(first, until(signal));
-      if (failure !== undefined) throw new OpenError(failure.reason, failure.message, failure.cause);
-    }
-    // From then on a file that is missing was taken away: an empty one must not take its place.
-    if (created) return await openOne(false, signal);
-    const opening = openOne(true, signal);
-    first = opening.then(
-      () => {
-        created = true;
-        return undefined;
-      },
-      (error: unknown) => {
-        first = undefined;
-        // Another reason says nothing of the file: it was not wanted any more, for example.
-        return error instanceof OpenError ? error : undefined;
-      },
-    );
-    return await opening;
-  };
+function opener(setup: Setup): OpenOne {
+  return async (path, mayCreate, signal) =>
+    await setUp(await openDatabase(await load(), path, mayCreate), setup, signal);
 }
 
 /** What a new connection is made of. */
@@ -200,11 +131,6 @@ async function untilUnlocked(signal: AbortSignal | undefined, work: () => Promis
       await pause(SETUP_PAUSE_MS, until(signal));
     }
   }
-}
-
-/** No time limit: the pool has its own. */
-function until(signal: AbortSignal | undefined): Limit {
-  return limitOf(systemClock, Infinity, noTimeout, signal);
 }
 
 const SETUP_AGAIN_FOR_MS = 5000;

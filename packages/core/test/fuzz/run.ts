@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { differentialProperty } from '../differential/property.ts';
 import { poolSchedules, runOnPool } from '../engine/model/pool-schedule.ts';
 import { run, schedules } from '../engine/model/schedule.ts';
+import { runInterrupts } from '../worker/interrupts-run.ts';
 import { runHistories } from '../histories/run.ts';
 
 /**
@@ -11,6 +12,7 @@ import { runHistories } from '../histories/run.ts';
  *
  *     pnpm fuzz --seconds 600
  *     pnpm fuzz --seed 42          repeats the schedules and programs of a seed
+ *     pnpm fuzz --interrupts 10000 interrupts calls that share a database handle with others, so many times with each binding
  *     pnpm fuzz --histories        has real processes make histories instead, see ../histories/run.ts
  *
  * A failure is printed with its seed and path, and as the shortest schedule or program that shows it, which belongs into
@@ -32,6 +34,7 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '60' },
     seed: { type: 'string' },
     histories: { type: 'boolean', default: false },
+    interrupts: { type: 'string' },
   },
 });
 
@@ -41,10 +44,11 @@ process.on('unhandledRejection', (error) => {
   process.exit(1);
 });
 
-process.exitCode = await (values.histories ? runHistories : fuzz)(
-  Number(values.seconds) * 1000,
-  values.seed === undefined ? undefined : Number(values.seed),
-);
+const seed = values.seed === undefined ? undefined : Number(values.seed);
+process.exitCode =
+  values.interrupts === undefined
+    ? await (values.histories ? runHistories : fuzz)(Number(values.seconds) * 1000, seed)
+    : await runInterrupts(Number(values.interrupts), seed ?? Date.now());
 
 async function fuzz(forMs: number, onlySeed: number | undefined): Promise<number> {
   const start = performance.now();

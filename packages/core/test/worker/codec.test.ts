@@ -117,6 +117,7 @@ test('rows come back, whatever their number, names and values, as objects and as
           { connection: at, number: at, kind: 0, statements: [], detail: 0 },
           RESULT,
           at % 2 === 0,
+          at % 3 === 0,
         );
         answers.result(result);
       }
@@ -128,6 +129,7 @@ test('rows come back, whatever their number, names and values, as objects and as
           number: at,
           kind: RESULT,
           inTransaction: at % 2 === 0,
+          long: at % 3 === 0,
         });
         const read = reader.result(at % 3 === 0 ? 'array' : 'object');
         const arrays = rows.map((each) => each.map((one) => asRead(one as Value)));

@@ -83,6 +83,8 @@ test('is set up in the worker, and is opened where an extension that interrupts 
     kind: 'open',
     connection: 1,
     slot,
+    running: new Int32Array(2),
+    shared: false,
     interruptible: '/no/extension',
   });
   expect(opened.handle).toBeUndefined();
@@ -98,7 +100,7 @@ test('is set up in the worker, and is opened where an extension that interrupts 
 test('interrupts what runs, and nothing when nothing does', async () => {
   let interrupts = 0;
   const interrupt = (): void => void (interrupts += 1);
-  const make = inThisThread({ name: 'node:sqlite' }, { interrupt });
+  const make = inThisThread({ name: 'node:sqlite' }, {}, interrupt);
   const connection = await connect(make({ filename: ':memory:' }));
   connection.interrupt?.();
   const running = read(connection, 'SELECT 1 AS n');

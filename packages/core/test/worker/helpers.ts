@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { betterSqlite3 } from '../../src/better-sqlite3.ts';
 import type { Connection, Driver, ExecuteHint, Result, Value } from '../../src/driver.ts';
+import type { BindingSource } from '../../src/drivers/worker/protocol.ts';
 import { nodeSqlite, type WorkerOptions } from '../../src/node-sqlite.ts';
 import { inThisThread } from './in-this-thread.ts';
 
@@ -12,6 +13,11 @@ import { inThisThread } from './in-this-thread.ts';
 export const BINDINGS: readonly (readonly [string, MakeDriver])[] = [
   ['node:sqlite', nodeSqlite],
   ['better-sqlite3', betterSqlite3],
+];
+
+export const BINDING_SOURCES: readonly BindingSource[] = [
+  { name: 'node:sqlite' },
+  { name: 'better-sqlite3', path: createRequire(import.meta.url).resolve('better-sqlite3') },
 ];
 
 /** And without the threads, for all that does not need them. */

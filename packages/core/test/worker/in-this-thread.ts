@@ -1,20 +1,20 @@
-import type { Connection, Driver } from '../../src/driver.ts';
-import { fileDriver } from '../../src/drivers/database-file.ts';
+import type { Driver } from '../../src/driver.ts';
+import { fileDriver, type OpenOne } from '../../src/drivers/database-file.ts';
 import { AnswerReader } from '../../src/drivers/worker/answers.ts';
 import { SentTexts, writeCall, writeStatement } from '../../src/drivers/worker/calls.ts';
 import { Reader, Writer } from '../../src/drivers/worker/codec.ts';
-import {
-  WorkerConnection,
-  type CallThread,
-  type ConnectionSettings,
-} from '../../src/drivers/worker/connection.ts';
+import { WorkerConnection, type ConnectionSettings } from '../../src/drivers/worker/connection.ts';
 import { describe } from '../../src/drivers/worker/describe.ts';
 import { openMessage, type WorkerOptions } from '../../src/drivers/worker/driver.ts';
 import { bindingError } from '../../src/drivers/worker/errors.ts';
 import { loadBinding } from '../../src/drivers/worker/inside/bindings.ts';
 import { describeError } from '../../src/drivers/worker/inside/errors.ts';
-import { Host } from '../../src/drivers/worker/inside/host.ts';
+import { Host, type HandleWords } from '../../src/drivers/worker/inside/host.ts';
 import { Opener } from '../../src/drivers/worker/inside/work.ts';
+import { Handle } from '../../src/drivers/worker/handle.ts';
+import type { LineThread } from '../../src/drivers/worker/line.ts';
+import { OwnLine } from '../../src/drivers/worker/own-line.ts';
+import { LongTexts } from '../../src/drivers/worker/placement.ts';
 import type { BindingSource } from '../../src/drivers/worker/protocol.ts';
 
 /**
@@ -24,38 +24,55 @@ import type { BindingSource } from '../../src/drivers/worker/protocol.ts';
 export function inThisThread(
   binding: BindingSource,
   changed: Partial<ConnectionSettings> = {},
+  interrupt?: () => void,
 ): (options: WorkerOptions) => Driver {
   return (options) => {
     const opener = new Opener(loadBinding(binding), undefined);
-    const open = async (path: string, mayCreate: boolean): Promise<Connection> => {
+    const open: OpenOne = async (path, mayCreate) => {
       const slot = new Int32Array(1);
+      const running = new Int32Array(2);
       const mode = options.readonly === true ? 'readonly' : mayCreate ? 'create' : 'existing';
-      const message = { kind: 'open', connection: 1, slot, path, mode, interruptible: undefined } as const;
+      const words = { slot, running, shared: false };
+      const message = {
+        kind: 'open',
+        connection: 1,
+        path,
+        mode,
+        interruptible: undefined,
+        ...words,
+      } as const;
       const { database } = await opener
         .open({ ...openMessage(options), ...message })
         .catch((error: unknown) => Promise.reject(bindingError(describeError(error))));
+      const handle = new Handle(threadOf(database, words), { number: 1, slot, running, interrupt });
+      const own = new OwnLine(() => Promise.resolve(handle.join()));
+      await own.take();
       const settings = {
         scriptBusyMs: 0,
         cutsText: false,
-        interrupt: undefined,
+        interruptible: interrupt !== undefined,
         pause: () => Promise.resolve(),
       };
-      return new WorkerConnection(threadOf(database, slot), 1, slot, { ...settings, ...changed });
+      return new WorkerConnection(
+        { own, shared: undefined, longTexts: new LongTexts() },
+        { ...settings, ...changed },
+      );
     };
     return fileDriver(binding.name, options.filename, open, options.readonly !== true);
   };
 }
 
-function threadOf(database: Parameters<Host['add']>[1], slot: Int32Array): CallThread {
+function threadOf(database: Parameters<Host['add']>[1], words: HandleWords): LineThread {
   const writer = new Writer();
   const texts = new SentTexts(describe);
   const answers = new AnswerReader(new Reader(false));
   let sent: string | ArrayBuffer | undefined;
   const host = new Host(({ message }) => (sent = message));
-  host.add(1, database, slot);
+  host.add(1, database, words);
   return {
     hasEnded: false,
-    isStuck: false,
+    leave: () => undefined,
+    join: () => 0,
     withdrawn: () => undefined,
     look: () => undefined,
     remove: () => {

@@ -4,12 +4,15 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { findInterrupter } from '../../src/drivers/worker/interrupter.ts';
 import { fromDriver } from '../../src/driver-errors.ts';
-import { BINDINGS, connect, newFile, read } from './helpers.ts';
+import { BINDING_SOURCES, connect, newFile, read } from './helpers.ts';
+import { findHere, interruptibleDriver, interruptMany } from './interrupts.ts';
 
 const ENDLESS = 'WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c';
 
 // It is an optional package, and not every platform has it.
-const missing = (await findInterrupter({ name: 'node:sqlite' })) === undefined;
+const missing = (await findHere({ name: 'node:sqlite' })) === undefined;
+
+const INTERRUPTIBLE = BINDING_SOURCES.map((binding) => [binding.name, interruptibleDriver(binding)] as const);
 
 test('there is none where the package is missing, or has nothing for this platform', async () => {
   const binding = { name: 'node:sqlite' } as const;
@@ -23,7 +26,7 @@ test('there is none where the package is missing, or has nothing for this platfo
   expect(found).toMatchObject({ extension: '/an/extension' });
 });
 
-describe.skipIf(missing).for(BINDINGS)('with the driver %s', ([name, make]) => {
+describe.skipIf(missing).for(INTERRUPTIBLE)('with the driver %s', ([name, make]) => {
   test('F40 a statement that runs is interrupted, and its connection goes on', async () => {
     const driver = make({ filename: await newFile(), threads: 1 });
     const connection = await connect(driver);
@@ -41,6 +44,14 @@ describe.skipIf(missing).for(BINDINGS)('with the driver %s', ([name, make]) => {
       expect(await running).toMatchObject({ sqliteCode: 'SQLITE_INTERRUPT' });
       expect((await read(connection, 'SELECT 1 AS n')).rows).toEqual([{ n: 1 }]);
     }
+  });
+
+  test('F40 an interrupt stops the call that it is meant for, or none, on a handle that many share', async () => {
+    const driver = make({ filename: await newFile(), threads: 1 });
+    // The same each time.
+    let seed = 1;
+    const random = (): number => (seed = (seed * 48_271) % 2_147_483_647) / 2_147_483_647;
+    expect(await interruptMany(driver, 300, random)).toBeGreaterThan(0);
   });
 
   test('an endless statement does not keep the process from ending', async () => {

@@ -15,6 +15,7 @@ describe.for(BINDINGS)('a thread of the driver %s that ends', ([, make]) => {
     const driver = make({ filename: await newFile(), threads: 1, setup });
     const connections = [await connect(driver), await connect(driver), await connect(driver)] as const;
     await run(connections[0], 'CREATE TABLE t (n)');
+    for (const connection of connections) await run(connection, 'SELECT 1');
     return { driver, connections };
   };
 
@@ -67,10 +68,16 @@ describe.for(BINDINGS)('a thread of the driver %s that ends', ([, make]) => {
 
   test('rejects what waits to be opened', async () => {
     const { driver, connections } = await open();
+    const another = await connect(driver);
     const left = read(connections[0], LEAVE);
-    const failed = driver.open();
+    const waits = read(another, 'SELECT 1');
     await expect(left).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
-    await expect(failed).rejects.toMatchObject({ code: 'OPEN_FAILED' });
+    await expect(waits).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
+    const first = make({
+      filename: await newFile(),
+      setup: new URL('./children/leaves.ts', import.meta.url),
+    });
+    await expect(first.open()).rejects.toMatchObject({ code: 'OPEN_FAILED' });
   });
 
   test('is replaced under a cursor, too', async () => {

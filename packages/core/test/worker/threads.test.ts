@@ -1,62 +1,108 @@
-import { describe, expect, test, vi } from 'vitest';
+import { rename } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
 import { fromDriver } from '../../src/driver-errors.ts';
-import type { Connection } from '../../src/driver.ts';
+import type { Connection, ExecuteHint } from '../../src/driver.ts';
 import { nodeSqlite } from '../../src/node-sqlite.ts';
-import { BINDINGS, connect, counting, INSERT, newFile, read, READ, run } from './helpers.ts';
+import { BINDINGS, connect, counting, INSERT, newFile, OTHER, read, READ, run } from './helpers.ts';
+
+const setup = new URL('./children/setup.ts', import.meta.url);
 
 /** Takes a good part of a second. */
 const LONG = counting(1_500_000);
 
-/** The threads that connections are on, as they tell by waiting for each other or not. */
-async function wasBeforeLong(connection: Connection, long: Promise<unknown>): Promise<boolean> {
-  let over = false;
-  void long.then(() => (over = true));
-  await read(connection, 'SELECT 1');
-  return !over;
+/** Any handle will do for it. */
+const UNLEASED: ExecuteHint = { ...READ, unleased: true };
+
+async function readAnywhere(connection: Connection, sql: string): Promise<unknown> {
+  return (await connection.execute(sql, [], UNLEASED)).rows;
+}
+
+/** Runs a statement that is not known to be long, and calls on other connections until one has had its answer before it. */
+async function overtake(long: Promise<unknown>, others: readonly Connection[]): Promise<void> {
+  const state = { over: false };
+  void long.then(() => (state.over = true));
+  await new Promise(setImmediate);
+  await Promise.all(others.map((other) => readAnywhere(other, 'SELECT 1')));
+  expect(state.over).toBe(false);
+  await long;
 }
 
 describe.for(BINDINGS)('the threads of the driver %s', ([, make]) => {
-  test('are shared by connections, and another is started only while one is stuck', async () => {
+  test('calls that any handle will do for are taken from behind a slow statement', async () => {
+    const driver = make({ filename: await newFile(), threads: 2 });
+    const first = await connect(driver);
+    const others = await Promise.all(Array.from({ length: 4 }, () => connect(driver)));
+    await overtake(readAnywhere(first, LONG), others);
+    // It is known to be long now, and goes out of the way.
+    await overtake(readAnywhere(first, LONG), others);
+    // The same while it is on a handle of its own.
+    await overtake(read(first, LONG), others);
+  });
+
+  test('what a connection has for itself is seen by nothing else, and what it shares is', async () => {
     const driver = make({ filename: await newFile(), threads: 2 });
     const first = await connect(driver);
     const second = await connect(driver);
-    const long = read(first, LONG);
-    // Behind it, on the same thread.
-    expect(await wasBeforeLong(second, long)).toBe(false);
-    const again = read(first, LONG);
-    await vi.waitFor(() => expect(second.stuck).toBe(true), { interval: 5 });
-    expect(first.stuck).toBe(false);
-    const third = await connect(driver);
-    expect(await wasBeforeLong(third, again)).toBe(true);
-    await again;
-    // There are only two, and both are stuck: the next one waits for one of them.
-    const both = [read(first, LONG), read(third, LONG)];
-    await vi.waitFor(() => expect([second.stuck, third.stuck]).toEqual([true, false]), { interval: 5 });
-    const fourth = await driver.open();
-    await Promise.all(both);
-    expect(second.stuck).toBe(false);
-    await fourth.close();
+    await first.execute('CREATE TABLE t (n)', [], { ...OTHER, unleased: true });
+    await run(first, 'BEGIN IMMEDIATE', 'INSERT INTO t VALUES (1)');
+    expect(first.inTransaction?.()).toBe(true);
+    expect(await readAnywhere(first, 'SELECT n FROM t')).toEqual([]);
+    expect(await readAnywhere(second, 'SELECT n FROM t')).toEqual([]);
+    await run(first, 'COMMIT');
+    expect(await readAnywhere(second, 'SELECT n FROM t')).toEqual([{ n: 1 }]);
+    await first.close();
+    expect(await readAnywhere(second, 'SELECT n FROM t')).toEqual([{ n: 1 }]);
+    const batch = [{ sql: 'INSERT INTO t VALUES (2)', params: [], hint: { ...INSERT, unleased: true } }];
+    expect(await second.batch?.(batch, 'continue')).toMatchObject([{ status: 'done' }]);
+    // Nobody's transaction stays open on a shared handle.
+    await second.execute('BEGIN IMMEDIATE', [], { ...OTHER, unleased: true });
+    await run(second, 'INSERT INTO t VALUES (3)');
+    expect(await readAnywhere(second, 'SELECT count(*) AS n FROM t')).toEqual([{ n: 3 }]);
   });
 
-  test('do not count as stuck because this thread has not looked', async () => {
-    const driver = make({ filename: ':memory:', threads: 2 });
+  test('a handle that is opened late is of the same file, or the connection is broken', async () => {
+    const filename = await newFile();
+    const driver = make({ filename, threads: 2 });
+    const first = await connect(driver);
+    expect(await readAnywhere(first, 'SELECT 1 AS n')).toEqual([{ n: 1 }]);
+    await rename(filename, `${filename}.old`);
+    const other = await connect(make({ filename }));
+    await expect(read(first, 'SELECT 1')).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
+    expect([first.broken, other.broken]).toEqual([true, false]);
+  });
+
+  test('a call that waits for its handle to be opened can be taken back', async () => {
+    const driver = make({ filename: await newFile(), threads: 1 });
     const connection = await connect(driver);
-    const answer = read(connection, 'SELECT 1');
-    await new Promise(process.nextTick);
-    const until = performance.now() + 100;
-    while (performance.now() < until);
-    const other = await connect(driver);
-    expect(other.stuck).toBe(false);
-    await answer;
+    const create = connection.execute('CREATE TABLE t (n)', [], OTHER);
+    expect(connection.withdraw?.()).toBe(true);
+    await expect(create).rejects.toMatchObject({ code: 'SQLITE_INTERRUPT' });
+    expect((await read(connection, 'SELECT count(*) AS n FROM sqlite_schema')).rows).toEqual([{ n: 0 }]);
+  });
+
+  test('a shared handle that may be of no use is replaced', async () => {
+    const driver = make({ filename: await newFile(), threads: 1, setup });
+    const first = await connect(driver);
+    const second = await connect(driver);
+    await first.execute('CREATE TABLE t (n)', [], { ...OTHER, unleased: true });
+    const again = (connection: Connection) => readAnywhere(connection, 'SELECT count(*) AS n FROM prepared');
+    await first.execute('INSERT INTO prepared VALUES (1)', [], { ...INSERT, unleased: true });
+    expect(await again(second)).toEqual([{ n: 1 }]);
+    await expect(readAnywhere(first, 'SELECT fail()')).rejects.toThrow();
+    expect([await again(first), await again(second)]).toEqual([[{ n: 0 }], [{ n: 0 }]]);
   });
 
   test('a call that has not begun can be taken back, and has done nothing', async () => {
     const driver = make({ filename: await newFile(), threads: 1 });
     const first = await connect(driver);
     const second = await connect(driver);
+    const third = await connect(driver);
     await run(first, 'CREATE TABLE t (n)');
+    for (const connection of [second, third]) await read(connection, 'SELECT 1');
+    const short = read(third, 'SELECT 1');
     const long = read(first, LONG);
-    await vi.waitFor(() => expect(second.stuck).toBe(true), { interval: 5 });
+    // The answers go when it begins.
+    await short;
     const insert = second.execute('INSERT INTO t VALUES (?)', [1], INSERT);
     // It is sent, and its thread is busy.
     await new Promise(setImmediate);

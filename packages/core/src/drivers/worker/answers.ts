@@ -30,6 +30,7 @@ export const ROWS = 5;
 export const STOPPED = 6;
 
 const IN_TRANSACTION = 0x80;
+const LONG = 0x40;
 
 const STATUSES = ['done', 'failed', 'undone'] as const;
 
@@ -56,10 +57,11 @@ export class AnswerWriter {
     this.#known = new WeakMap();
   }
 
-  begin({ connection, number }: Call, kind: number, inTransaction: boolean): void {
+  /** @param long - Whether the call took so long that others had better not wait behind its like. */
+  begin({ connection, number }: Call, kind: number, inTransaction: boolean, long: boolean): void {
     this.writer.uint(connection);
     this.writer.uint(number);
-    this.writer.byte(inTransaction ? kind | IN_TRANSACTION : kind);
+    this.writer.byte(kind | (inTransaction ? IN_TRANSACTION : 0) | (long ? LONG : 0));
   }
 
   result({ columns, rows, changes, lastInsertRowid }: Executed): void {
@@ -118,6 +120,7 @@ export interface AnswerHead {
   readonly number: number;
   readonly kind: number;
   readonly inTransaction: boolean;
+  readonly long: boolean;
 }
 
 /** What became of one statement of a batch, in the main thread. */
@@ -138,7 +141,13 @@ export class AnswerReader {
     const connection = this.reader.uint();
     const number = this.reader.uint();
     const kind = this.reader.byte();
-    return { connection, number, kind: kind & ~IN_TRANSACTION, inTransaction: (kind & IN_TRANSACTION) !== 0 };
+    return {
+      connection,
+      number,
+      kind: kind & ~(IN_TRANSACTION | LONG),
+      inTransaction: (kind & IN_TRANSACTION) !== 0,
+      long: (kind & LONG) !== 0,
+    };
   }
 
   result(rowMode: 'object' | 'array'): Result {

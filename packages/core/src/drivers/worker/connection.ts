@@ -9,14 +9,13 @@ import type {
 } from '../../driver.ts';
 import { ConnectionLostError, InvalidArgumentError, OutcomeUnknownError } from '../../errors.ts';
 import { parse, parseScript } from '../../sql.ts';
-import { isLocked } from '../../driver-errors.ts';
+import { isLocked, isSuspicious } from '../../driver-errors.ts';
 import { interruptAtExit } from './interrupter.ts';
 import { bindingError, withdrawnError } from './errors.ts';
 import { ERROR, LAST_ROWS, STOPPED, type AnswerHead, type AnswerReader } from './answers.ts';
 import {
   BATCH,
   CHANGES,
-  CLOSE,
   CLOSE_CURSOR,
   EXECUTE,
   INSERTS,
@@ -26,8 +25,11 @@ import {
   SCRIPT,
   STEP_CURSOR,
 } from './calls.ts';
-import { CALL_NUMBERS, SENT, slotWord, WITHDRAWN } from './protocol.ts';
-import type { SentCall, SentStatement, Thread } from './thread.ts';
+import type { Line, Request } from './line.ts';
+import type { SharedLines } from './lines.ts';
+import type { OwnLine } from './own-line.ts';
+import type { LongTexts } from './placement.ts';
+import type { SentCall, SentStatement } from './thread.ts';
 
 const NO_VALUES: readonly Value[] = [];
 
@@ -39,75 +41,76 @@ function bare(kind: number, detail = 0): SentCall {
   return { kind, detail, statements: [] };
 }
 
-/** What a connection needs of its thread. */
-export type CallThread = Pick<Thread, 'send' | 'withdrawn' | 'remove' | 'look' | 'isStuck' | 'hasEnded'>;
-
 /** How a connection is used. */
 export interface ConnectionSettings {
   /** How long a script waits for the lock of another process, at each of its statements, in milliseconds. */
   readonly scriptBusyMs: number;
   /** Where text is cut at a NUL, it is refused: node:sqlite in Node.js 22. */
   readonly cutsText: boolean;
-  /** Interrupts what runs on this connection, where that can be done. */
-  readonly interrupt: (() => void) | undefined;
+  /** Whether what runs can be interrupted. */
+  readonly interruptible: boolean;
   readonly pause: (ms: number) => Promise<void>;
 }
 
-/** The call under way. */
-interface Running {
-  readonly word: number;
-  readonly fail: (error: unknown) => void;
+/** Where the calls of a connection run. */
+export interface ConnectionLines {
+  readonly own: OwnLine;
+  /** For calls that any handle of the file will do for; `undefined` where there is only one. */
+  readonly shared: SharedLines | undefined;
+  /** Whether a text took long when it was run last, and what to do when that is known. */
+  readonly longTexts: LongTexts;
 }
+
+/** The call under way. Without a line it waits for a handle to be opened. */
+interface Running {
+  readonly fail: (error: unknown) => void;
+  readonly request: Request;
+  readonly shared: SharedLines | undefined;
+  line: Line | undefined;
+}
+
+/** Of batches that is remembered together. */
+const BATCHES = '';
 
 /** One connection in a worker, as the pool uses it. */
 export class WorkerConnection implements Connection {
   readonly interrupt?: () => void;
-  readonly #thread: CallThread;
-  readonly #number: number;
-  readonly #slot: Int32Array;
+  readonly #lines: ConnectionLines;
   readonly #settings: ConnectionSettings;
   /** Called when it is closed. */
   readonly #forget: (() => void) | undefined;
-  #calls = 0;
   #cursors = 0;
-  #inTransaction = false;
-  #closed = false;
+  /** `lost`: its file is another one by now. */
+  #state: 'open' | 'lost' | 'closed' = 'open';
   #running: Running | undefined;
   /** Ends the pause of a script that waits for a lock. */
   #cancelPause: ((reason: unknown) => void) | undefined;
 
-  constructor(thread: CallThread, number: number, slot: Int32Array, settings: ConnectionSettings) {
-    this.#thread = thread;
-    this.#number = number;
-    this.#slot = slot;
+  constructor(lines: ConnectionLines, settings: ConnectionSettings) {
+    this.#lines = lines;
     this.#settings = settings;
-    const { interrupt } = settings;
-    if (interrupt === undefined) return;
+    if (!settings.interruptible) return;
     this.interrupt = () => {
-      if (!this.withdraw() && this.#running !== undefined) interrupt();
+      if (!this.withdraw()) this.#running?.line?.interrupt();
     };
     this.#forget = interruptAtExit({
       interrupt: this.interrupt,
       isRunning: () => {
-        if (this.#running !== undefined) thread.look();
+        this.#running?.line?.handle.thread.look();
         return this.#running !== undefined;
       },
     });
   }
 
-  /** Whether its thread has ended, or it is closed. */
+  /** Whether the thread of its own handle has ended, its file was replaced, or it is closed. */
   get broken(): boolean {
-    return this.#closed || this.#thread.hasEnded;
-  }
-
-  /** Whether its thread is busy with another connection, and has been for long. */
-  get stuck(): boolean {
-    return this.#running === undefined && this.#thread.isStuck;
+    return this.#state !== 'open' || this.#lines.own.current?.handle.thread.hasEnded === true;
   }
 
   /** The worker says so with every answer. */
   inTransaction(): boolean {
-    return this.#inTransaction;
+    const line = this.#lines.own.current;
+    return line?.inTransaction === true && !line.handle.thread.hasEnded;
   }
 
   execute(
@@ -116,7 +119,7 @@ export class WorkerConnection implements Connection {
     hint: ExecuteHint = UNDESCRIBED,
   ): Promise<Result> {
     const call = { kind: EXECUTE, detail: 0, statements: [sentStatement(sql, params, hint)] };
-    return this.#call(call, (answers) => answers.result(hint.rowMode));
+    return this.#call(call, (answers) => answers.result(hint.rowMode), hint.unleased, sql);
   }
 
   async batch(
@@ -132,12 +135,14 @@ export class WorkerConnection implements Connection {
       detail: onError === 'continue' ? 1 : 0,
       statements: statements.map(({ sql, params, hint }) => sentStatement(sql, params, hint)),
     };
-    const outcomes = await this.#call(call, (answers) =>
-      answers.outcomes(statements.map(({ hint }) => hint.rowMode)),
-    );
-    return outcomes.map((outcome) =>
-      outcome.status === 'done' ? outcome : { ...outcome, error: bindingError(outcome.error) },
-    );
+    const read = (answers: AnswerReader): BatchOutcome[] =>
+      answers
+        .outcomes(statements.map(({ hint }) => hint.rowMode))
+        .map((outcome) =>
+          outcome.status === 'done' ? outcome : { ...outcome, error: bindingError(outcome.error) },
+        );
+    const outcomes = await this.#call(call, read, statements[0]?.hint.unleased, BATCHES);
+    return outcomes;
   }
 
   /** Each statement that meets the lock of another process is run again, and no thread sleeps for it. */
@@ -190,18 +195,17 @@ export class WorkerConnection implements Connection {
     }
   }
 
-  rollback(): Promise<void> {
-    return this.#call(bare(ROLLBACK), nothing);
+  /** Without a handle of its own it has no transaction. */
+  async rollback(): Promise<void> {
+    if (this.#lines.own.current !== undefined) await this.#call(bare(ROLLBACK), nothing);
   }
 
   async close(): Promise<void> {
-    try {
-      if (!this.broken) await this.#call(bare(CLOSE), nothing);
-    } finally {
-      this.#closed = true;
-      this.#forget?.();
-      this.#thread.remove(this.#number);
-    }
+    const { own, shared } = this.#lines;
+    const wasClosed = this.#state === 'closed';
+    this.#state = 'closed';
+    this.#forget?.();
+    if (!wasClosed) await Promise.all([own.close(), shared?.close()]);
   }
 
   /** Takes back the call under way if it has not begun: it rejects, and has done nothing. Says whether it did. */
@@ -211,52 +215,87 @@ export class WorkerConnection implements Connection {
       return true;
     }
     const running = this.#running;
-    if (running === undefined || !this.#takeBack(running)) return false;
+    if (running === undefined || running.line?.withdraw() === false) return false;
     this.#running = undefined;
-    this.#thread.withdrawn(this.#number);
     running.fail(withdrawnError());
     return true;
   }
 
-  /** The worker begins a call by changing the same word: one of the two comes first. */
-  #takeBack({ word }: Running): boolean {
-    return (
-      Atomics.compareExchange(this.#slot, 0, slotWord(word, SENT), slotWord(word, WITHDRAWN)) ===
-      slotWord(word, SENT)
-    );
-  }
-
-  #call<T>(call: SentCall, read: (answers: AnswerReader, kind: number) => T): Promise<T> {
+  #call<T>(
+    call: SentCall,
+    read: (answers: AnswerReader, kind: number) => T,
+    unleased = false,
+    text?: string,
+  ): Promise<T> {
     return new Promise<T>((done, fail) => {
       this.#refuse(call.statements);
-      const word = (this.#calls = (this.#calls + 1) % CALL_NUMBERS);
-      Atomics.store(this.#slot, 0, slotWord(word, SENT));
-      const running: Running = { word, fail };
-      this.#thread.send(this.#number, word, call, {
-        sentAt: performance.now(),
-        answer: ({ kind, inTransaction }: AnswerHead, answers: AnswerReader) => {
-          this.#running = undefined;
-          this.#inTransaction = inTransaction;
-          if (kind === ERROR) fail(bindingError(answers.error()));
-          else done(read(answers, kind));
-        },
-        lose: (reason) => {
-          const mayBeDone = this.#mayCommit(call) && !this.#takeBack(running);
-          this.#running = undefined;
-          this.#inTransaction = false;
-          fail(mayBeDone ? new OutcomeUnknownError(reason) : new ConnectionLostError(reason));
-        },
-      });
+      const { longTexts, shared } = this.#lines;
+      const long = text !== undefined && longTexts.has(text);
+      const answer = (head: AnswerHead, answers: AnswerReader): void => {
+        const line = running.line;
+        this.#running = undefined;
+        if (text !== undefined) longTexts.note(text, head.long);
+        if (head.kind === ERROR) {
+          const error = bindingError(answers.error());
+          if (running.shared !== undefined && isSuspicious(error)) line?.handle.retire();
+          fail(error);
+        } else done(read(answers, head.kind));
+      };
+      const lose = (reason: unknown, begun: boolean): void => {
+        const mayBeDone = begun && mayCommit(call, running);
+        this.#running = undefined;
+        fail(mayBeDone ? new OutcomeUnknownError(reason) : new ConnectionLostError(reason));
+      };
+      const move = (): void => {
+        if (running.line?.withdraw() !== true) return;
+        running.line = undefined;
+        // Where there is room now, also if it is long.
+        this.#place(running, false);
+      };
+      const used = unleased ? shared : undefined;
+      const request = { call, long, answer, lose, move: used === undefined ? undefined : move };
+      const running: Running = { fail, request, shared: used, line: undefined };
       this.#running = running;
+      this.#place(running, long);
     });
   }
 
-  /** Whether it keeps something when it succeeds: in a transaction only what ends that does. */
-  #mayCommit({ statements }: SentCall): boolean {
-    return statements.some(({ sql }) => {
-      const { control, readonly } = parse(sql);
-      return control === 'commit' || control === 'release' || (!readonly && !this.#inTransaction);
-    });
+  /** Sends a call on a line, as soon as there is one. */
+  #place(running: Running, long: boolean): void {
+    const { shared } = running;
+    try {
+      const line = shared === undefined ? this.#lines.own.take() : shared.take(long);
+      if (!(line instanceof Promise)) {
+        this.#send(running, line);
+        return;
+      }
+      line.then(
+        (opened) => {
+          // It may have been taken back meanwhile.
+          if (this.#running === running) this.#send(running, opened);
+        },
+        (error: unknown) => {
+          if (this.#running === running) this.#fail(running, error);
+        },
+      );
+    } catch (error) {
+      this.#fail(running, error);
+    }
+  }
+
+  #send(running: Running, line: Line): void {
+    try {
+      line.send(running.request);
+      running.line = line;
+    } catch (error) {
+      this.#fail(running, line.handle.thread.hasEnded ? new ConnectionLostError(error) : error);
+    }
+  }
+
+  #fail(running: Running, error: unknown): void {
+    this.#running = undefined;
+    if (error instanceof ConnectionLostError && this.#state === 'open') this.#state = 'lost';
+    running.fail(error);
   }
 
   #refuse(statements: readonly SentStatement[]): void {
@@ -271,6 +310,15 @@ export class WorkerConnection implements Connection {
         );
     }
   }
+}
+
+/** Whether a call keeps something when it succeeds: in a transaction only what ends that does. */
+function mayCommit({ statements }: SentCall, { line, shared }: Running): boolean {
+  const inTransaction = shared === undefined && line?.inTransaction === true;
+  return statements.some(({ sql }) => {
+    const { control, readonly } = parse(sql);
+    return control === 'commit' || control === 'release' || (!readonly && !inTransaction);
+  });
 }
 
 function nothing(): void {

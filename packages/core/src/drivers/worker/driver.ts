@@ -2,16 +2,14 @@ import { availableParallelism } from 'node:os';
 import { isAbsolute } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
-import { isLocked } from '../../driver-errors.ts';
-import type { Connection, Driver } from '../../driver.ts';
-import { DriverMissingError, InvalidArgumentError } from '../../errors.ts';
-import { fileDriver } from '../database-file.ts';
+import type { Driver } from '../../driver.ts';
+import { InvalidArgumentError } from '../../errors.ts';
+import { fileDriver, type OpenOne } from '../database-file.ts';
 import { setupScripts, waitsBriefly, type Pragmas } from '../pragmas.ts';
-import { WorkerConnection } from './connection.ts';
 import { describe } from './describe.ts';
 import { findInterrupter, type Interrupter } from './interrupter.ts';
+import { Opener } from './opener.ts';
 import type { BindingSource, OpenMessage } from './protocol.ts';
-import type { Thread } from './thread.ts';
 import { Threads } from './threads.ts';
 
 /**
@@ -26,7 +24,7 @@ export interface WorkerOptions {
   readonly pragmas?: Pragmas | false | undefined;
   /** Prepared statements kept per connection; 0 is off. Default 256. */
   readonly statementCacheSize?: number | undefined;
-  /** Most threads. Another is started only while the others are busy for long. Default: one per core, at most 4. */
+  /** Most threads. Another is started only for what takes long, or would wait for that. Default: one per core, 2 to 4. */
   readonly threads?: number | undefined;
   /** Paths of SQLite extensions that each new connection loads. Loading is allowed only while that happens. */
   readonly extensions?: readonly string[] | undefined;
@@ -39,11 +37,10 @@ export interface WorkerOptions {
   readonly readonly?: boolean | undefined;
 }
 
-/** How long the PRAGMAs of a new connection are tried again that met a lock, and how often, in milliseconds. */
-const OPEN_AGAIN_FOR_MS = 5000;
-const OPEN_PAUSE_MS = 20;
-/** The same for each statement of a script. */
+/** How long a statement of a script is tried again that met a lock, in milliseconds. */
 const SCRIPT_BUSY_MS = 5000;
+/** Two at least, on one core too: a slow statement must not hold up everything. */
+const LEAST_DEFAULT_THREADS = 2;
 const MOST_DEFAULT_THREADS = 4;
 
 /** Makes the driver for a binding. `source` finds the binding; it throws `DriverMissingError` if it cannot. */
@@ -51,6 +48,7 @@ export function workerDriver(
   options: WorkerOptions,
   name: BindingSource['name'],
   source: () => BindingSource,
+  find: (binding: BindingSource) => Promise<Interrupter | undefined> = once(findInterrupter),
 ): Driver {
   const { filename, pragmas = {} } = options;
   const message = openMessage(options);
@@ -61,42 +59,27 @@ export function workerDriver(
   };
   const setup = setupUrl(options.setup);
   const most = checkThreads(options.threads);
-  let threads: Threads | undefined;
-  let interrupter: Promise<Interrupter | undefined> | undefined;
-  const open = async (path: string, mayCreate: boolean): Promise<Connection> => {
+  let opener: Opener | undefined;
+  const open: OpenOne = async (path, mayCreate, signal) => {
     const binding = source();
-    threads ??= new Threads(most, { binding, setup, describe });
-    const found = await (interrupter ??= findInterrupter(binding));
-    const mode = options.readonly === true ? 'readonly' : mayCreate ? 'create' : 'existing';
-    for (const until = performance.now() + OPEN_AGAIN_FOR_MS; ;) {
-      const thread = threadOf(threads);
-      const slot = new Int32Array(new SharedArrayBuffer(4));
-      try {
-        const { number, handle } = await thread.open({
-          ...message,
-          path,
-          mode,
-          slot,
-          interruptible: found?.extension,
-        });
-        const interrupt =
-          found === undefined || handle === undefined
-            ? undefined
-            : () => {
-                found.interrupt(handle);
-              };
-        return new WorkerConnection(thread, number, slot, { ...settings, interrupt });
-      } catch (error) {
-        if (!isLocked(error) || performance.now() >= until) throw error;
-        // Two connections that switch one new file to WAL meet SQLITE_BUSY at once, whatever the busy timeout.
-        await setTimeout(OPEN_PAUSE_MS);
-      }
-    }
+    const interrupter = await find(binding);
+    opener ??= new Opener(new Threads(most, { binding, setup, describe }), {
+      message: { ...message, path },
+      readonly: options.readonly === true,
+      interrupter,
+    });
+    return await opener.connect(mayCreate, settings, signal);
   };
   return fileDriver(name, filename, open, options.readonly !== true);
 }
 
-export type Prepared = Omit<OpenMessage, 'kind' | 'connection' | 'slot' | 'path' | 'mode' | 'interruptible'>;
+function once<A, T>(work: (argument: A) => T): (argument: A) => T {
+  let result: { readonly value: T } | undefined;
+  return (argument) => (result ??= { value: work(argument) }).value;
+}
+
+/** What every handle is opened with. */
+export type Prepared = Pick<OpenMessage, 'pragmas' | 'extensions' | 'statementCacheSize'>;
 
 /** What every connection is opened with. */
 export function openMessage(options: WorkerOptions): Prepared {
@@ -117,7 +100,11 @@ export function openMessage(options: WorkerOptions): Prepared {
 /** A wait for a lock would keep every connection of the thread waiting: the pool tries again instead. */
 const OWN_PRAGMAS: Pragmas = { busy_timeout: 0 };
 
-function checkThreads(threads: number = Math.min(MOST_DEFAULT_THREADS, availableParallelism())): number {
+function defaultThreads(): number {
+  return Math.max(LEAST_DEFAULT_THREADS, Math.min(MOST_DEFAULT_THREADS, availableParallelism()));
+}
+
+function checkThreads(threads: number = defaultThreads()): number {
   if (Number.isInteger(threads) && threads >= 1) return threads;
   throw new InvalidArgumentError('Option threads must be a whole number from 1.');
 }
@@ -127,17 +114,4 @@ function setupUrl(setup: URL | string | undefined): string | undefined {
   if (setup instanceof URL) return setup.href;
   if (typeof setup === 'string' && isAbsolute(setup)) return pathToFileURL(setup).href;
   throw new InvalidArgumentError('Option setup must be the URL or the absolute path of a module.');
-}
-
-/** A new thread, if one is needed. */
-function threadOf(threads: Threads): Thread {
-  try {
-    return threads.forNewConnection();
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_ACCESS_DENIED') throw error;
-    throw new DriverMissingError(
-      'This driver runs SQLite on worker threads: add --allow-worker to --permission.',
-      error,
-    );
-  }
 }

@@ -49,11 +49,23 @@ export type BindingSource =
 /** `create`: a missing file is made; `existing`: it is an error; `readonly`: that, and nothing is written. */
 export type OpenMode = 'create' | 'existing' | 'readonly';
 
-/** Opens a connection. */
+/** The words of the memory that both threads see of a database handle: which line's call runs on it, and whether it was interrupted. */
+export const RUNNING = 0;
+export const INTERRUPTED = 1;
+export const HANDLE_BYTES = 8;
+
+/** Opens a database handle, and the first line to it, whose number is that of the handle too. */
 export interface OpenMessage {
   readonly kind: 'open';
   readonly connection: number;
   readonly slot: Int32Array;
+  /**
+   * Holds the number of the line whose call runs. The main thread makes it negative while it interrupts that call, and the worker does
+   * not go on in the meantime: so an interrupt hits no other call.
+   */
+  readonly running: Int32Array;
+  /** Whether other lines may join: then no call leaves a transaction open. */
+  readonly shared: boolean;
   readonly path: string;
   readonly mode: OpenMode;
   /** A script. */
@@ -67,8 +79,20 @@ export interface OpenMessage {
 /** Asks the extension for the number that it has given a connection. */
 export const HANDLE_OF_CONNECTION = 'SELECT sqlite_pool_interrupt()';
 
-/** What is sent to a worker besides calls. */
-export type ControlMessage = OpenMessage | { readonly kind: 'end' };
+/** Another line to a handle. It has no answer. */
+export interface JoinMessage {
+  readonly kind: 'join';
+  readonly connection: number;
+  readonly slot: Int32Array;
+  readonly handle: number;
+}
+
+/** What is sent to a worker besides calls. `leave` ends a line that is not the last of its handle. */
+export type ControlMessage =
+  | OpenMessage
+  | JoinMessage
+  | { readonly kind: 'leave'; readonly connection: number }
+  | { readonly kind: 'end' };
 
 /** Its answer. */
 export interface OpenedMessage {

@@ -3,6 +3,7 @@ import { Reader, Writer, type WireValue } from './codec.ts';
 import { WORKER_CODE } from './code.ts';
 import { bindingError } from './errors.ts';
 import { AnswerReader, type AnswerHead } from './answers.ts';
+import { outsideCalls } from '../../deadline.ts';
 import { SentTexts, writeCall, writeStatement, type Text } from './calls.ts';
 import {
   known,
@@ -31,6 +32,12 @@ export interface SentCall {
 /** What waits for an answer of the worker. */
 export interface Pending {
   readonly sentAt: number;
+  /** Whether its like took long the last time. */
+  readonly long: boolean;
+  /** Sends it to another thread, if it has not begun; where any thread will do. */
+  readonly move: (() => void) | undefined;
+  /** Whether it has not begun. */
+  isWaiting(): boolean;
   /** Reads the answer, all of it. */
   answer(head: AnswerHead, answers: AnswerReader): void;
   /** The thread has ended. */
@@ -43,20 +50,22 @@ interface Opening {
   readonly fail: (error: unknown) => void;
 }
 
-/** A connection that was opened: its number in its thread, and by which it can be interrupted. */
-export interface OpenedConnection {
+/** A database handle that was opened: its number in its thread, and the key by which it can be interrupted. */
+export interface OpenedHandle {
   readonly number: number;
-  readonly handle: bigint | undefined;
+  readonly key: bigint | undefined;
 }
 
-/** A thread that has not answered a call for longer, in milliseconds, is stuck. */
-const STUCK_MS = 50;
+/** A thread that has answered nothing for longer, in milliseconds, though it has something to do, runs something long. */
+const SILENT_MS = 50;
 
 /** What a thread is made with. */
 export interface ThreadSettings {
   readonly binding: BindingSource;
   readonly setup: string | undefined;
   readonly describe: (sql: string) => Text;
+  /** Called again and again while the thread runs something long and other calls wait for it, which may be moved. */
+  readonly onOccupied: (thread: Thread, waiting: readonly (() => void)[]) => void;
 }
 
 /** A worker, as the main thread sees it. */
@@ -67,16 +76,25 @@ export class Thread {
   readonly #writer = new Writer();
   readonly #texts: SentTexts;
   readonly #answers = new AnswerReader(new Reader(false));
-  /** By the number of their connection, the oldest first. */
+  /** By the number of their line, the oldest first. */
   readonly #pending = new Map<number, Pending>();
   readonly #opening = new Map<number, Opening>();
-  readonly #connections = new Set<number>();
-  #nextConnection = 0;
+  readonly #lines = new Set<number>();
+  readonly #onOccupied: ThreadSettings['onOccupied'];
+  /** The handles, by their number, that one connection has for itself. */
+  readonly #own = new Set<number>();
+  #nextLine = 0;
+  /** Calls under way whose like took long. */
+  #long = 0;
+  #answeredAt = 0;
+  #timer: NodeJS.Timeout | undefined;
   #flushing = false;
   #end: { readonly reason: unknown } | undefined;
 
   /** @param onEnd - Called when the worker has ended, whatever the reason. */
-  constructor({ binding, setup, describe }: ThreadSettings, onEnd: (thread: Thread) => void) {
+  constructor(settings: ThreadSettings, onEnd: (thread: Thread) => void) {
+    const { binding, setup, describe } = settings;
+    this.#onOccupied = settings.onOccupied;
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     this.#texts = new SentTexts(describe);
@@ -101,22 +119,28 @@ export class Thread {
     });
   }
 
-  /** How many connections it has, those included that are being opened. */
-  get connections(): number {
-    return this.#connections.size;
-  }
-
   /** Whether the worker has ended. */
   get hasEnded(): boolean {
     return this.#end !== undefined;
   }
 
-  /** Whether it has not answered for so long that nothing new should be sent to it. */
-  get isStuck(): boolean {
-    if (!this.#isLate) return false;
+  /** Whether it runs something long, or has been sent what is known to be. */
+  get isOccupied(): boolean {
+    if (this.#long > 0) return true;
+    if (!this.#isSilent) return false;
     // It may be this thread that has not looked.
     this.look();
-    return this.#isLate;
+    return this.#isSilent;
+  }
+
+  /** How many connections have a database handle of their own here, or open one. */
+  get ownHandles(): number {
+    return this.#own.size;
+  }
+
+  /** How many calls and opens it has not answered. */
+  get waiting(): number {
+    return this.#pending.size + this.#opening.size;
   }
 
   /** Takes in the answers that have come, without waiting for the event loop. */
@@ -125,42 +149,68 @@ export class Thread {
       this.#receive(answer.message);
   }
 
-  get #isLate(): boolean {
-    const [oldest] = this.#pending.values();
-    return oldest !== undefined && performance.now() - oldest.sentAt > STUCK_MS;
+  get #isSilent(): boolean {
+    return this.#pending.size > 0 && this.#silentMs > SILENT_MS;
   }
 
-  /** Opens a connection. */
-  async open(message: Omit<OpenMessage, 'kind' | 'connection'>): Promise<OpenedConnection> {
-    const connection = (this.#nextConnection += 1);
-    this.#connections.add(connection);
+  /** How long the call that it works on has taken: it answers one after the other. */
+  get #silentMs(): number {
+    const [oldest] = this.#pending.values();
+    return oldest === undefined ? 0 : performance.now() - Math.max(oldest.sentAt, this.#answeredAt);
+  }
+
+  /** Opens a database handle, and the first line to it, which has the same number. */
+  async open(message: Omit<OpenMessage, 'kind' | 'connection'>): Promise<OpenedHandle> {
+    if (this.#end !== undefined) throw this.#end.reason;
+    const line = this.#newLine();
+    if (!message.shared) this.#own.add(line);
     try {
-      const handle = await new Promise<bigint | undefined>((done, fail) => {
-        this.#opening.set(connection, { done, fail });
+      const key = await new Promise<bigint | undefined>((done, fail) => {
+        this.#opening.set(line, { done, fail });
         this.#stayAlive();
-        this.#post({ ...message, kind: 'open', connection });
+        this.#post({ ...message, kind: 'open', connection: line });
       });
-      return { number: connection, handle };
+      return { number: line, key };
     } catch (error) {
-      this.remove(connection);
+      this.remove(line);
       throw error;
     }
   }
 
-  /** Forgets a connection that is closed. A worker without any ends. */
-  remove(connection: number): void {
-    this.#connections.delete(connection);
-    if (this.#connections.size > 0 || this.hasEnded) return;
+  /** Adds a line to a handle, and returns its number. */
+  join(handle: number, slot: Int32Array): number {
+    const line = this.#newLine();
+    this.#post({ kind: 'join', connection: line, slot, handle });
+    return line;
+  }
+
+  /** Ends a line to a handle that has others. */
+  leave(line: number): void {
+    if (!this.hasEnded) this.#post({ kind: 'leave', connection: line });
+    this.remove(line);
+  }
+
+  /** Forgets a line that is closed. A worker without any ends. */
+  remove(line: number): void {
+    this.#lines.delete(line);
+    this.#own.delete(line);
+    if (this.#lines.size > 0 || this.hasEnded) return;
     this.#end = { reason: new Error('The worker has ended.') };
     this.#post({ kind: 'end' });
   }
 
+  #newLine(): number {
+    const line = (this.#nextLine += 1);
+    this.#lines.add(line);
+    return line;
+  }
+
   /** Sends a call, with all others of this tick. Throws if it cannot be sent; then nothing was. */
-  send(connection: number, number: number, { kind, detail, statements }: SentCall, pending: Pending): void {
+  send(line: number, number: number, { kind, detail, statements }: SentCall, pending: Pending): void {
     if (this.#end !== undefined) throw this.#end.reason;
     const { length } = this.#writer;
     try {
-      writeCall(this.#writer, connection, number, kind, detail, statements.length);
+      writeCall(this.#writer, line, number, kind, detail, statements.length);
       for (const { sql, values, flags } of statements)
         writeStatement(this.#writer, this.#texts, sql, values, flags);
     } catch (error) {
@@ -169,15 +219,46 @@ export class Thread {
       throw error;
     }
     this.#scheduleFlush();
-    this.#pending.set(connection, pending);
+    this.#pending.set(line, pending);
+    if (pending.long) this.#long += 1;
     this.#stayAlive();
+    this.#watch(SILENT_MS);
   }
 
   /** A call was taken back: it has no answer. */
-  withdrawn(connection: number): void {
-    this.#pending.delete(connection);
+  withdrawn(line: number): void {
+    this.#settled(line);
     this.#rest();
   }
+
+  #settled(line: number): Pending {
+    const pending = known(this.#pending.get(line));
+    this.#pending.delete(line);
+    if (pending.long) this.#long -= 1;
+    return pending;
+  }
+
+  /** One timer for all calls: it comes while any is under way, and sees whether they get on. */
+  #watch(ms: number): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = outsideCalls(() => setTimeout(this.#check, ms).unref());
+  }
+
+  readonly #check = (): void => {
+    this.#timer = undefined;
+    if (this.#isSilent) this.look();
+    if (this.#pending.size === 0) return;
+    const silentMs = this.#silentMs;
+    if (silentMs >= SILENT_MS) {
+      const calls = [...this.#pending.values()].filter((call) => call.move !== undefined && call.isWaiting());
+      if (calls.length > 0)
+        this.#onOccupied(
+          this,
+          calls.flatMap(({ move }) => move ?? []),
+        );
+    }
+    this.#watch(silentMs >= SILENT_MS ? SILENT_MS : Math.max(1, SILENT_MS - silentMs));
+  };
 
   /**
    * A worker that has nothing to do is woken as soon as the code that runs has said all it has to say; one that works will not
@@ -217,12 +298,11 @@ export class Thread {
 
   #read(message: string | ArrayBuffer): void {
     const { reader } = this.#answers;
+    this.#answeredAt = performance.now();
     reader.open(message);
     while (!reader.done) {
       const head = this.#answers.head();
-      const pending = known(this.#pending.get(head.connection));
-      this.#pending.delete(head.connection);
-      pending.answer(head, this.#answers);
+      this.#settled(head.connection).answer(head, this.#answers);
     }
     reader.close();
   }
@@ -246,10 +326,13 @@ export class Thread {
 
   #lose(reason: unknown): void {
     this.#end ??= { reason };
+    clearTimeout(this.#timer);
     this.#port.close();
     for (const { fail } of this.#opening.values()) fail(reason);
     this.#opening.clear();
-    for (const pending of this.#pending.values()) pending.lose(reason);
+    const lost = [...this.#pending.values()];
     this.#pending.clear();
+    this.#long = 0;
+    for (const pending of lost) pending.lose(reason);
   }
 }

@@ -1,34 +1,35 @@
+import { LongTexts, Placement } from './placement.ts';
 import { Thread, type ThreadSettings } from './thread.ts';
 
-/**
- * The threads of one driver. Waking a thread costs more than a read, so connections share the first thread, and calls share its
- * wake-ups; another thread is started only while every other is stuck.
- */
+/** The threads of one driver, and which of them does what. */
 export class Threads {
-  readonly #most: number;
-  readonly #settings: ThreadSettings;
+  readonly most: number;
+  readonly placement: Placement<Thread>;
+  readonly longTexts: LongTexts = new LongTexts();
+  readonly #settings: Omit<ThreadSettings, 'onOccupied'>;
   readonly #threads = new Set<Thread>();
 
-  constructor(most: number, settings: ThreadSettings) {
-    this.#most = most;
+  constructor(most: number, settings: Omit<ThreadSettings, 'onOccupied'>) {
+    this.most = most;
     this.#settings = settings;
+    this.placement = new Placement<Thread>(this);
   }
 
-  /** The thread for a new connection. */
-  forNewConnection(): Thread {
-    const threads = [...this.#threads].filter(({ hasEnded }) => !hasEnded);
-    const free = threads.filter(({ isStuck }) => !isStuck);
-    if (free.length > 0) return fewestConnections(free);
-    return threads.length < this.#most ? this.#start() : fewestConnections(threads);
+  /** Those that have not ended, the oldest first. */
+  get running(): readonly Thread[] {
+    return [...this.#threads].filter(({ hasEnded }) => !hasEnded);
   }
 
-  #start(): Thread {
-    const thread = new Thread(this.#settings, (ended) => this.#threads.delete(ended));
+  start(): Thread {
+    const onOccupied: ThreadSettings['onOccupied'] = (thread, waiting) => {
+      for (const move of waiting) {
+        const other = this.placement.forCall(false);
+        if (other === thread || other.isOccupied) return;
+        move();
+      }
+    };
+    const thread = new Thread({ ...this.#settings, onOccupied }, (ended) => this.#threads.delete(ended));
     this.#threads.add(thread);
     return thread;
   }
-}
-
-function fewestConnections(threads: readonly Thread[]): Thread {
-  return threads.reduce((best, thread) => (thread.connections < best.connections ? thread : best));
 }

@@ -1,9 +1,17 @@
+import { createRequire } from 'node:module';
 import { betterSqlite3 } from '../../../src/better-sqlite3.ts';
 import { nodeSqlite } from '../../../src/node-sqlite.ts';
+import { interruptibleDriver } from '../interrupts.ts';
 
 // Leaves connections open, and has nothing else to do.
 const [name, how] = process.argv.slice(2);
-const driver = (name === 'node:sqlite' ? nodeSqlite : betterSqlite3)({ filename: ':memory:' });
+const endless = interruptibleDriver(
+  name === 'better-sqlite3'
+    ? { name, path: createRequire(import.meta.url).resolve(name) }
+    : { name: 'node:sqlite' },
+);
+const make = how === 'endless' ? endless : name === 'node:sqlite' ? nodeSqlite : betterSqlite3;
+const driver = make({ filename: ':memory:' });
 const connections = [await driver.open(), await driver.open()];
 for (const connection of connections) await connection.execute('SELECT 1');
 if (how === 'closed') for (const connection of connections) await connection.close();

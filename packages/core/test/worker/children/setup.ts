@@ -8,5 +8,8 @@ interface Database {
 export default function setUp(database: Database): void {
   database.function('twice', (value) => Number(value) * 2);
   database.function('leave', () => process.exit(5));
+  database.function('fail', () => {
+    throw new Error('failed');
+  });
   database.exec('CREATE TEMP TABLE prepared (n)');
 }

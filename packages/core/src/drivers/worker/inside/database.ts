@@ -103,6 +103,15 @@ export class Database {
     if (ROLLBACK.test(sql)) this.#era += 1;
   }
 
+  /** SQLite forgets an interrupt that hit nothing when it begins a statement; one that is closed before leaves its WAL behind. */
+  forgetInterrupt(): void {
+    try {
+      this.#ask('SELECT 1');
+    } catch {
+      // It was interrupted instead, or the database is closed.
+    }
+  }
+
   rollback(): void {
     if (this.inTransaction) this.control('ROLLBACK');
   }

@@ -12,14 +12,23 @@ import {
   STEP_CURSOR,
   type Call,
 } from '../calls.ts';
-import { BEGUN, known, SENT, slotWord } from '../protocol.ts';
+import { BEGUN, INTERRUPTED, known, RUNNING, SENT, slotWord } from '../protocol.ts';
 import { runBatch } from './batch.ts';
 import type { Cursor, Database } from './database.ts';
 import { describeError } from './errors.ts';
 
-/** One connection, its cursors, and the word by which a call to it can be taken back. */
-interface Hosted {
+/** A database handle, and how many lines lead to it: the last that is closed closes it. */
+interface Handle {
+  readonly number: number;
   readonly database: Database;
+  readonly running: Int32Array;
+  readonly shared: boolean;
+  lines: number;
+}
+
+/** One line, its cursors, and the word by which a call on it can be taken back. */
+interface Hosted {
+  readonly handle: Handle;
   readonly slot: Int32Array;
   readonly cursors: Map<number, Cursor>;
 }
@@ -31,6 +40,8 @@ interface Hosted {
 const ANSWERS_WAIT_MS = 1;
 /** A statement that has taken longer, in milliseconds, is not short. */
 const SHORT_MS = 1;
+/** Others had better not wait behind a call that takes longer, in milliseconds. */
+const LONG_MS = 2;
 /** What is remembered of how long statements take. */
 const MOST_KNOWN = 2000;
 
@@ -38,10 +49,11 @@ const MOST_KNOWN = 2000;
 const CHUNK_ROWS = 64;
 const CHUNK_MS = 5;
 
-/** The connections of one worker, and what is done with the calls to them. It knows nothing of threads. */
+/** The lines of one worker, and what is done with the calls on them. It knows nothing of threads. */
 export class Host {
   readonly #send: (answers: Packed) => void;
-  readonly #connections = new Map<number, Hosted>();
+  readonly #lines = new Map<number, Hosted>();
+  readonly #handles = new Map<number, Handle>();
   readonly #reader = new Reader(true);
   readonly #texts = new KnownTexts();
   readonly #answers = new AnswerWriter(new Writer());
@@ -49,13 +61,33 @@ export class Host {
   readonly #short = new Set<string>();
   /** When the oldest answer that has not been sent was written. */
   #since = 0;
+  /** When the call under way began. */
+  #begun = 0;
 
   constructor(send: (answers: Packed) => void) {
     this.#send = send;
   }
 
-  add(connection: number, database: Database, slot: Int32Array): void {
-    this.#connections.set(connection, { database, slot, cursors: new Map() });
+  /** Takes in a new database handle, and the first line to it. */
+  add(line: number, database: Database, { slot, running, shared }: HandleWords): void {
+    this.#handles.set(line, { number: line, database, running, shared, lines: 0 });
+    this.join(line, line, slot);
+  }
+
+  join(line: number, number: number, slot: Int32Array): void {
+    const handle = known(this.#handles.get(number));
+    handle.lines += 1;
+    this.#lines.set(line, { handle, slot, cursors: new Map() });
+  }
+
+  leave(line: number): void {
+    const { cursors, handle } = known(this.#lines.get(line));
+    this.#lines.delete(line);
+    for (const id of cursors.keys()) closeCursor(cursors, handle.database, id);
+    handle.lines -= 1;
+    if (handle.lines > 0) return;
+    this.#handles.delete(handle.number);
+    handle.database.close();
   }
 
   /** Handles the calls of one message. */
@@ -64,7 +96,7 @@ export class Host {
     while (!this.#reader.done) {
       // Read to its end first: it may bring a text that later calls know by its number.
       const call = readCall(this.#reader, this.#texts);
-      const hosted = known(this.#connections.get(call.connection));
+      const hosted = known(this.#lines.get(call.connection));
       const sent = slotWord(call.number, SENT);
       if (Atomics.compareExchange(hosted.slot, 0, sent, slotWord(call.number, BEGUN)) === sent)
         this.#perform(call, hosted);
@@ -80,15 +112,17 @@ export class Host {
 
   /** Closes what is open. */
   end(): void {
-    for (const hosted of this.#connections.values()) close(hosted);
-    this.#connections.clear();
+    for (const line of [...this.#lines.keys()]) this.leave(line);
   }
 
   #perform(call: Call, hosted: Hosted): void {
     const key = keyOf(call);
     if (key === undefined || !this.#short.has(key)) this.flush();
-    const begun = performance.now();
+    const begun = (this.#begun = performance.now());
+    Atomics.store(hosted.handle.running, RUNNING, call.connection);
     this.#answer(call, hosted);
+    leaveIdle(hosted.handle);
+    goOn(hosted.handle, call.connection);
     const now = performance.now();
     if (key !== undefined) this.#learn(key, now - begun);
     if (this.#since === 0) this.#since = begun;
@@ -115,12 +149,14 @@ export class Host {
     }
   }
 
-  #begin(call: Call, { database }: Hosted, kind: number): void {
-    this.#answers.begin(call, kind, database.inTransaction);
+  #begin(call: Call, { handle }: Hosted, kind: number): void {
+    const long = performance.now() - this.#begun > LONG_MS;
+    this.#answers.begin(call, kind, handle.database.inTransaction, long);
   }
 
   #run(call: Call, hosted: Hosted): void {
-    const { database, cursors } = hosted;
+    const { cursors } = hosted;
+    const { database } = hosted.handle;
     switch (call.kind) {
       case EXECUTE: {
         const executed = database.execute(known(call.statements[0]));
@@ -148,12 +184,11 @@ export class Host {
         this.#step(call, hosted);
         return;
       case CLOSE_CURSOR:
-        closeCursor(hosted, call.detail);
+        closeCursor(cursors, database, call.detail);
         break;
       case CLOSE:
-        this.#connections.delete(call.connection);
-        close(hosted);
-        this.#answers.begin(call, DONE, false);
+        this.leave(call.connection);
+        this.#answers.begin(call, DONE, false, false);
         return;
       default:
         database.rollback();
@@ -165,7 +200,7 @@ export class Host {
   #script(call: Call, hosted: Hosted): void {
     for (const [at, { text }] of call.statements.entries()) {
       try {
-        hosted.database.exec(text);
+        hosted.handle.database.exec(text);
       } catch (error) {
         this.#begin(call, hosted, STOPPED);
         this.#answers.writer.uint(at);
@@ -194,7 +229,7 @@ export class Host {
       last = true;
       throw error;
     } finally {
-      if (last) closeCursor(hosted, call.detail);
+      if (last) closeCursor(hosted.cursors, hosted.handle.database, call.detail);
     }
   }
 }
@@ -204,7 +239,7 @@ function keyOf({ kind, statements }: Call): string | undefined {
   return kind === EXECUTE ? statements[0]?.text.sql : undefined;
 }
 
-function closeCursor({ cursors, database }: Hosted, id: number): void {
+function closeCursor(cursors: Map<number, Cursor>, database: Database, id: number): void {
   const cursor = cursors.get(id);
   cursors.delete(id);
   try {
@@ -214,7 +249,25 @@ function closeCursor({ cursors, database }: Hosted, id: number): void {
   }
 }
 
-function close(hosted: Hosted): void {
-  for (const id of hosted.cursors.keys()) closeCursor(hosted, id);
-  hosted.database.close();
+/** What a handle shares with the main thread. */
+export interface HandleWords {
+  readonly slot: Int32Array;
+  readonly running: Int32Array;
+  readonly shared: boolean;
+}
+
+/** The next call on a shared handle is somebody else's: a transaction that could not be ended by the call itself is ended here. */
+function leaveIdle({ shared, database }: Handle): void {
+  if (!shared) return;
+  try {
+    database.rollback();
+  } catch {
+    // It is closed, or of no use any more: whoever comes next is told by SQLite.
+  }
+}
+
+/** Waits while the main thread interrupts the call that is over: the interrupt must not hit the next one. */
+function goOn({ running, database }: Handle, line: number): void {
+  while (Atomics.compareExchange(running, RUNNING, line, 0) !== line) Atomics.wait(running, RUNNING, -line);
+  if (Atomics.exchange(running, INTERRUPTED, 0) !== 0) database.forgetInterrupt();
 }

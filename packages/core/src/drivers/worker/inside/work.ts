@@ -27,12 +27,14 @@ export async function work({ port, state, binding, setup }: WorkerData): Promise
       Atomics.wait(state, WAKE_WORD, seen);
     } else if (typeof message === 'string' || message instanceof ArrayBuffer) host.handle(message);
     else if (message.kind === 'end') break;
+    else if (message.kind === 'join') host.join(message.connection, message.handle, message.slot);
+    else if (message.kind === 'leave') host.leave(message.connection);
     else {
       const { connection } = message;
       try {
         opener ??= new Opener(loadBinding(binding), setup);
         const { database, handle } = await opener.open(message);
-        host.add(connection, database, message.slot);
+        host.add(connection, database, message);
         port.postMessage({ kind: 'opened', connection, handle });
       } catch (error) {
         port.postMessage({ kind: 'opened', connection, error: describeError(error) });

@@ -1,0 +1,106 @@
+import { ConnectionLostError } from '../../errors.ts';
+import type { Handle } from './handle.ts';
+import type { Line } from './line.ts';
+import type { Thread } from './thread.ts';
+
+/** Opens a handle that others share, in a thread. Rejects with `ConnectionLostError` if the file is another one by now. */
+export type OpenShared = (thread: Thread, identity: string) => Promise<Handle>;
+
+/** The handles that connections share: at most one in each thread for each file. */
+export class SharedHandles {
+  readonly #open: OpenShared;
+  readonly #handles = new WeakMap<Thread, Map<string, Handle | Promise<Handle>>>();
+
+  constructor(open: OpenShared) {
+    this.#open = open;
+  }
+
+  /** The handle for a file, by its identity. */
+  get(thread: Thread, identity: string): Handle | Promise<Handle> {
+    const handles = this.#handlesOf(thread);
+    const there = handles.get(identity);
+    if (there !== undefined && (there instanceof Promise || there.isUsable)) return there;
+    const opening = this.#open(thread, identity);
+    handles.set(identity, opening);
+    opening.then(
+      (handle) => handles.set(identity, handle),
+      () => handles.delete(identity),
+    );
+    return opening;
+  }
+
+  /** Takes in a handle that was opened otherwise. */
+  add(thread: Thread, identity: string, handle: Handle): void {
+    this.#handlesOf(thread).set(identity, handle);
+  }
+
+  #handlesOf(thread: Thread): Map<string, Handle | Promise<Handle>> {
+    const handles = this.#handles.get(thread) ?? new Map<string, Handle | Promise<Handle>>();
+    this.#handles.set(thread, handles);
+    return handles;
+  }
+}
+
+/** Where the calls of a connection run that any handle of its file will do for. */
+export interface SharedPlaces {
+  place(long: boolean): Thread;
+  handle(thread: Thread): Handle | Promise<Handle>;
+}
+
+/** The lines of one connection to handles that it shares, one for each thread it has used. */
+export class SharedLines {
+  readonly #places: SharedPlaces;
+  readonly #lines = new Map<Thread, Line>();
+  #closed = false;
+
+  constructor(places: SharedPlaces) {
+    this.#places = places;
+  }
+
+  /** A line for a call; a promise if its handle is not open yet. */
+  take(long: boolean): Line | Promise<Line> {
+    const thread = this.#places.place(long);
+    const line = this.#lines.get(thread);
+    if (line?.handle.isUsable === true) return line;
+    this.#forget(thread);
+    const handle = this.#places.handle(thread);
+    return handle instanceof Promise ? this.#onceOpen(thread, handle) : this.join(thread, handle);
+  }
+
+  join(thread: Thread, handle: Handle): Line {
+    const line = handle.join();
+    this.#lines.set(thread, line);
+    return line;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const lines = [...this.#lines.values()];
+    this.#lines.clear();
+    await Promise.all(lines.map((line) => line.handle.leave(line)));
+  }
+
+  async #onceOpen(thread: Thread, opening: Promise<Handle>): Promise<Line> {
+    let handle = await opening;
+    // Another connection that waited for it may have closed it since.
+    while (!handle.isUsable) {
+      if (thread.hasEnded) throw new ConnectionLostError(undefined);
+      handle = await this.#places.handle(thread);
+    }
+    if (this.#closed) {
+      await handle.closeIfUnused();
+      throw new ConnectionLostError(undefined);
+    }
+    const line = this.#lines.get(thread);
+    return line?.handle.isUsable === true ? line : this.join(thread, handle);
+  }
+
+  /** Of threads that have ended, too: nothing else would. */
+  #forget(thread: Thread): void {
+    for (const [other, line] of this.#lines) {
+      if (other !== thread && !other.hasEnded) continue;
+      this.#lines.delete(other);
+      void line.handle.leave(line).catch(() => undefined);
+    }
+  }
+}

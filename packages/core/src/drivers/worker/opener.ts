@@ -1,0 +1,165 @@
+import { setTimeout } from 'node:timers/promises';
+import { isLocked } from '../../driver-errors.ts';
+import type { Connection } from '../../driver.ts';
+import { ConnectionLostError, DriverMissingError, OpenError } from '../../errors.ts';
+import { fileId } from '../database-file.ts';
+import { WorkerConnection, type ConnectionSettings } from './connection.ts';
+import { Handle, interruptOf, newRunning } from './handle.ts';
+import type { Interrupter } from './interrupter.ts';
+import type { Line } from './line.ts';
+import { SharedHandles, SharedLines } from './lines.ts';
+import { OwnLine } from './own-line.ts';
+import type { OpenMessage, OpenMode } from './protocol.ts';
+import type { Thread } from './thread.ts';
+import type { Threads } from './threads.ts';
+
+/** What a driver opens. */
+export interface OpenerSettings {
+  readonly message: Pick<OpenMessage, 'pragmas' | 'extensions' | 'statementCacheSize' | 'path'>;
+  readonly readonly: boolean;
+  readonly interrupter: Interrupter | undefined;
+}
+
+/** How long the PRAGMAs of a new handle are tried again that met a lock, and how often, in milliseconds. */
+const OPEN_AGAIN_FOR_MS = 5000;
+const OPEN_PAUSE_MS = 20;
+
+/** What opens the database handles of one driver, and makes connections of them. */
+export class Opener {
+  readonly #threads: Threads;
+  readonly #settings: OpenerSettings;
+  readonly #shared: SharedHandles;
+
+  constructor(threads: Threads, settings: OpenerSettings) {
+    this.#threads = threads;
+    this.#settings = settings;
+    this.#shared = new SharedHandles((thread, identity) => this.#openKnown(() => thread, true, identity));
+  }
+
+  /** A new connection. What it shares is opened at once, unless it is open, and what is its own when that is needed. */
+  async connect(
+    mayCreate: boolean,
+    settings: Omit<ConnectionSettings, 'interruptible'>,
+    signal: AbortSignal | undefined,
+  ): Promise<Connection> {
+    const { path } = this.#settings.message;
+    const { longTexts } = this.#threads;
+    if (path === ':memory:') {
+      const own = new OwnLine(async () =>
+        (await this.#open(() => this.#ownThread(), false, 'create')).join(),
+      );
+      const { handle } = await own.take();
+      const interruptible = handle.interrupt !== undefined;
+      return new WorkerConnection({ own, shared: undefined, longTexts }, { ...settings, interruptible });
+    }
+    const { thread, handle, identity } = await this.#home(path, mayCreate, signal);
+    const shared = new SharedLines({
+      place: (long) => this.#place(long),
+      handle: (on) => this.#shared.get(on, identity),
+    });
+    shared.join(thread, handle);
+    const own = new OwnLine(() => this.#openOwn(identity));
+    const interruptible = handle.interrupt !== undefined;
+    return new WorkerConnection({ own, shared, longTexts }, { ...settings, interruptible });
+  }
+
+  /** The shared handle that a new connection begins with. */
+  async #home(
+    path: string,
+    mayCreate: boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<{ thread: Thread; handle: Handle; identity: string }> {
+    const before = await fileId(path).catch(() => undefined);
+    const thread = this.#place(false);
+    if (before !== undefined && !mayCreate) {
+      let handle = await this.#shared.get(thread, before);
+      while (!handle.isUsable) handle = await this.#shared.get(this.#place(false), before);
+      return { thread: handle.thread as Thread, handle, identity: before };
+    }
+    const handle = await this.#open(() => thread, true, mayCreate ? 'create' : this.#mode, signal);
+    try {
+      const identity = await fileId(path);
+      if (before !== undefined && identity !== before) throw new OpenError('replaced', REPLACED, undefined);
+      this.#shared.add(thread, identity, handle);
+      return { thread, handle, identity };
+    } catch (error) {
+      await handle.closeIfUnused();
+      throw error;
+    }
+  }
+
+  async #openOwn(identity: string): Promise<Line> {
+    const handle = await this.#openKnown(() => this.#ownThread(), false, identity);
+    return handle.join();
+  }
+
+  /** A handle of a file that is known: another one that has taken its place is not it. */
+  async #openKnown(threadOf: () => Thread, shared: boolean, identity: string): Promise<Handle> {
+    const handle = await this.#openThere(threadOf, shared);
+    const now = await fileId(this.#settings.message.path).catch(() => undefined);
+    if (now === identity) return handle;
+    await handle.closeIfUnused();
+    throw new ConnectionLostError(new OpenError('replaced', REPLACED, undefined));
+  }
+
+  async #openThere(threadOf: () => Thread, shared: boolean): Promise<Handle> {
+    const thread = threadOf();
+    try {
+      return await this.#open(() => thread, shared, this.#mode);
+    } catch (error) {
+      throw thread.hasEnded ? new ConnectionLostError(error) : error;
+    }
+  }
+
+  async #open(
+    threadOf: () => Thread,
+    shared: boolean,
+    mode: OpenMode,
+    signal?: AbortSignal,
+  ): Promise<Handle> {
+    const { message, interrupter } = this.#settings;
+    for (const until = performance.now() + OPEN_AGAIN_FOR_MS; ;) {
+      const thread = threadOf();
+      const slot = new Int32Array(new SharedArrayBuffer(4));
+      const running = newRunning();
+      const interruptible = interrupter?.extension;
+      try {
+        const parts = await thread.open({ ...message, mode, slot, running, shared, interruptible });
+        const interrupt = interruptOf(interrupter, parts.key);
+        return new Handle(thread, { number: parts.number, slot, running, interrupt });
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (!isLocked(error) || performance.now() >= until) throw error;
+        // Two connections that switch one new file to WAL meet SQLITE_BUSY at once, whatever the busy timeout.
+        await setTimeout(OPEN_PAUSE_MS, undefined, signal === undefined ? {} : { signal });
+      }
+    }
+  }
+
+  get #mode(): OpenMode {
+    return this.#settings.readonly ? 'readonly' : 'existing';
+  }
+
+  #place(long: boolean): Thread {
+    return permitted(() => this.#threads.placement.forCall(long));
+  }
+
+  #ownThread(): Thread {
+    return permitted(() => this.#threads.placement.forOwnHandle());
+  }
+}
+
+const REPLACED = 'The database file was replaced by another one.';
+
+/** A thread, where threads may be started. */
+function permitted(start: () => Thread): Thread {
+  try {
+    return start();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_ACCESS_DENIED') throw error;
+    throw new DriverMissingError(
+      'This driver runs SQLite on worker threads: add --allow-worker to --permission.',
+      error,
+    );
+  }
+}
