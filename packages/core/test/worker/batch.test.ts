@@ -99,15 +99,55 @@ describe.for(ALL_WAYS)('a batch of the driver %s', ([, make]) => {
     },
   );
 
-  test.for(['abort', 'continue'] as const)('with "%s" says so too when the COMMIT fails', async (onError) => {
-    const { connection, valuesSeenByOthers } = await open(
-      'CREATE TABLE parent (id INTEGER PRIMARY KEY)',
-      'CREATE TABLE t (id INTEGER PRIMARY KEY, n REFERENCES parent DEFERRABLE INITIALLY DEFERRED)',
-    );
-    const outcomes = await insert(connection, onError, [null, 5]);
+  const DEFERRED_KEYS = [
+    'CREATE TABLE parent (id INTEGER PRIMARY KEY)',
+    'CREATE TABLE t (id INTEGER PRIMARY KEY, n REFERENCES parent DEFERRABLE INITIALLY DEFERRED)',
+  ];
+
+  test('with "abort" says so too when the COMMIT fails', async () => {
+    const { connection, valuesSeenByOthers } = await open(...DEFERRED_KEYS);
+    const outcomes = await insert(connection, 'abort', [null, 5]);
     expect(statusesOf(outcomes)).toEqual(['undone', 'undone']);
     expect(errorsOf(outcomes)).toEqual(Array(2).fill('FOREIGN KEY constraint failed'));
     expect([connection.inTransaction(), await valuesSeenByOthers()]).toEqual([false, []]);
+  });
+
+  test('with "continue" undoes all where constraints are checked at the COMMIT only', async () => {
+    const { connection, valuesSeenByOthers } = await open(TABLE);
+    expect(statusesOf(await insert(connection, 'continue', [1, 2]))).toEqual(['done', 'done']);
+    await run(connection, 'DROP TABLE t', ...DEFERRED_KEYS);
+    for (const values of [
+      [null, 5],
+      [null, null],
+    ]) {
+      const outcomes = await insert(connection, 'continue', values);
+      expect(statusesOf(outcomes)).toEqual(['undone', 'undone']);
+      expect(errorsOf(outcomes)[0]).toContain('checked at the COMMIT');
+    }
+    // Of one statement alone the COMMIT tells enough.
+    expect(statusesOf(await insert(connection, 'continue', [5]))).toEqual(['undone']);
+    expect(statusesOf(await insert(connection, 'continue', [null]))).toEqual(['done']);
+    expect([connection.inTransaction?.(), await valuesSeenByOthers()]).toEqual([false, [null]]);
+  });
+
+  test('that only reads waits for nobody who writes, and goes on after one that fails', async () => {
+    const driver = make({ filename: await newFile(), threads: 1 });
+    const connection = await connect(driver);
+    const other = await connect(driver);
+    await run(other, TABLE, 'BEGIN IMMEDIATE', 'INSERT INTO t (n) VALUES (1)');
+    const reads = ['SELECT count(*) AS n FROM t', 'SELECT * FROM nowhere', 'SELECT 2 AS n'];
+    const batch = reads.map((sql) => ({ sql, params: [], hint: READ }));
+    expect(await connection.batch?.(batch, 'continue')).toMatchObject([
+      { status: 'done', result: { rows: [{ n: 0 }] } },
+      { status: 'failed' },
+      { status: 'done', result: { rows: [{ n: 2 }] } },
+    ]);
+    expect(statusesOf((await connection.batch?.(batch, 'abort')) ?? [])).toEqual([
+      'undone',
+      'failed',
+      'undone',
+    ]);
+    expect(connection.inTransaction?.()).toBe(false);
   });
 
   test('is a part of the open transaction', async () => {

@@ -55,7 +55,7 @@ export async function interruptOne(connections: readonly Connection[], random: (
       const { errno } = fromDriver(error) as { errno?: number };
       if (at !== target || errno !== 9) wrong.push(error);
       // Others were taken back before they began.
-      else if (!String((error as Error).message).includes('before it began')) interrupted = true;
+      else if (!(error as Error).message.includes('before it began')) interrupted = true;
     }
   });
   const all = Promise.all(calls);

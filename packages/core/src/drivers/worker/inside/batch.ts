@@ -1,11 +1,21 @@
+import { leftNothing } from '../../../driver-errors.ts';
 import type { WireOutcome } from '../answers.ts';
-import type { Statement } from '../calls.ts';
+import { READONLY, type Statement } from '../calls.ts';
 import type { Database } from './database.ts';
 import { isInterrupt } from './errors.ts';
 
 /** Around the whole of a batch in an open transaction, and around each of its statements. */
 const WHOLE = 'sqlite_pool_batch';
 const EACH = 'sqlite_pool_statement';
+
+/** What a statement that fails undoes, and how the transaction goes on. */
+type Rule =
+  /** Nothing is kept. */
+  | 'abort'
+  /** Itself alone, by SQLite's own means. What needs more to be undone ends the batch. */
+  | 'trust'
+  /** Itself alone, by a savepoint. */
+  | 'apart';
 
 /**
  * Runs statements in one transaction. Throws if it could not begin: then nothing was done.
@@ -17,21 +27,59 @@ export function runBatch(
   statements: readonly Statement[],
   goesOn: boolean,
 ): WireOutcome[] {
-  const owns = !database.inTransaction;
-  database.control(owns ? 'BEGIN IMMEDIATE' : `SAVEPOINT ${WHOLE}`);
+  if (database.inTransaction) return runIn(database, statements, goesOn ? 'apart' : 'abort', SAVEPOINT) ?? [];
+  if (statements.every(({ flags }) => (flags & READONLY) !== 0))
+    return runIn(database, statements, goesOn ? 'apart' : 'abort', READING) ?? [];
+  if (!goesOn) return runIn(database, statements, 'abort', WRITING) ?? [];
+  // A savepoint for each costs about as much as the statements do, so they have one only where it was needed.
+  return runIn(database, statements, 'trust', WRITING) ?? runIn(database, statements, 'apart', WRITING) ?? [];
+}
+
+/** How a batch begins and ends. */
+interface Frame {
+  readonly begin: string;
+  readonly keep: string;
+  readonly undo: readonly string[];
+  /** Whether other statements than these can make the end fail. */
+  readonly checksAtEnd: boolean;
+}
+
+const SAVEPOINT: Frame = {
+  begin: `SAVEPOINT ${WHOLE}`,
+  keep: `RELEASE ${WHOLE}`,
+  undo: [`ROLLBACK TO ${WHOLE}`, `RELEASE ${WHOLE}`],
+  checksAtEnd: false,
+};
+const READING: Frame = { begin: 'BEGIN', keep: 'COMMIT', undo: ['ROLLBACK'], checksAtEnd: false };
+const WRITING: Frame = { ...READING, begin: 'BEGIN IMMEDIATE', checksAtEnd: true };
+
+/** `undefined`: a statement failed that may have left something, and nothing is kept. */
+function runIn(
+  database: Database,
+  statements: readonly Statement[],
+  rule: Rule,
+  frame: Frame,
+): WireOutcome[] | undefined {
+  database.control(frame.begin);
   const outcomes: WireOutcome[] = [];
   try {
+    if (frame.checksAtEnd && rule !== 'abort' && statements.length > 1 && database.defersConstraints())
+      throw new Error('Constraints are checked at the COMMIT only, which cannot tell whose they are.');
+    const savepoints = rule === 'apart' && frame.begin !== READING.begin;
     for (const statement of statements) {
-      const outcome = goesOn ? runApart(database, statement) : runOne(database, statement);
+      const outcome = savepoints ? runApart(database, statement) : runOne(database, statement);
       outcomes.push(outcome);
-      if (outcome.status === 'done' || (goesOn && database.inTransaction && !isInterrupt(outcome.error)))
-        continue;
-      throw outcome.error;
+      if (outcome.status === 'done') continue;
+      const goesOn = rule !== 'abort' && database.inTransaction && !isInterrupt(outcome.error);
+      if (!goesOn) throw outcome.error;
+      if (rule === 'apart' || leftNothing(outcome.error)) continue;
+      undo(database, frame);
+      return undefined;
     }
-    database.control(owns ? 'COMMIT' : `RELEASE ${WHOLE}`);
+    database.control(frame.keep);
     return outcomes;
   } catch (error) {
-    undo(database, owns);
+    undo(database, frame);
     return statements.map((_, at) => {
       const outcome = outcomes[at];
       return outcome?.status === 'failed' ? outcome : { status: 'undone', error };
@@ -61,13 +109,8 @@ function runApart(database: Database, statement: Statement): WireOutcome {
   return outcome;
 }
 
-function undo(database: Database, owns: boolean): void {
+function undo(database: Database, frame: Frame): void {
   // SQLite may have rolled back by itself.
   if (!database.inTransaction) return;
-  if (owns) {
-    database.control('ROLLBACK');
-    return;
-  }
-  database.control(`ROLLBACK TO ${WHOLE}`);
-  database.control(`RELEASE ${WHOLE}`);
+  for (const sql of frame.undo) database.control(sql);
 }

@@ -1,3 +1,4 @@
+import { DEFERRED_CONSTRAINTS, SCHEMA_STATE } from '../../deferred-constraints.ts';
 import { StatementCache } from '../../statement-cache.ts';
 import type { Executed } from '../answers.ts';
 import { CHANGES, INSERTS, READONLY, type Statement, type Text } from '../calls.ts';
@@ -49,6 +50,7 @@ export class Database {
   #era = 0;
   /** The state of the schema as it was last seen. */
   #seen = Number.NaN;
+  #constraints = { version: Number.NaN, deferred: true };
 
   constructor(bound: BoundDatabase, settings: DatabaseSettings) {
     this.bound = bound;
@@ -101,6 +103,18 @@ export class Database {
     if (statement === undefined) this.#own.set(sql, (statement = this.bound.prepare(sql)));
     statement.run([]);
     if (ROLLBACK.test(sql)) this.#era += 1;
+  }
+
+  /**
+   * Whether constraints are checked at the COMMIT only. To be asked inside a transaction that has the write lock: then it stays so until
+   * its COMMIT. https://www.sqlite.org/foreignkeys.html#fk_deferred
+   */
+  defersConstraints(): boolean {
+    const [state] = this.#ask(SCHEMA_STATE);
+    const version = this.#era * 2 ** 32 + Number(state?.[0]);
+    if (this.#hasOtherSchemas || version !== this.#constraints.version)
+      this.#constraints = { version, deferred: this.#ask(DEFERRED_CONSTRAINTS).length > 0 };
+    return this.#constraints.deferred || Number(state?.[1]) === 1;
   }
 
   /** SQLite forgets an interrupt that hit nothing when it begins a statement; one that is closed before leaves its WAL behind. */
