@@ -51,6 +51,7 @@ const layers = [
   { files: ['drivers/sqlite3-calls.ts'] },
   {
     files: [
+      'drivers/install-command.ts',
       'drivers/open-error.ts',
       'drivers/pragmas.ts',
       'drivers/sqlite3-columns.ts',

@@ -5,6 +5,7 @@ import { bounded, limitOf, noTimeout, pause, systemClock, type Limit } from '../
 import type { Connection, Driver } from '../driver.ts';
 import { DriverMissingError, InvalidArgumentError, OpenError } from '../errors.ts';
 import { Estimates } from './estimates.ts';
+import { buildCommand, installCommand } from './install-command.ts';
 import { diagnoseOpenError } from './open-error.ts';
 import { setupScripts, waitsBriefly, type Pragmas, type SetupScripts } from './pragmas.ts';
 import { FIND_PROTO_COLUMN, ProtoColumns } from './sqlite3-columns.ts';
@@ -223,9 +224,9 @@ function refuse(error: unknown): never {
   const missing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
   throw new DriverMissingError(
     missing
-      ? 'The database driver is not installed. Run: npm install sqlite3'
-      : 'The sqlite3 package is installed, but its native part cannot be loaded. Its install script may have been blocked: ' +
-          'allow it (pnpm: allowBuilds; npm: npm approve-scripts sqlite3) and run: npm rebuild sqlite3',
+      ? `The sqlite3 package is not installed. Run: ${installCommand('sqlite3')}`
+      : 'The sqlite3 package is installed, but its native part cannot be loaded. Its install script may have been blocked. ' +
+          `Allow it: ${buildCommand('sqlite3')}`,
     error,
   );
 }
