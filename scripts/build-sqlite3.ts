@@ -11,11 +11,17 @@ const core = join(import.meta.dirname, '..', 'packages', 'core');
 const require = createRequire(join(core, 'package.json'));
 
 if (!loads()) {
-  console.log('Compiling the sqlite3 package for its tests, once. That takes minutes, and python3, make and a C++ compiler.');
+  console.log(
+    'Compiling the sqlite3 package for its tests, once. That takes minutes, and python3, make and a C++ compiler.',
+  );
   const cwd = realpathSync(dirname(require.resolve('sqlite3/package.json')));
   const began = performance.now();
   // npm, because it hands its configuration (nodedir, a proxy) to node-gyp.
-  const { status } = spawnSync('npm run install', { cwd, shell: true, stdio: ['ignore', 'inherit', 'inherit'] });
+  const { status } = spawnSync('npm run install', {
+    cwd,
+    shell: true,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
   if (status !== 0 || !loads()) {
     console.error('The sqlite3 package could not be built, and its tests cannot run.');
     process.exit(1);

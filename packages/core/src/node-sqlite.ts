@@ -22,13 +22,18 @@ export function nodeSqlite(options: WorkerOptions): Driver {
 
 /** Found by the version, without loading it, which makes Node.js 22 print a warning. */
 function findNodeSqlite(): BindingSource {
-  const { node } = process.versions;
+  const { node, deno } = process.versions;
+  const onSqlite3 = `sqlite3, with driver: sqlite3({ filename }) from @sqlite-pool/core. Run: ${installCommand('sqlite3')}`;
+  // Its worker threads refuse the flags of Node.js, and its databases have no enableLoadExtension().
+  if (deno !== undefined)
+    throw new DriverMissingError(
+      `The node:sqlite of Deno cannot be used. Use the driver of the package ${onSqlite3}`,
+    );
   if (isBuiltin('node:sqlite') && hasColumns(node)) return { name: 'node:sqlite' };
   throw new DriverMissingError(
     `This runtime (Node.js ${node}) has no node:sqlite that can be used: that takes Node.js 22.16 or newer. Use such a one, or ` +
-      'another driver: better-sqlite3 (Node.js 22 and newer), with driver: betterSqlite3({ filename }) from ' +
-      `@sqlite-pool/core/better-sqlite3. Run: ${installCommand('better-sqlite3')}. Or sqlite3, with driver: sqlite3({ filename }) ` +
-      `from @sqlite-pool/core. Run: ${installCommand('sqlite3')}`,
+      'the driver of another package: better-sqlite3 (Node.js 22 and newer), with driver: betterSqlite3({ filename }) from ' +
+      `@sqlite-pool/core/better-sqlite3. Run: ${installCommand('better-sqlite3')}. Or ${onSqlite3}`,
   );
 }
 
