@@ -117,7 +117,14 @@ const NUMBERS = {
 type NumberOption = keyof typeof NUMBERS;
 
 const SOURCES = ['filename', 'driver', 'connectionFactory'] as const;
-const DRIVER_OPTIONS = ['pragmas', 'statementCacheSize', 'threads', 'extensions', 'setup', 'readonly'] as const;
+const DRIVER_OPTIONS = [
+  'pragmas',
+  'statementCacheSize',
+  'threads',
+  'extensions',
+  'setup',
+  'readonly',
+] as const;
 /** The name of every option of a pool. */
 export const POOL_OPTIONS: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS),

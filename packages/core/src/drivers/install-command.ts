@@ -23,9 +23,7 @@ export function installCommand(name: Package, manager: PackageManager = packageM
     case 'bun':
       return compiles ? 'bun add --trust sqlite3' : `bun add ${name}`;
     case 'deno':
-      return compiles
-        ? `deno add npm:sqlite3 && ${buildCommand('sqlite3', 'deno')}`
-        : `deno add npm:${name}`;
+      return compiles ? `deno add npm:sqlite3 && ${buildCommand('sqlite3', 'deno')}` : `deno add npm:${name}`;
   }
 }
 
