@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { sqlite3 } from '../packages/core/dist/index.js';
-import { pluginCases, type PluginAbility, type StartPlugin } from '../packages/core/dist/testing/index.js';
+import {
+  pluginCases,
+  type PluginAbility,
+  type PluginApp,
+  type StartPlugin,
+} from '../packages/core/dist/testing/index.js';
 import { column, documentedColumn, SUITE } from './plugin-table.ts';
 
 /** A framework, in one version. */
@@ -15,9 +20,10 @@ export interface Framework {
 function onSqlite3(start: StartPlugin): StartPlugin {
   return (app) => {
     const { filename, ...options } = app.options;
-    return start(
-      filename === undefined ? app : { ...app, options: { ...options, driver: sqlite3({ filename }) } },
-    );
+    if (filename === undefined) return start(app);
+    // The rest of options that had a filename: what the type cannot say.
+    const others = { ...options, driver: sqlite3({ filename }) } as PluginApp['options'];
+    return start({ ...app, options: others });
   };
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type Connection, type Driver, type Lease } from '../../src/index.ts';
+import type { Connection, Driver, Lease } from '../../src/index.ts';
 import {
   driverOf,
   failure,

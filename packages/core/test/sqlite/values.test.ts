@@ -119,7 +119,9 @@ test('F61 whatever can be bound comes back as it was, from a table and in every 
       // A column has one zero; a bound one is also read back as it is by node:sqlite.
       const expected = values.map((one) => (Object.is(one, -0) ? 0 : one));
       const marks = values.map((_, at) => `? AS v${String(at)}`).join(', ');
-      const { rows } = await pool.execute<unknown[]>(`SELECT ${marks}`, values, { rowMode: 'array' });
+      const { rows }: { rows: readonly unknown[][] } = await pool.execute(`SELECT ${marks}`, values, {
+        rowMode: 'array',
+      });
       expect(rows.map((row) => row.map((one) => (Object.is(one, -0) ? 0 : one)))).toEqual([expected]);
       await pool.run('INSERT OR REPLACE INTO t VALUES (1, ?)', [values[0]!]);
       expect(await pool.get('SELECT v FROM t')).toEqual({ v: expected[0] });

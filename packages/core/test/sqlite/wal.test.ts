@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { symlink } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { expect, test, vi } from 'vitest';
-import { type SqlitePool } from '../../src/index.ts';
+import type { SqlitePool } from '../../src/index.ts';
 import { fakeClock, type FakeClock } from '../../src/testing/index.ts';
 import {
   driverOf,

@@ -1,7 +1,7 @@
 import { copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { expect, test } from 'vitest';
-import { type SqlitePool } from '../../src/index.ts';
+import type { SqlitePool } from '../../src/index.ts';
 import { driverOf, failure, fileWithTable, moment, poolOf, temporaryFile, valuesOf } from './helpers.ts';
 
 /** How many transactions at once: four times the threads that libuv has. */
