@@ -144,7 +144,8 @@ test('a value that can be bound comes back exactly, by position and by name', as
       const named = Object.fromEntries(names.map((name, at) => [name, params[at]!]));
       expect(plain(await pool.get(byName, named))).toEqual(expected);
       const { rows } = await pool.execute(inOrder, params, { rowMode: 'array' });
-      expect(rows.map((row) => Object.values(plain(row)))).toEqual([Object.values(expected)]);
+      const cells: unknown[] = Object.values(plain(rows[0]));
+      expect(cells).toEqual(Object.values(expected));
     }),
     { numRuns: 400 },
   );
