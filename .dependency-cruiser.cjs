@@ -55,6 +55,7 @@ const layers = [
   {
     files: [
       'drivers/deferred-constraints.ts',
+      'drivers/install-command.ts',
       'drivers/open-error.ts',
       'drivers/pragmas.ts',
       'drivers/sqlite3-columns.ts',

@@ -5,6 +5,11 @@ const first = { groupOrder: 1 };
 const last = { groupOrder: 2 };
 const veryLast = { groupOrder: 3 };
 
+/** These look into the sqlite3 package, or are about its threads. */
+const ON_SQLITE3 = ['big-values', 'dead-handle', 'driver', 'opens-end', 'proto-column', 'threads'].map(
+  (name) => `test/sqlite/${name}.test.ts`,
+);
+
 /** One run over the whole workspace: `pnpm test`, or one project of it with `pnpm test --project core`. */
 export default defineConfig({
   test: {
@@ -12,7 +17,24 @@ export default defineConfig({
     outputFile: { json: 'reports/vitest.json' },
     projects: [
       // Leak tests collect garbage themselves.
-      { test: { ...project('core'), execArgv: ['--expose-gc'] } },
+      { test: { ...project('core'), execArgv: ['--expose-gc'], exclude: ON_SQLITE3 } },
+      // Once more, with sqlite3 as the driver of `filename`.
+      {
+        test: {
+          ...project('core'),
+          name: 'core-sqlite3',
+          include: ['test/sqlite/**/*.test.ts'],
+          execArgv: ['--expose-gc'],
+        },
+        resolve: {
+          alias: [
+            {
+              find: /^\.\/node-sqlite\.ts$/,
+              replacement: `${import.meta.dirname}/packages/core/test/sqlite3/default-driver.ts`,
+            },
+          ],
+        },
+      },
       { test: project('fastify') },
       { test: { ...project('hono'), exclude: ['test/lowest/**'] } },
       // Hono is imported by the plugin itself; the other frameworks are given to the tests.

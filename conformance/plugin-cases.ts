@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { pluginCases, type PluginAbility, type StartPlugin } from '../packages/core/dist/testing/index.js';
+import { sqlite3 } from '../packages/core/dist/index.js';
+import {
+  pluginCases,
+  type PluginAbility,
+  type PluginApp,
+  type StartPlugin,
+} from '../packages/core/dist/testing/index.js';
 import { column, documentedColumn, SUITE } from './plugin-table.ts';
 
 /** A framework, in one version. */
@@ -10,17 +16,33 @@ export interface Framework {
   readonly start: StartPlugin;
 }
 
-/** Runs the cases for plugins as tests, and holds the table of docs/testing.md to them. */
+/** The same application with the sqlite3 driver instead of the default one. */
+function onSqlite3(start: StartPlugin): StartPlugin {
+  return (app) => {
+    const { filename, ...options } = app.options;
+    if (filename === undefined) return start(app);
+    // The rest of options that had a filename: what the type cannot say.
+    const others = { ...options, driver: sqlite3({ filename }) } as PluginApp['options'];
+    return start({ ...app, options: others });
+  };
+}
+
+/** Runs the cases for plugins as tests, on both drivers, and holds the table of docs/testing.md to them. */
 export function testPlugin({ name, can, start }: Framework): void {
-  describe.concurrent(`${SUITE}${name}`, () => {
-    for (const { group, title, needs, run } of pluginCases) {
-      const lacks = needs.filter((need) => !can.includes(need));
-      it(`${group}: ${title}`, async ({ skip }) => {
-        skip(lacks.length > 0, `does not apply: ${lacks.join(', ')}`);
-        await expect(run(start)).resolves.toBeUndefined();
-      });
-    }
-  });
+  for (const [suite, starts] of [
+    [`${SUITE}${name}`, start],
+    [`on sqlite3, the cases for ${name}`, onSqlite3(start)],
+  ] as const) {
+    describe.concurrent(suite, () => {
+      for (const { group, title, needs, run } of pluginCases) {
+        const lacks = needs.filter((need) => !can.includes(need));
+        it(`${group}: ${title}`, async ({ skip }) => {
+          skip(lacks.length > 0, `does not apply: ${lacks.join(', ')}`);
+          await expect(run(starts)).resolves.toBeUndefined();
+        });
+      }
+    });
+  }
 
   it(`docs/testing.md says which cases apply to ${name}`, async () => {
     expect(await documentedColumn(name)).toEqual(column(pluginCases, can));

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { fetched } from './fetched.ts';
 
 interface Application {
   /** The status, and the body. */
@@ -19,11 +20,11 @@ interface Application {
   readonly filename: string;
 }
 
-async function start(command: string, args: readonly string[]): Promise<Application> {
+async function start(command: string, args: readonly string[], driver: string): Promise<Application> {
   const directory = await mkdtemp(join(tmpdir(), 'sqlite-pool-smoke-'));
   const filename = join(directory, 'app.db');
   const script = at('../src/runtimes/hono.mjs');
-  const child = spawn(command, [...args, script, filename], {
+  const child = spawn(command, [...args, script, filename, driver], {
     cwd: at('..'),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -61,13 +62,16 @@ async function start(command: string, args: readonly string[]): Promise<Applicat
   };
 }
 
-// Not those in .bin: npm's deno is a script there, which does not pass signals on.
+const bun = await fetched('bun');
+const deno = await fetched('deno');
+
 describe.each([
-  ['Bun', at('../node_modules/bun/bin/bun.exe'), []],
-  ['Deno', at('../node_modules/deno/deno'), ['run', '-A']],
-] as const)('Hono on %s, with the sqlite3 driver', (_name, command, args) => {
-  test('gives each request its connection and takes it back', async () => {
-    const app = await start(command, args);
+  ['Bun', 'sqlite3', bun, []],
+  ['Deno', 'sqlite3', deno, ['run', '-A']],
+  ['Bun', 'default', bun, []],
+] as const)('Hono on %s, with the %s driver', (_name, driver, command, args) => {
+  test.skipIf(command === undefined)('gives each request its connection and takes it back', async () => {
+    const app = await start(String(command), args, driver);
     // An answer can be here a moment before its connection is back.
     const isFree = () =>
       vi.waitFor(async () => expect(await app.stats()).toMatchObject({ leased: 0, writerHeld: false }));
@@ -96,6 +100,15 @@ describe.each([
     expect(existsSync(`${app.filename}-wal`)).toBe(false);
   });
 });
+
+test.skipIf(deno === undefined)(
+  'Deno says that the default driver is for others, and what to do',
+  async () => {
+    await expect(start(String(deno), ['run', '-A'], 'default')).rejects.toThrow(
+      /The node:sqlite of Deno cannot be used\. Use the driver of the package sqlite3.* Run: /,
+    );
+  },
+);
 
 function at(path: string): string {
   return fileURLToPath(new URL(path, import.meta.url));

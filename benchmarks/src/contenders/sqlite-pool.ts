@@ -1,4 +1,4 @@
-import { createPool } from '@sqlite-pool/core';
+import { createPool, sqlite3 } from '@sqlite-pool/core';
 
 import type { Contender } from '../contender.ts';
 
@@ -6,7 +6,7 @@ export const sqlitePool: Contender = {
   name: 'sqlite-pool',
   note: 'with its defaults, which are what all others are given: ten connections and the recommended PRAGMAs',
   async open(filename, { connections, pragmas }) {
-    const pool = createPool({ filename, poolSize: connections, pragmas });
+    const pool = createPool({ driver: sqlite3({ filename, pragmas }), poolSize: connections });
     await pool.open();
     return {
       get: (sql, params) => pool.get(sql, params as number[]),

@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 
 import { createAdaptorServer } from '@hono/node-server';
+import { sqlite3 } from '@sqlite-pool/core';
 import BetterSqlite3 from 'better-sqlite3';
 
 import { HandConnection, PRAGMAS, pragmaSql } from '../by-hand.ts';
@@ -26,7 +27,7 @@ const count = (db: Reader, rows: string) => db.get(COUNT, [Number(rows)]);
 
 /** The two routes, on a framework as its own documentation has it; not listening yet. */
 export async function serve(framework: Framework, way: Way, filename: string): Promise<Server> {
-  const options = { filename, pragmas: PRAGMAS };
+  const options = { driver: sqlite3({ filename, pragmas: PRAGMAS }) };
   const reader = await readerOf(way, filename);
   switch (framework) {
     case 'Fastify': {

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 
-import { createPool } from '@sqlite-pool/core';
+import { createPool, sqlite3 } from '@sqlite-pool/core';
 import BetterSqlite3 from 'better-sqlite3';
 
 import type { Benchmark, Chart, Place } from '../benchmark.ts';
@@ -82,7 +82,7 @@ interface Database extends AsyncDisposable {
 }
 
 function openPool(filename: string): Database {
-  return createPool({ filename, pragmas: PRAGMAS });
+  return createPool({ driver: sqlite3({ filename, pragmas: PRAGMAS }) });
 }
 
 /** One connection, as its documentation recommends: every call blocks the event loop until SQLite is done. */

@@ -1,4 +1,4 @@
-import { createPool } from '@sqlite-pool/core';
+import { createPool, sqlite3 } from '@sqlite-pool/core';
 
 import type { Benchmark, Job, Table } from '../benchmark.ts';
 import { PRAGMAS } from '../by-hand.ts';
@@ -30,7 +30,7 @@ export const benchmark: Benchmark<Task> = {
       ? plan(['point', 'scan'], [4, 8, 16], [1, 2, 4, 8, 10, 16, 32])
       : plan(['point'], [4, 16], [1, 4, 10]),
   async measure({ load, poolSize }, { filename, seconds, scale }) {
-    await using pool = createPool({ filename, poolSize, pragmas: PRAGMAS });
+    await using pool = createPool({ driver: sqlite3({ filename, pragmas: PRAGMAS }), poolSize });
     const users = Number((await pool.get('SELECT max(id) AS n FROM users'))?.['n']);
     const rows = Math.min(SCANNED, users);
     const readOne = async (id: number) => {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { BusyError, createPool, type SqlitePool } from '@sqlite-pool/core';
+import { BusyError, createPool, sqlite3, type SqlitePool } from '@sqlite-pool/core';
 
 import type { Place } from '../benchmark.ts';
 import { HandConnection, isBusy, PRAGMAS } from '../by-hand.ts';
@@ -120,8 +120,7 @@ async function writerOfPool({ kind, way, synchronous }: WriteTask, filename: str
 
 function openPool(filename: string, way: Way, synchronous: Synchronous): SqlitePool {
   return createPool({
-    filename,
-    pragmas: { ...PRAGMAS, synchronous },
+    driver: sqlite3({ filename, pragmas: { ...PRAGMAS, synchronous } }),
     groupCommit: way !== 'ungrouped',
   });
 }

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type { Driver } from './driver.ts';
+import { installCommand } from './drivers/install-command.ts';
 import { workerDriver, type WorkerOptions } from './drivers/worker/driver.ts';
 import type { BindingSource } from './drivers/worker/protocol.ts';
 import { DriverMissingError } from './errors.ts';
@@ -34,7 +35,7 @@ function findBetterSqlite3(): BindingSource {
     }
   }
   throw new DriverMissingError(
-    'The database driver is not installed. Run: npm install better-sqlite3',
+    `The better-sqlite3 package is not installed. Run: ${installCommand('better-sqlite3')}`,
     failures[0],
   );
 }

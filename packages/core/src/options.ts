@@ -1,8 +1,8 @@
 import { LONGEST_DELAY_MS, systemClock, type Clock } from './deadline.ts';
 import type { BasicConnection, Connection, Driver } from './driver.ts';
-import { sqlite3 } from './drivers/sqlite3.ts';
 import type { Pragmas } from './drivers/pragmas.ts';
 import { InvalidArgumentError } from './errors.ts';
+import { nodeSqlite } from './node-sqlite.ts';
 
 /**
  * How connections are opened: exactly one of the three.
@@ -10,7 +10,7 @@ import { InvalidArgumentError } from './errors.ts';
  * @example const source: PoolSource = { filename: 'app.db' };
  */
 export interface PoolSource {
-  /** A database file (or `:memory:`, with one connection), opened with the sqlite3 driver. */
+  /** A database file (or `:memory:`, with one connection), opened with `node:sqlite` on worker threads. */
   readonly filename?: string | undefined;
   /** A driver, spelled out. */
   readonly driver?: Driver | undefined;
@@ -60,12 +60,18 @@ export interface PoolOptions extends PoolSource {
   readonly pragmas?: Pragmas | false | undefined;
   /** Prepared statements the default driver keeps per connection; 0 is off. Default 256. Only with `filename`. */
   readonly statementCacheSize?: number | undefined;
+  /** Most threads that the default driver runs SQLite on. Default: one per core, at most 4. Only with `filename`. */
+  readonly threads?: number | undefined;
+  /** Paths of SQLite extensions that each new connection loads. Only with `filename`. */
+  readonly extensions?: readonly string[] | undefined;
   /**
-   * The longest string, blob or row, in bytes, that the default driver reads or writes; a longer one is refused with
-   * `SQLITE_TOOBIG`. At most 536 869 864. Default 268 435 456 (256 MiB). Only with `filename`.
+   * A module, by its URL or absolute path, whose default export is called with each new database of `node:sqlite`, in its thread, to
+   * register functions for example. Only with `filename`.
    */
-  readonly maxValueBytes?: number | undefined;
-  /** Runs on each new connection before it is used: ATTACH, functions, extensions. It must not use the pool, which waits for it. */
+  readonly setup?: URL | string | undefined;
+  /** Opens the file read-only; it must exist. Default `false`. Only with `filename`. */
+  readonly readonly?: boolean | undefined;
+  /** Runs on each new connection before it is used: ATTACH, for example. It must not use the pool, which waits for it. */
   readonly onConnect?: ((connection: Connection) => void | Promise<void>) | undefined;
   /** The clock, for tests. Default: the machine's. */
   readonly clock?: Clock | undefined;
@@ -111,7 +117,14 @@ const NUMBERS = {
 type NumberOption = keyof typeof NUMBERS;
 
 const SOURCES = ['filename', 'driver', 'connectionFactory'] as const;
-const DRIVER_OPTIONS = ['pragmas', 'statementCacheSize', 'maxValueBytes'] as const;
+const DRIVER_OPTIONS = [
+  'pragmas',
+  'statementCacheSize',
+  'threads',
+  'extensions',
+  'setup',
+  'readonly',
+] as const;
 /** The name of every option of a pool. */
 export const POOL_OPTIONS: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS),
@@ -126,8 +139,13 @@ export const POOL_OPTIONS: ReadonlySet<string> = new Set([
 export function checkOptions(options: PoolOptions): Settings {
   if (!isObject(options)) throw new InvalidArgumentError('The options of a pool must be an object.');
   for (const name of Object.keys(options)) {
-    if (!POOL_OPTIONS.has(name))
-      throw new InvalidArgumentError(`Unknown option "${name}". Known are: ${[...POOL_OPTIONS].join(', ')}.`);
+    if (POOL_OPTIONS.has(name)) continue;
+    throw new InvalidArgumentError(
+      // What the pool itself took while sqlite3 was the default driver.
+      name === 'maxValueBytes'
+        ? 'Option maxValueBytes belongs to the sqlite3 driver: driver: sqlite3({ filename, maxValueBytes }).'
+        : `Unknown option "${name}". Known are: ${[...POOL_OPTIONS].join(', ')}.`,
+    );
   }
   const driver = driverOf(options);
   const number = (name: NumberOption): number => checkNumber(name, options[name]);
@@ -221,8 +239,11 @@ function driverOf(options: PoolOptions): Driver {
       `Exactly one of filename, driver and connectionFactory is required, not ${given.length === 0 ? 'none' : given.join(' and ')}.`,
     );
   }
-  const { filename, driver, connectionFactory, pragmas, statementCacheSize, maxValueBytes } = options;
-  if (filename !== undefined) return sqlite3({ filename, pragmas, statementCacheSize, maxValueBytes });
+  const { filename, driver, connectionFactory } = options;
+  if (filename !== undefined) {
+    const { pragmas, statementCacheSize, threads, extensions, setup, readonly } = options;
+    return nodeSqlite({ filename, pragmas, statementCacheSize, threads, extensions, setup, readonly });
+  }
   for (const name of DRIVER_OPTIONS) {
     if (options[name] !== undefined) {
       throw new InvalidArgumentError(

@@ -255,6 +255,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     const { opening, idle, validating, leased, closing, quarantined } = engine.counts;
     const wait = engine.waits.snapshot();
     return {
+      driver: this.#settings.driver.name,
       size: engine.size,
       idle,
       leased,

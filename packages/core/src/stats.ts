@@ -27,6 +27,8 @@ export type EvictionReason = 'idle' | 'evicted' | 'invalid' | 'dirty' | 'discard
  * @example const { size, idle, waiting }: PoolStats = pool.stats();
  */
 export interface PoolStats {
+  /** The name of the driver: `node:sqlite`, `better-sqlite3`, `sqlite3`, that of your own, or `connectionFactory`. */
+  readonly driver: string;
   /** Connections that take a place in the pool: idle, leased, opening, being checked or closing. */
   readonly size: number;
   readonly idle: number;

@@ -136,7 +136,8 @@ const WAYS: Record<errors.ErrorCode, () => Promise<unknown>> = {
   SQLITE_ERROR: async () => rejection((await poolOf()).get(`SELECT * FROM ${SECRET}`)),
   SQLITE_BUSY: async () => {
     const filename = await secretFile();
-    const pool = await poolOf({ filename, acquisitionTimeoutMs: 1000 });
+    // With the SQLite of `other`: two copies in one process do not see each other's locks.
+    const pool = await poolOf({ driver: sqlite3({ filename }), acquisitionTimeoutMs: 1000 });
     await pool.script(UNIQUE);
     const other = await new Promise<sqliteModule.Database>((done, fail) => {
       const database = new sqliteModule.Database(filename, (error) => {

@@ -38,6 +38,31 @@ test('an unknown option is refused by name, with the known ones', () => {
   for (const name of POOL_OPTIONS) expect(message).toContain(name);
 });
 
+test('maxValueBytes, which the pool itself once took, is refused with where it belongs', () => {
+  expect(refusal({ ...FILE, maxValueBytes: 1_000_000 })).toBe(
+    'Option maxValueBytes belongs to the sqlite3 driver: driver: sqlite3({ filename, maxValueBytes }).',
+  );
+});
+
+test('a filename means node:sqlite, and takes the options of its driver', () => {
+  expect(checkOptions(FILE).driver.name).toBe('node:sqlite');
+  const options = {
+    threads: 1,
+    extensions: ['a.so'],
+    setup: '/setup.js',
+    readonly: true,
+    statementCacheSize: 0,
+  };
+  expect(checkOptions({ ...FILE, ...options, pragmas: false }).driver.name).toBe('node:sqlite');
+  expect(refusal({ ...FILE, threads: 0 })).toContain('Option threads');
+  expect(refusal({ ...FILE, extensions: 'a.so' })).toContain('Option extensions');
+  expect(refusal({ ...FILE, setup: 'setup.js' })).toContain('Option setup');
+  for (const [name, value] of Object.entries(options))
+    expect(refusal({ driver: sqlite3(FILE), [name]: value })).toContain(
+      `Option ${name} belongs to the default driver`,
+    );
+});
+
 /** Per numeric option: the smallest and largest value, and what one step beyond each bound is refused with. */
 const BOUNDS: readonly (readonly [name: string, kind: string, min: number, max: number])[] = [
   ['poolSize', 'whole number', 1, 1024],

@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { betterSqlite3 } from '../src/better-sqlite3.ts';
+import { createPool, sqlite3 } from '../src/index.ts';
 import { WaitHistogram } from '../src/stats.ts';
 import { fakePool } from './engine/support.ts';
 
@@ -49,6 +51,20 @@ describe('the distribution of waits', () => {
 });
 
 describe('the stats of a pool', () => {
+  it('say which driver it has', async () => {
+    const open = (): never => {
+      throw new Error('It is not opened.');
+    };
+    const drivers = [
+      { filename: ':memory:' },
+      { driver: betterSqlite3({ filename: ':memory:' }) },
+      { driver: sqlite3({ filename: ':memory:' }) },
+      { driver: { name: 'mine', open } },
+      { connectionFactory: open },
+    ].map((source) => createPool(source).stats().driver);
+    expect(drivers).toEqual(['node:sqlite', 'better-sqlite3', 'sqlite3', 'mine', 'connectionFactory']);
+  });
+
   it('count what has happened, and are a snapshot that stays as it is', async () => {
     const { pool, clock } = fakePool({ open: { 2: { reject: new Error('disk') } } }, { poolSize: 2 });
     const before = pool.stats();

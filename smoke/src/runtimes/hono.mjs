@@ -1,10 +1,13 @@
+import { sqlite3 } from '@sqlite-pool/core';
 import { sqlitePool } from '@sqlite-pool/hono';
 import { Hono } from 'hono';
 import { stream } from 'hono/streaming';
 
 /* global Bun, Deno, setTimeout */
 
-const db = sqlitePool({ filename: process.argv[2] ?? '', poolSize: 2, graceMs: 200 });
+const [, , filename = '', driver] = process.argv;
+const source = driver === 'sqlite3' ? { driver: sqlite3({ filename }) } : { filename };
+const db = sqlitePool({ ...source, poolSize: 2, graceMs: 200 });
 await db.ready;
 await db.pool.script('CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT)');
 

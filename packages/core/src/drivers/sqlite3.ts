@@ -4,6 +4,7 @@ import type { Connection, Driver } from '../driver.ts';
 import { DriverMissingError, InvalidArgumentError } from '../errors.ts';
 import { fileDriver, until, type OpenOne } from './database-file.ts';
 import { Estimates } from './estimates.ts';
+import { buildCommand, installCommand } from './install-command.ts';
 import { setupScripts, waitsBriefly, type Pragmas, type SetupScripts } from './pragmas.ts';
 import { FIND_PROTO_COLUMN, ProtoColumns } from './sqlite3-columns.ts';
 import { Sqlite3Connection, type Sqlite3Settings } from './sqlite3-connection.ts';
@@ -149,9 +150,9 @@ function refuse(error: unknown): never {
   const missing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';
   throw new DriverMissingError(
     missing
-      ? 'The database driver is not installed. Run: npm install sqlite3'
-      : 'The sqlite3 package is installed, but its native part cannot be loaded. Its install script may have been blocked: ' +
-          'allow it (pnpm: allowBuilds; npm: npm approve-scripts sqlite3) and run: npm rebuild sqlite3',
+      ? `The sqlite3 package is not installed. Run: ${installCommand('sqlite3')}`
+      : 'The sqlite3 package is installed, but its native part cannot be loaded. Its install script may have been blocked. ' +
+          `Allow it: ${buildCommand('sqlite3')}`,
     error,
   );
 }

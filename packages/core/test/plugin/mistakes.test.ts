@@ -106,8 +106,8 @@ describe.concurrent('the cases for plugins fail for a plugin that', () => {
 describe('a case that fails', () => {
   it('says how the pool is, and how many listeners are left', async () => {
     const { makeDb } = MISTAKES['never gives a connection back']!;
-    await expect(pluginCases[0]!.run(starter(makeDb), 500)).rejects.toThrow(
-      /has not ended after 500 ms. Listeners left: 0. The pool: .*"leased":[12]/,
+    await expect(pluginCases[0]!.run(starter(makeDb), 2000)).rejects.toThrow(
+      /has not ended after 2000 ms. Listeners left: 0. The pool: .*"leased":[12]/,
     );
   });
 

@@ -2,7 +2,7 @@ import { pbkdf2 } from 'node:crypto';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import type { Queryable, QueryOptions, SqlitePool } from '../../src/index.ts';
-import { cutBy, ENDLESS, failure, poolWithTable, timed, valuesOf } from './helpers.ts';
+import { cutBy, ENDLESS, failure, onSqlite3, poolWithTable, timed, valuesOf } from './helpers.ts';
 
 /** Every way to run something that takes for ever. */
 const CALLS: readonly { name: string; call: (db: Queryable, options: QueryOptions) => Promise<unknown> }[] = [
@@ -173,7 +173,7 @@ test('F40 a cursor that is cancelled while it still waits for a thread ends as s
   await occupied;
 });
 
-test('a write that is cancelled before SQLite has seen it is never done', async () => {
+test.runIf(onSqlite3)('a write that is cancelled before SQLite has seen it is never done', async () => {
   const pool = await poolWithTable({ poolSize: 1, statementCacheSize: 0 });
   const occupied = occupyThreads();
   const write = pool.run("INSERT INTO t (v) VALUES ('cut')", [], { timeoutMs: 20 });

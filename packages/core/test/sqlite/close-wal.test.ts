@@ -2,8 +2,8 @@ import { copyFile, readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import sqliteModule from 'sqlite3';
 import { expect, test, vi } from 'vitest';
-import { createPool, sqlite3 } from '../../src/index.ts';
-import { ENDLESS, failure, poolOf, temporaryFile, valuesOf } from './helpers.ts';
+import { createPool } from '../../src/index.ts';
+import { driverOf, ENDLESS, failure, onSqlite3, poolOf, temporaryFile, valuesOf } from './helpers.ts';
 
 /** A pool that has written one row to a file of its own. */
 async function poolWithRow(options: { readonly poolSize: number }) {
@@ -41,19 +41,24 @@ test('F73 close() leaves no WAL behind when it had to interrupt a query, and a c
   }
 });
 
-test('F73 the close of a connection that was interrupted when nothing ran writes the WAL back', async () => {
-  const filename = await temporaryFile();
-  const connection = await sqlite3({ filename }).open();
-  await connection.script?.("CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t (v) VALUES ('kept')");
-  connection.interrupt?.();
-  const closed = connection.close();
-  connection.interrupt?.();
-  await closed;
-  connection.interrupt?.();
-  await expectTidy(filename);
-});
+test.runIf(onSqlite3)(
+  'F73 the close of a connection that was interrupted when nothing ran writes the WAL back',
+  async () => {
+    const filename = await temporaryFile();
+    const connection = await driverOf({ filename }).open();
+    await connection.script?.(
+      "CREATE TABLE t (id INTEGER PRIMARY KEY, v); INSERT INTO t (v) VALUES ('kept')",
+    );
+    connection.interrupt?.();
+    const closed = connection.close();
+    connection.interrupt?.();
+    await closed;
+    connection.interrupt?.();
+    await expectTidy(filename);
+  },
+);
 
-test.for([
+test.runIf(onSqlite3).for([
   ['at close(), which revokes their leases', (leases: { discard(): unknown }[]) => leases],
   ['one after the other', (leases: { discard(): unknown }[]) => leases.map((lease) => lease.discard())],
 ] as const)(

@@ -3,11 +3,16 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { createPool, type Clock, type PoolOptions, type SqlitePool } from '../../src/index.ts';
+import { createPool, type Clock, type Driver, type PoolOptions, type SqlitePool } from '../../src/index.ts';
+import { checkOptions } from '../../src/options.ts';
 
 /** A query that keeps SQLite busy for minutes, unless it is interrupted. */
 export const ENDLESS =
   'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000000000) SELECT count(*) AS c FROM n';
+
+/** So many rows, to be joined, that no driver reads all of them ahead: a cursor over them stays open. */
+export const MANY =
+  '(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000) SELECT i FROM n)';
 
 /** A directory of its own for one test. */
 export async function temporaryDirectory(): Promise<string> {
@@ -27,6 +32,14 @@ export function poolOf(options: PoolOptions): SqlitePool {
   onTestFinished(() => pool.close());
   return pool;
 }
+
+/** The driver that a pool with these options has. Another one must not open the same file in the same process. */
+export function driverOf(options: PoolOptions & { readonly filename: string }): Driver {
+  return checkOptions(options).driver;
+}
+
+/** These tests run once more with sqlite3 in the place of the default driver; some are about what only one of them does. */
+export const onSqlite3: boolean = driverOf({ filename: ':memory:' }).name === 'sqlite3';
 
 /** A pool on a file of its own, with a table `t (id INTEGER PRIMARY KEY, v)`. */
 export async function poolWithTable(options: Omit<PoolOptions, 'filename'> = {}): Promise<SqlitePool> {

@@ -1,8 +1,12 @@
-import { sqlite3, type Connection, type Driver, type Sqlite3Options } from '../../src/index.ts';
+import type { Connection, Driver, PoolOptions } from '../../src/index.ts';
+import { driverOf } from './helpers.ts';
 
-/** The sqlite3 driver, and the texts of all statements its connections were given, in order. */
-export function recording(options: Sqlite3Options): { readonly driver: Driver; readonly texts: string[] } {
-  const driver = sqlite3(options);
+/** The default driver, and the texts of all statements its connections were given, in order. */
+export function recording(options: PoolOptions & { readonly filename: string }): {
+  readonly driver: Driver;
+  readonly texts: string[];
+} {
+  const driver = driverOf(options);
   const texts: string[] = [];
   const record = (connection: Connection): Connection =>
     new Proxy(connection, {

@@ -1,7 +1,7 @@
 import { access, readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { expect, test, vi } from 'vitest';
-import { createPool, sqlite3, type Driver, type Lease, type SqlitePool } from '../../src/index.ts';
+import { createPool, type Driver, type Lease, type SqlitePool } from '../../src/index.ts';
 import {
   Child,
   ENDLESS,
@@ -12,6 +12,7 @@ import {
   temporaryFile,
   timed,
   valuesOf,
+  driverOf,
 } from './helpers.ts';
 
 test('after close() the WAL and its index are gone, whatever number of connections was open', async () => {
@@ -112,7 +113,7 @@ test('F49 close() during the first open resolves, and the connection that arrive
   const filename = await temporaryFile();
   let opens = 0;
   let closes = 0;
-  const inner = sqlite3({ filename });
+  const inner = driverOf({ filename });
   const driver: Driver = {
     ...inner,
     open: async () => {

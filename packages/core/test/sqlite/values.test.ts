@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ENDLESS, poolOf, poolWithTable, timed } from './helpers.ts';
+import { ENDLESS, onSqlite3, poolOf, poolWithTable, timed } from './helpers.ts';
 
 const BEYOND = 2n ** 53n + 1n;
 
@@ -20,7 +20,12 @@ test.for([[], [0], [0, 255, 1]])(
       'SELECT ? AS v, typeof(?) AS type, length(?) AS n',
       Array(3).fill(Uint8Array.from(bytes)),
     );
-    expect(row).toEqual({ v: Buffer.from(bytes), type: 'blob', n: bytes.length });
+    // One driver reads them as a Buffer, the other as a plain Uint8Array.
+    expect({ ...row, v: Uint8Array.from(row?.['v'] as Uint8Array) }).toEqual({
+      v: Uint8Array.from(bytes),
+      type: 'blob',
+      n: bytes.length,
+    });
   },
 );
 
@@ -30,19 +35,34 @@ test('a view on a part of a buffer binds that part', async () => {
   expect(await pool.get('SELECT hex(?) AS v', [view])).toEqual({ v: '0203' });
 });
 
-test('F61 an integer beyond 2^53 is refused where it would be rounded or bound as NULL', async () => {
-  const pool = await poolWithTable();
-  for (const value of [BEYOND, -BEYOND]) {
-    await expect(pool.run('INSERT INTO t (v) VALUES (?)', [value])).rejects.toMatchObject({
-      code: 'INVALID_ARGUMENT',
+test.runIf(onSqlite3)(
+  'F61 an integer beyond 2^53 is refused where it would be rounded or bound as NULL',
+  async () => {
+    const pool = await poolWithTable();
+    for (const value of [BEYOND, -BEYOND]) {
+      await expect(pool.run('INSERT INTO t (v) VALUES (?)', [value])).rejects.toMatchObject({
+        code: 'INVALID_ARGUMENT',
+      });
+    }
+    await pool.run('INSERT INTO t (v) VALUES (CAST(? AS INTEGER))', [String(BEYOND)]);
+    expect(await pool.get('SELECT CAST(v AS TEXT) AS v, typeof(v) AS type FROM t')).toEqual({
+      v: String(BEYOND),
+      type: 'integer',
     });
-  }
-  await pool.run('INSERT INTO t (v) VALUES (CAST(? AS INTEGER))', [String(BEYOND)]);
-  expect(await pool.get('SELECT CAST(v AS TEXT) AS v, typeof(v) AS type FROM t')).toEqual({
-    v: String(BEYOND),
-    type: 'integer',
-  });
-});
+  },
+);
+
+test.skipIf(onSqlite3)(
+  'F61 an integer of up to 64 bits comes back as it went in, and a larger one is refused',
+  async () => {
+    const pool = await poolWithTable();
+    for (const value of [BEYOND, -BEYOND, 2n ** 63n - 1n, -(2n ** 63n)]) {
+      await pool.run('INSERT OR REPLACE INTO t (id, v) VALUES (1, ?)', [value]);
+      expect(await pool.get('SELECT v, typeof(v) AS type FROM t')).toEqual({ v: value, type: 'integer' });
+    }
+    await expect(pool.get('SELECT ?', [2n ** 63n])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  },
+);
 
 test('F61 an integer of more than 32 bits is stored exactly in an INTEGER column', async () => {
   const pool = poolOf({ filename: ':memory:' });
@@ -89,17 +109,20 @@ const value = fc.oneof(
   fc.integer(),
   fc.maxSafeInteger(),
   fc.string({ unit: 'grapheme' }),
-  fc.uint8Array({ maxLength: 100 }).map((bytes) => Buffer.from(bytes)),
+  fc.uint8Array({ maxLength: 100 }).map((bytes) => (onSqlite3 ? Buffer.from(bytes) : bytes)),
 );
 
 test('F61 whatever can be bound comes back as it was, from a table and in every row mode', async () => {
   const pool = await poolWithTable();
   await fc.assert(
     fc.asyncProperty(fc.array(value, { minLength: 1, maxLength: 10 }), async (values) => {
-      // SQLite has one zero.
+      // A column has one zero; a bound one is also read back as it is by node:sqlite.
       const expected = values.map((one) => (Object.is(one, -0) ? 0 : one));
       const marks = values.map((_, at) => `? AS v${String(at)}`).join(', ');
-      expect((await pool.execute(`SELECT ${marks}`, values, { rowMode: 'array' })).rows).toEqual([expected]);
+      const { rows }: { rows: readonly unknown[][] } = await pool.execute(`SELECT ${marks}`, values, {
+        rowMode: 'array',
+      });
+      expect(rows.map((row) => row.map((one) => (Object.is(one, -0) ? 0 : one)))).toEqual([expected]);
       await pool.run('INSERT OR REPLACE INTO t VALUES (1, ?)', [values[0]!]);
       expect(await pool.get('SELECT v FROM t')).toEqual({ v: expected[0] });
     }),

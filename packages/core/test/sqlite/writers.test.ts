@@ -1,8 +1,8 @@
 import { copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { expect, test } from 'vitest';
-import { sqlite3, type SqlitePool } from '../../src/index.ts';
-import { failure, fileWithTable, moment, poolOf, temporaryFile, valuesOf } from './helpers.ts';
+import type { SqlitePool } from '../../src/index.ts';
+import { driverOf, failure, fileWithTable, moment, poolOf, temporaryFile, valuesOf } from './helpers.ts';
 
 /** How many transactions at once: four times the threads that libuv has. */
 const WRITERS = 16;
@@ -95,7 +95,7 @@ test('F60 pools on different files do not wait for each other', async () => {
 
 test('F59 a second driver on a file that is open through another one is refused, until the first has left', async () => {
   const { pool, filename } = await fileWithTable();
-  const foreign = poolOf({ driver: { ...sqlite3({ filename }), name: 'another' } });
+  const foreign = poolOf({ driver: { ...driverOf({ filename }), name: 'another' } });
   expect(await failure(foreign.get('SELECT 1'))).toMatchObject({
     name: 'DriverConflictError',
     code: 'DRIVER_CONFLICT',

@@ -119,10 +119,37 @@ test('options that cannot work are refused', () => {
   refused({ pragmas: { 'x;': 1 } });
 });
 
-test('a runtime without node:sqlite says so, and names the ways out', async () => {
-  vi.stubGlobal('process', { ...process, versions: { ...process.versions, node: '22.12.0' } });
-  await expect(nodeSqlite({ filename: ':memory:' }).open()).rejects.toMatchObject({ code: 'DRIVER_MISSING' });
-  vi.stubGlobal('process', { ...process, versions: { ...process.versions, node: '22.16.0' } });
+/** Makes this process say that it is another runtime. */
+function stubVersions(versions: Readonly<Record<string, string>>): void {
+  const value = { ...process.versions, ...versions };
+  vi.stubGlobal('process', Object.create(process, { versions: { value } }));
+}
+
+test.for(['20.20.2', '22.12.0', '22.15.1', '23.10.0'])(
+  'Node.js %s has no node:sqlite that can be used: the error says so, and names the ways out',
+  async (node) => {
+    vi.stubEnv('npm_config_user_agent', 'pnpm/12.21.0');
+    stubVersions({ node });
+    await expect(nodeSqlite({ filename: ':memory:' }).open()).rejects.toMatchObject({
+      code: 'DRIVER_MISSING',
+      message: expect.stringMatching(
+        /Node\.js 22\.16 or newer.* Run: pnpm add better-sqlite3\. .* Run: pnpm add --allow-build=sqlite3 sqlite3$/,
+      ) as unknown,
+    });
+  },
+);
+
+test('Deno is told to use sqlite3', async () => {
+  vi.stubEnv('npm_config_user_agent', 'deno/2.9.6');
+  stubVersions({ deno: '2.9.6' });
+  await expect(nodeSqlite({ filename: ':memory:' }).open()).rejects.toMatchObject({
+    code: 'DRIVER_MISSING',
+    message: expect.stringContaining('Run: deno add npm:sqlite3') as unknown,
+  });
+});
+
+test.for(['22.16.0', '23.11.0', '26.10.0'])('Node.js %s has one', async (node) => {
+  stubVersions({ node });
   const connection = await nodeSqlite({ filename: ':memory:' }).open();
   await connection.close();
 });

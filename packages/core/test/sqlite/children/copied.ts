@@ -3,8 +3,8 @@ import { pathToFileURL } from 'node:url';
 import type * as core from '../../../src/index.ts';
 
 const [index = ''] = process.argv.slice(2);
-const { createPool, DriverMissingError } = (await import(pathToFileURL(index).href)) as typeof core;
-const pool = createPool({ filename: ':memory:' });
+const { createPool, DriverMissingError, sqlite3 } = (await import(pathToFileURL(index).href)) as typeof core;
+const pool = createPool({ driver: sqlite3({ filename: ':memory:' }) });
 try {
   await pool.open();
 } catch (error) {

@@ -1,11 +1,11 @@
 /** Uses a database that another process has locked, closes its pool or does not, and reports how long it took to end. */
 import { writeSync } from 'node:fs';
-import { createPool } from '../../../src/index.ts';
+import { createPool, sqlite3 } from '../../../src/index.ts';
 
 const [filename = '', what = ''] = process.argv.slice(2);
 // The parent waits for nothing but the end.
 process.disconnect();
-const pool = createPool({ filename, acquisitionTimeoutMs: 100 });
+const pool = createPool({ driver: sqlite3({ filename }), acquisitionTimeoutMs: 100 });
 const uses = await Promise.allSettled(Array.from({ length: 10 }, () => pool.get('SELECT 1')));
 const codes = uses.map((use) => (use.status === 'rejected' ? (use.reason as { code: string }).code : ''));
 const since = performance.now();

@@ -1,6 +1,6 @@
 /** Runs endless queries on however many threads there are, and says what else goes on meanwhile. */
 import { readFile } from 'node:fs/promises';
-import { createPool } from '../../../src/index.ts';
+import { createPool, sqlite3 } from '../../../src/index.ts';
 
 /** Counts for ever. */
 const ENDLESS = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n';
@@ -9,7 +9,10 @@ const [filename = '', endless = ''] = process.argv.slice(2);
 const warnings: unknown[] = [];
 process.on('warning', (warning) => warnings.push((warning as { code?: unknown }).code));
 
-const pools = [createPool({ filename }), createPool({ filename })] as const;
+const pools = [
+  createPool({ driver: sqlite3({ filename }) }),
+  createPool({ driver: sqlite3({ filename }) }),
+] as const;
 await pools[0].script('CREATE TABLE t (v)');
 const write = 'INSERT INTO t VALUES (1)';
 const known = 'SELECT count(*) AS known FROM t';
