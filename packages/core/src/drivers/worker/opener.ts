@@ -1,8 +1,9 @@
 import { setTimeout } from 'node:timers/promises';
 import { isLocked } from '../../driver-errors.ts';
 import type { Connection } from '../../driver.ts';
-import { ConnectionLostError, DriverMissingError, OpenError } from '../../errors.ts';
+import { ConnectionLostError, DriverMissingError, OpenError, SqlitePoolError } from '../../errors.ts';
 import { fileId } from '../database-file.ts';
+import { diagnoseOpenError } from '../open-error.ts';
 import { WorkerConnection, type ConnectionSettings } from './connection.ts';
 import { Handle, interruptOf, newRunning } from './handle.ts';
 import type { Interrupter } from './interrupter.ts';
@@ -38,6 +39,19 @@ export class Opener {
 
   /** A new connection. What it shares is opened at once, unless it is open, and what is its own when that is needed. */
   async connect(
+    mayCreate: boolean,
+    settings: Omit<ConnectionSettings, 'interruptible'>,
+    signal: AbortSignal | undefined,
+  ): Promise<Connection> {
+    try {
+      return await this.#connect(mayCreate, settings, signal);
+    } catch (error) {
+      // There is no connection yet that could be lost.
+      throw error instanceof ConnectionLostError ? error.cause : error;
+    }
+  }
+
+  async #connect(
     mayCreate: boolean,
     settings: Omit<ConnectionSettings, 'interruptible'>,
     signal: AbortSignal | undefined,
@@ -95,20 +109,14 @@ export class Opener {
 
   /** A handle of a file that is known: another one that has taken its place is not it. */
   async #openKnown(threadOf: () => Thread, shared: boolean, identity: string): Promise<Handle> {
-    const handle = await this.#openThere(threadOf, shared);
-    const now = await fileId(this.#settings.message.path).catch(() => undefined);
+    const { path } = this.#settings.message;
+    const handle = await this.#open(threadOf, shared, this.#mode).catch(async (error: unknown) =>
+      Promise.reject(error instanceof SqlitePoolError ? error : await diagnoseOpenError(path, false, error)),
+    );
+    const now = await fileId(path).catch(() => undefined);
     if (now === identity) return handle;
     await handle.closeIfUnused();
     throw new ConnectionLostError(new OpenError('replaced', REPLACED, undefined));
-  }
-
-  async #openThere(threadOf: () => Thread, shared: boolean): Promise<Handle> {
-    const thread = threadOf();
-    try {
-      return await this.#open(() => thread, shared, this.#mode);
-    } catch (error) {
-      throw thread.hasEnded ? new ConnectionLostError(error) : error;
-    }
   }
 
   async #open(

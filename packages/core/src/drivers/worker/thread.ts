@@ -4,6 +4,7 @@ import { WORKER_CODE } from './code.ts';
 import { bindingError } from './errors.ts';
 import { AnswerReader, type AnswerHead } from './answers.ts';
 import { outsideCalls } from '../../deadline.ts';
+import { ConnectionLostError } from '../../errors.ts';
 import { SentTexts, writeCall, writeStatement, type Text } from './calls.ts';
 import {
   known,
@@ -161,7 +162,7 @@ export class Thread {
 
   /** Opens a database handle, and the first line to it, which has the same number. */
   async open(message: Omit<OpenMessage, 'kind' | 'connection'>): Promise<OpenedHandle> {
-    if (this.#end !== undefined) throw this.#end.reason;
+    if (this.#end !== undefined) throw new ConnectionLostError(this.#end.reason);
     const line = this.#newLine();
     if (!message.shared) this.#own.add(line);
     try {
@@ -328,7 +329,7 @@ export class Thread {
     this.#end ??= { reason };
     clearTimeout(this.#timer);
     this.#port.close();
-    for (const { fail } of this.#opening.values()) fail(reason);
+    for (const { fail } of this.#opening.values()) fail(new ConnectionLostError(reason));
     this.#opening.clear();
     const lost = [...this.#pending.values()];
     this.#pending.clear();
