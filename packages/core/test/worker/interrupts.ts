@@ -35,14 +35,14 @@ const COUNTING =
   'WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT ?) SELECT count(*) AS n FROM c';
 
 /** What became of many calls of which one was interrupted. */
-export interface Round {
+interface Round {
   /** Those that ended with SQLITE_INTERRUPT though nobody interrupted them, or with another error. */
   readonly wrong: readonly unknown[];
   readonly interrupted: boolean;
 }
 
 /** Calls on all connections at once, of which one is interrupted at some moment, perhaps after it is over. */
-export async function interruptOne(connections: readonly Connection[], random: () => number): Promise<Round> {
+async function interruptOne(connections: readonly Connection[], random: () => number): Promise<Round> {
   const target = Math.floor(random() * connections.length);
   const wrong: unknown[] = [];
   let interrupted = false;

@@ -80,7 +80,7 @@ export interface OpenMessage {
 export const HANDLE_OF_CONNECTION = 'SELECT sqlite_pool_interrupt()';
 
 /** Another line to a handle. It has no answer. */
-export interface JoinMessage {
+interface JoinMessage {
   readonly kind: 'join';
   readonly connection: number;
   readonly slot: Int32Array;
