@@ -87,6 +87,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     this.#context = {
       ...settings,
       keepDirty: settings.driver.inMemory === true,
+      sharesHandles: settings.onConnect === undefined,
       writeTimeoutError: () => this.#lending.timeoutError(settings.acquisitionTimeoutMs, 'write'),
     };
     this.#writers = new Gate(

@@ -53,6 +53,11 @@ export interface Begun {
 /** What statements need to know of their pool. */
 export interface StatementsSettings extends TimeSettings {
   readonly maxWaiting: number;
+  /**
+   * Whether a driver may run a statement on another handle of the database: not where the user has prepared each connection, because
+   * nobody knows for what.
+   */
+  readonly sharesHandles: boolean;
 }
 
 /**
@@ -176,7 +181,7 @@ export class Statements {
       returnsRows,
       effect,
       urgency: urgency ?? this.#urgencyOf(statement),
-      unleased: unleased && !dirties && !this.transaction.isOpen,
+      unleased: unleased && this.#settings.sharesHandles && !dirties && !this.transaction.isOpen,
     };
   }
 

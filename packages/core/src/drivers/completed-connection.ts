@@ -124,7 +124,9 @@ class CompletedConnection implements CompleteConnection {
   ): Promise<BatchOutcome> {
     this.#goOn();
     try {
-      return { status: 'done', result: await this.#connection.execute(sql, params, hint) };
+      // On this handle and no other: here the transaction is open.
+      const own = { ...hint, unleased: false };
+      return { status: 'done', result: await this.#connection.execute(sql, params, own) };
     } catch (error) {
       if (onError === 'abort' || !leftNothing(error) || !(await this.inTransaction())) throw error;
       return { status: 'failed', error };

@@ -1,7 +1,9 @@
 import type { Connection, Driver, PoolOptions } from '../../src/index.ts';
 import { driverOf } from './helpers.ts';
 
-/** The default driver, and the texts of all statements its connections were given, in order. */
+/**
+ * The default driver without its `batch`, so that the pool runs each statement of one, and the texts of all statements its connections were given, in order.
+ */
 export function recording(options: PoolOptions & { readonly filename: string }): {
   readonly driver: Driver;
   readonly texts: string[];
@@ -11,6 +13,7 @@ export function recording(options: PoolOptions & { readonly filename: string }):
   const record = (connection: Connection): Connection =>
     new Proxy(connection, {
       get(target, name) {
+        if (name === 'batch') return undefined;
         const value: unknown = Reflect.get(target, name, target);
         if (typeof value !== 'function') return value;
         return (...args: unknown[]): unknown => {

@@ -2,6 +2,12 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ENDLESS, onSqlite3, poolOf, poolWithTable, timed } from './helpers.ts';
 
+// A Buffer is a Uint8Array.
+expect.addEqualityTesters([
+  (one: unknown, other: unknown) =>
+    one instanceof Uint8Array && other instanceof Uint8Array ? Buffer.compare(one, other) === 0 : undefined,
+]);
+
 const BEYOND = 2n ** 53n + 1n;
 
 test.for([null, 0, -1, 2 ** 31, 2 ** 53 - 1, 0.1, -1e300, Infinity, '', 'é😀', 'a\0b', "it's"])(

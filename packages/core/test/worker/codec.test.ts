@@ -11,6 +11,12 @@ import {
   writeStatement,
 } from '../../src/drivers/worker/calls.ts';
 
+// A Buffer is a Uint8Array.
+expect.addEqualityTesters([
+  (one: unknown, other: unknown) =>
+    one instanceof Uint8Array && other instanceof Uint8Array ? Buffer.compare(one, other) === 0 : undefined,
+]);
+
 const int64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
 const value: fc.Arbitrary<Value> = fc.oneof(
   fc.constant(null),

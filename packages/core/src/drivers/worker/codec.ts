@@ -277,8 +277,8 @@ export class Reader {
       default: {
         const length = this.uint();
         this.#at += length;
-        // A copy: a view would keep the whole message in memory.
-        return new Uint8Array(this.#bytes.subarray(this.#at - length, this.#at));
+        // A copy: a view would keep the whole message in memory. A Buffer, as other drivers give.
+        return copyOf(this.#bytes.subarray(this.#at - length, this.#at));
       }
     }
   }
@@ -300,4 +300,11 @@ export class Reader {
 
 function viewOf(bytes: Buffer): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Not from the pool of Buffers: its memory would be visible behind the copy. */
+function copyOf(bytes: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  copy.set(bytes);
+  return copy;
 }
