@@ -25,14 +25,12 @@ it('a write that is cancelled while its group waits for the lock of another proc
   const pool = poolOf({ filename });
   await pool.script('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
   const other = await driverOf({ filename }).open();
-  const lease = await pool.acquire();
-  await lease.run('BEGIN IMMEDIATE');
-  const others = [1, 2].map((v) => pool.run('INSERT INTO t (v) VALUES (?)', [v]));
-  const cut = failure(pool.run('INSERT INTO t (v) VALUES (?)', [3], { timeoutMs: 150 }));
-  await lease.run('COMMIT');
   await other.execute('BEGIN IMMEDIATE');
-  await lease.release();
-  expect(await cut).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+  // It has the write lock of the pool, so that the others come together behind it.
+  const first = failure(pool.run('INSERT INTO t (v) VALUES (?)', [0], { timeoutMs: 100 }));
+  const others = [1, 2].map((v) => pool.run('INSERT INTO t (v) VALUES (?)', [v]));
+  const cut = failure(pool.run('INSERT INTO t (v) VALUES (?)', [3], { timeoutMs: 300 }));
+  for (const ended of [first, cut]) expect(await ended).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
   await other.execute('COMMIT');
   await Promise.all(others);
   await other.close();

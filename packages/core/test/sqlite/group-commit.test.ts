@@ -172,9 +172,7 @@ test('F32 a COMMIT that fails because of a constraint is no reason for the other
 });
 
 test('F57 a full database fails those that do not fit, and keeps those that do', async () => {
-  const { driver } = recording({ filename: await temporaryFile() });
-  const limited = { ...driver, open: async () => limitPages(await driver.open()) };
-  const pool = poolOf({ driver: limited, poolSize: 3 });
+  const pool = poolOf({ filename: await temporaryFile(), pragmas: { max_page_count: 100 }, poolSize: 3 });
   await pool.script(TABLES);
   const lease = await pool.acquire();
   await lease.run('BEGIN IMMEDIATE');
@@ -186,11 +184,6 @@ test('F57 a full database fails those that do not fit, and keeps those that do',
   expect(ends[1]).toMatchObject({ reason: { sqliteCode: 'SQLITE_FULL' } });
   expect(await valuesOf(pool)).toEqual(['a', 'b']);
 });
-
-async function limitPages<T extends { execute(sql: string): Promise<unknown> }>(connection: T): Promise<T> {
-  await connection.execute('PRAGMA max_page_count = 100');
-  return connection;
-}
 
 test('F40 a write that is cut while it runs is certainly not done, and the others are', async () => {
   const { pool, together } = await group();
