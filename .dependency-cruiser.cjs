@@ -31,7 +31,7 @@ const layers = [
   { files: ['drivers/worker/opener.ts'] },
   { files: ['drivers/worker/connection.ts'] },
   { files: ['drivers/worker/lines.ts', 'drivers/worker/own-line.ts', 'drivers/worker/threads.ts'] },
-  { files: ['drivers/worker/handle.ts'] },
+  { files: ['drivers/worker/handle.ts', 'drivers/worker/spare-threads.ts'] },
   { files: ['drivers/worker/line.ts'] },
   { files: ['drivers/worker/thread.ts', 'drivers/worker/describe.ts', 'drivers/worker/placement.ts'] },
   {

@@ -182,6 +182,7 @@ export class Session {
   begin(sql: string, whole: Limit): Promise<boolean> {
     const limit = beginLimit(this.#context, whole);
     return this.#calls.operate(limit, async () => {
+      await this.#statements.findOut();
       if (parse(sql).control === 'begin' && this.inTransaction) return false;
       await this.#statements.control(sql, limit);
       return true;

@@ -76,16 +76,16 @@ class SharedCommit {
 
   async #failed(members: readonly Member[], error: unknown): Promise<boolean> {
     const { calls } = this.#statements;
+    if (!(error instanceof Cut) && !isLocked(error)) {
+      fail(members, error);
+      return true;
+    }
     if (calls.shutReason !== undefined) throw new Cut(calls.shutReason.reason);
     if (calls.returned !== undefined) return await this.#afterwards(members, calls.returned);
     // The time of those that came later is not up: they try again, as long as each would have.
-    if (isLocked(error)) {
-      fail(late(members, this.#settings.clock.now()), error);
-      return false;
-    }
-    if (error instanceof Cut && !isUnknown(error)) return false;
-    fail(members, error);
-    return true;
+    if (!(error instanceof Cut)) fail(late(members, this.#settings.clock.now()), error);
+    else if (isUnknown(error)) fail(members, error);
+    return error instanceof Cut && isUnknown(error);
   }
 
   /** It was cancelled, and has not returned: those whose limit is reached must not wait for that. */

@@ -163,14 +163,14 @@ export class Statements {
     const dirties = calls.some(({ statement }) => statement.dirties);
     const whole = { control: 'batch', readonly, dirties } as const;
     await this.prepare(whole, limit);
-    return await this.#untilUnlocked(
-      whole,
-      start,
-      limit,
-      undefined,
-      'statement',
-      since ?? this.#settings.clock.now(),
-    );
+    const waitsSince = since ?? this.#settings.clock.now();
+    try {
+      return await this.#untilUnlocked(whole, start, limit, undefined, 'statement', waitsSince);
+    } catch (error) {
+      // What was open before it may be lost, and a transaction of its own is over: whoever comes next must know.
+      if (!(error instanceof Cut)) await this.findOut().catch(() => undefined);
+      throw error;
+    }
   }
 
   #hintOf({ statement, rowMode = 'object', urgency }: Call, unleased: boolean): ExecuteHint {

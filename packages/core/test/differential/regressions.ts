@@ -129,4 +129,61 @@ export const REGRESSIONS: readonly { readonly title: string; readonly program: P
       ],
     },
   },
+  {
+    title: 'a batch that had failed on a lease looked like an open transaction',
+    program: {
+      options: {
+        poolSize: 1,
+        pools: 1,
+        groupCommit: true,
+        synchronous: 'NORMAL',
+        statementCache: true,
+        recursiveTriggers: false,
+        pace: 'free',
+        oneConnection: false,
+      },
+      schema:
+        "CREATE TABLE w0 (k TEXT , n INTEGER, doubled AS (n * 2) VIRTUAL CHECK (doubled <> 14), tag INTEGER, PRIMARY KEY (k, n) ) WITHOUT ROWID; INSERT INTO w0 VALUES ('a', 1, 0), ('B', 2, 0);",
+      callers: [
+        [
+          {
+            do: 'run',
+            sql: 'INSERT INTO w0 (k, n, tag) VALUES (?, ?, ?)',
+            olderRowid: true,
+            params: ['a', 0, '#'],
+          },
+          {
+            do: 'lease',
+            steps: [
+              {
+                do: 'batch',
+                statements: [
+                  {
+                    sql: 'INSERT INTO w0 (k, n, tag) VALUES (?, ?, ?)',
+                    olderRowid: true,
+                    params: ['a', 0, '#'],
+                  },
+                ],
+              },
+              {
+                do: 'transaction',
+                steps: [
+                  {
+                    do: 'run',
+                    sql: 'INSERT INTO w0 (k, n, tag) VALUES (?, ?, ?)',
+                    olderRowid: true,
+                    params: ['a', 0, '#'],
+                  },
+                ],
+                goesOn: false,
+                end: 'resolve',
+              },
+            ],
+            end: 'release',
+          },
+        ],
+        [],
+      ],
+    },
+  },
 ];

@@ -3,6 +3,12 @@ import type { ExecuteHint } from '../../src/driver.ts';
 import { fromDriver } from '../../src/driver-errors.ts';
 import { ARRAYS, ALL_WAYS, connect, INSERT, newFile, OTHER, read, rowsOf, run } from './helpers.ts';
 
+// A Buffer is a Uint8Array.
+expect.addEqualityTesters([
+  (one: unknown, other: unknown) =>
+    one instanceof Uint8Array && other instanceof Uint8Array ? Buffer.compare(one, other) === 0 : undefined,
+]);
+
 const RETURNING: ExecuteHint = { ...INSERT, returnsRows: true };
 
 describe.for(ALL_WAYS)('the driver %s', ([name, make]) => {

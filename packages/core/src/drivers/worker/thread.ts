@@ -65,12 +65,21 @@ export interface ThreadSettings {
   readonly binding: BindingSource;
   readonly setup: string | undefined;
   readonly describe: (sql: string) => Text;
+}
+
+/** Whose thread it is. */
+export interface ThreadOwner {
   /** Called again and again while the thread runs something long and other calls wait for it, which may be moved. */
-  readonly onOccupied: (thread: Thread, waiting: readonly (() => void)[]) => void;
+  onOccupied(thread: Thread, waiting: readonly (() => void)[]): void;
+  /** No database is open in it any more. */
+  onUnused(thread: Thread): void;
+  /** The worker has ended, whatever the reason. */
+  onEnd(thread: Thread): void;
 }
 
 /** A worker, as the main thread sees it. */
 export class Thread {
+  owner: ThreadOwner;
   readonly #worker: Worker;
   readonly #port: MessagePort;
   readonly #state = new Int32Array(new SharedArrayBuffer(STATE_BYTES));
@@ -81,7 +90,6 @@ export class Thread {
   readonly #pending = new Map<number, Pending>();
   readonly #opening = new Map<number, Opening>();
   readonly #lines = new Set<number>();
-  readonly #onOccupied: ThreadSettings['onOccupied'];
   /** The handles, by their number, that one connection has for itself. */
   readonly #own = new Set<number>();
   #nextLine = 0;
@@ -92,10 +100,8 @@ export class Thread {
   #flushing = false;
   #end: { readonly reason: unknown } | undefined;
 
-  /** @param onEnd - Called when the worker has ended, whatever the reason. */
-  constructor(settings: ThreadSettings, onEnd: (thread: Thread) => void) {
-    const { binding, setup, describe } = settings;
-    this.#onOccupied = settings.onOccupied;
+  constructor({ binding, setup, describe }: ThreadSettings, owner: ThreadOwner) {
+    this.owner = owner;
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     this.#texts = new SentTexts(describe);
@@ -116,7 +122,7 @@ export class Thread {
     });
     this.#worker.once('exit', () => {
       this.#lose(why);
-      onEnd(this);
+      this.owner.onEnd(this);
     });
   }
 
@@ -191,11 +197,17 @@ export class Thread {
     this.remove(line);
   }
 
-  /** Forgets a line that is closed. A worker without any ends. */
+  /** Forgets a line that is closed. */
   remove(line: number): void {
     this.#lines.delete(line);
     this.#own.delete(line);
     if (this.#lines.size > 0 || this.hasEnded) return;
+    this.owner.onUnused(this);
+  }
+
+  /** Ends a worker in which no database is open. */
+  end(): void {
+    if (this.hasEnded) return;
     this.#end = { reason: new Error('The worker has ended.') };
     this.#post({ kind: 'end' });
   }
@@ -253,7 +265,7 @@ export class Thread {
     if (silentMs >= SILENT_MS) {
       const calls = [...this.#pending.values()].filter((call) => call.move !== undefined && call.isWaiting());
       if (calls.length > 0)
-        this.#onOccupied(
+        this.owner.onOccupied(
           this,
           calls.flatMap(({ move }) => move ?? []),
         );

@@ -1,15 +1,30 @@
 import { LongTexts, Placement } from './placement.ts';
-import { Thread, type ThreadSettings } from './thread.ts';
+import { keepSpare, takeSpare } from './spare-threads.ts';
+import { Thread, type ThreadOwner, type ThreadSettings } from './thread.ts';
 
 /** The threads of one driver, and which of them does what. */
 export class Threads {
   readonly most: number;
   readonly placement: Placement<Thread>;
   readonly longTexts: LongTexts = new LongTexts();
-  readonly #settings: Omit<ThreadSettings, 'onOccupied'>;
+  readonly #settings: ThreadSettings;
   readonly #threads = new Set<Thread>();
+  readonly #owner: ThreadOwner = {
+    onOccupied: (thread, waiting) => {
+      for (const move of waiting) {
+        const other = this.placement.forCall(false);
+        if (other === thread || other.isOccupied) return;
+        move();
+      }
+    },
+    onUnused: (thread) => {
+      this.#threads.delete(thread);
+      keepSpare(this.#settings, thread);
+    },
+    onEnd: (thread) => this.#threads.delete(thread),
+  };
 
-  constructor(most: number, settings: Omit<ThreadSettings, 'onOccupied'>) {
+  constructor(most: number, settings: ThreadSettings) {
     this.most = most;
     this.#settings = settings;
     this.placement = new Placement<Thread>(this);
@@ -21,14 +36,7 @@ export class Threads {
   }
 
   start(): Thread {
-    const onOccupied: ThreadSettings['onOccupied'] = (thread, waiting) => {
-      for (const move of waiting) {
-        const other = this.placement.forCall(false);
-        if (other === thread || other.isOccupied) return;
-        move();
-      }
-    };
-    const thread = new Thread({ ...this.#settings, onOccupied }, (ended) => this.#threads.delete(ended));
+    const thread = takeSpare(this.#settings, this.#owner) ?? new Thread(this.#settings, this.#owner);
     this.#threads.add(thread);
     return thread;
   }

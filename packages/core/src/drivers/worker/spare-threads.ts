@@ -1,0 +1,38 @@
+import { outsideCalls, systemClock } from '../../deadline.ts';
+import type { Thread, ThreadOwner, ThreadSettings } from './thread.ts';
+
+/** How long a thread without a database is kept, in milliseconds: its start takes as long as hundreds of statements. */
+const KEEP_MS = 1000;
+
+/** The threads that nobody uses at the moment, by what they were started with: the next pool or connection takes one of them. */
+const spares = new Map<string, Thread[]>();
+
+/** A spare thread, if there is one. */
+export function takeSpare(settings: ThreadSettings, owner: ThreadOwner): Thread | undefined {
+  const thread = spares.get(keyOf(settings))?.pop();
+  if (thread !== undefined) thread.owner = owner;
+  return thread;
+}
+
+/** Keeps a thread without a database for a moment, and ends it then. */
+export function keepSpare(settings: ThreadSettings, thread: Thread): void {
+  const key = keyOf(settings);
+  const kept = spares.get(key) ?? [];
+  spares.set(key, kept);
+  kept.push(thread);
+  const forget = (): boolean => {
+    const at = kept.indexOf(thread);
+    if (at >= 0) kept.splice(at, 1);
+    return at >= 0;
+  };
+  thread.owner = { onOccupied: () => undefined, onUnused: () => undefined, onEnd: forget };
+  const { owner } = thread;
+  const endIfSpare = (): void => {
+    if (thread.owner === owner && forget()) thread.end();
+  };
+  outsideCalls(() => systemClock.schedule(endIfSpare, KEEP_MS, true));
+}
+
+function keyOf({ binding, setup }: ThreadSettings): string {
+  return JSON.stringify([binding, setup]);
+}
