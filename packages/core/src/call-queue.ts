@@ -213,6 +213,12 @@ export class CallQueue {
     );
   }
 
+  /** Throws if the turn under way is cancelled. */
+  checkTurn(): void {
+    const cut = this.#shut ?? this.#turnCut;
+    if (cut !== undefined) throw new Cut(cut.reason);
+  }
+
   /** Aborts when the turn under way is cancelled: for what it waits for besides native calls. */
   get turnCancelled(): Cancellation {
     return this.#shut ?? this.#turnCut ?? (this.#era ??= new Revocation());

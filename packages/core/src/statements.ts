@@ -257,6 +257,7 @@ export class Statements {
     const since = this.#settings.clock.now();
     await this.prepare(statement, limit);
     for (let wait: BusyWait | undefined; ;) {
+      this.calls.checkTurn();
       const cursor = open();
       const others = this.cursors.size;
       this.cursors.add(cursor, this.transaction.isOpen ? lifetime : 'lease');

@@ -186,4 +186,53 @@ export const REGRESSIONS: readonly { readonly title: string; readonly program: P
       ],
     },
   },
+  {
+    title: 'a cursor was opened after its transaction had been aborted',
+    program: {
+      options: {
+        poolSize: 1,
+        pools: 1,
+        groupCommit: true,
+        synchronous: 'NORMAL',
+        statementCache: true,
+        recursiveTriggers: false,
+        pace: 0,
+        oneConnection: false,
+      },
+      schema:
+        "CREATE TABLE s0 (id INTEGER PRIMARY KEY, a INTEGER, b ANY, tag INTEGER) STRICT; INSERT INTO s0 VALUES (1, 1, 1, 0), (2, 2, 2, 0), (3, 3, 'x', 0);",
+      callers: [
+        [
+          {
+            do: 'lease',
+            steps: [
+              { do: 'script', sql: 'INSERT INTO s0 (a, tag) VALUES (0, #)' },
+              {
+                do: 'run',
+                sql: "CREATE /*#*/ TRIGGER IF NOT EXISTS late_s0 BEFORE INSERT ON s0 WHEN new.tag % 3 = 0 BEGIN SELECT RAISE(ABORT, 'no'); END",
+              },
+              { do: 'run', sql: 'INSERT INTO s0 (a, tag) VALUES (?, ?)', params: [0, '#'] },
+            ],
+            end: 'release',
+          },
+          {
+            do: 'transaction',
+            steps: [
+              { do: 'run', sql: 'INSERT INTO s0 (a, tag) VALUES (?, ?)', params: [0, '#'] },
+              {
+                do: 'iterate',
+                sql: 'SELECT id, a, b, tag FROM s0 WHERE tag <> ? ORDER BY id',
+                params: ['#'],
+                rows: 1,
+              },
+            ],
+            goesOn: true,
+            end: 'resolve',
+            abortAfter: 7,
+          },
+        ],
+        [],
+      ],
+    },
+  },
 ];

@@ -45,7 +45,10 @@ const LONG_MS = 2;
 /** What is remembered of how long statements take. */
 const MOST_KNOWN = 2000;
 
-/** A chunk of a cursor ends after so many rows, or so many milliseconds. */
+/**
+ * A chunk of a cursor ends after so many rows, or so many milliseconds. The first has one row: the read of the cursor ends with the
+ * last chunk, and what its user reads beside the first row must be of the same state of the file.
+ */
 const CHUNK_ROWS = 64;
 const CHUNK_MS = 5;
 
@@ -214,10 +217,11 @@ export class Host {
   #step(call: Call, hosted: Hosted): void {
     const cursor = known(hosted.cursors.get(call.detail));
     const rows: WireValue[][] = [];
+    const most = cursor.names === undefined ? 1 : CHUNK_ROWS;
     const until = performance.now() + CHUNK_MS;
     let last = false;
     try {
-      while (!last && rows.length < CHUNK_ROWS && (rows.length === 0 || performance.now() < until)) {
+      while (!last && rows.length < most && (rows.length === 0 || performance.now() < until)) {
         const step = cursor.rows.next();
         last = step.done === true;
         if (step.done !== true) rows.push(step.value);
