@@ -185,27 +185,40 @@ export class Statements {
     };
   }
 
-  /** @param callLimit - The limit of each native call, if that is another one than `limit`. */
-  async execute(
+  /**
+   * Runs a statement. Not async itself: that would cost each of them two promises more.
+   *
+   * @param callLimit - The limit of each native call, if that is another one than `limit`.
+   */
+  execute(
     statement: Runnable,
     values: readonly Value[],
     hint: ExecuteHint,
     limit: Limit | undefined,
     callLimit?: () => Limit,
-    waitsSince?: number,
+    since?: number,
   ): Promise<Result> {
     const { sql, control } = statement;
-    if (control === 'rollback') {
+    const start = (): Promise<Result> => this.connection.execute(sql, values, hint);
+    const kind = hint === CONTROL ? 'operation' : 'statement';
+    if (control !== 'rollback' && this.#isReady(statement))
+      return this.#untilUnlocked(statement, start, limit, callLimit, kind, since);
+    return this.#executePrepared(statement, start, limit, callLimit, kind, since);
+  }
+
+  async #executePrepared(
+    statement: Runnable,
+    start: () => Promise<Result>,
+    limit: Limit | undefined,
+    callLimit: (() => Limit) | undefined,
+    kind: CallKind,
+    since: number = this.#settings.clock.now(),
+  ): Promise<Result> {
+    if (statement.control === 'rollback') {
       await this.findOut();
       if (this.transaction.isLost) return this.#forgetLost();
     }
-    let since = waitsSince;
-    if (!this.#isReady(statement)) {
-      since ??= this.#settings.clock.now();
-      await this.prepare(statement, limit);
-    }
-    const start = (): Promise<Result> => this.connection.execute(sql, values, hint);
-    const kind = hint === CONTROL ? 'operation' : 'statement';
+    await this.prepare(statement, limit);
     return await this.#untilUnlocked(statement, start, limit, callLimit, kind, since);
   }
 

@@ -1,9 +1,10 @@
 import { InvalidArgumentError } from '../../errors.ts';
+import type { Place } from '../../linked-list.ts';
 import { ERROR, type AnswerHead, type AnswerReader } from './answers.ts';
 import { CLOSE } from './calls.ts';
 import { bindingError } from './errors.ts';
-import { CALL_NUMBERS, SENT, slotWord, WITHDRAWN } from './protocol.ts';
-import type { SentCall, Thread } from './thread.ts';
+import { CALL_NUMBERS, known, SENT, slotWord, WITHDRAWN } from './protocol.ts';
+import type { Pending, SentCall, Thread } from './thread.ts';
 
 /** What a line needs of its thread. */
 export type LineThread = Pick<
@@ -34,14 +35,16 @@ export interface Request {
   lose(reason: unknown, begun: boolean): void;
 }
 
-/** A way to a database handle in a thread, for one call at a time. */
-export class Line {
+/** A way to a database handle in a thread, for one call at a time: so it is itself what waits for the answer. */
+export class Line implements Pending {
+  place: Place<Pending> | undefined;
+  sentAt = 0;
   readonly handle: LineHandle;
   readonly number: number;
   readonly #slot: Int32Array;
   #calls = 0;
-  /** The number of the call under way. */
-  #running: number | undefined;
+  /** The call under way. */
+  #request: Request | undefined;
   #inTransaction = false;
 
   constructor(handle: LineHandle, number: number, slot: Int32Array) {
@@ -51,7 +54,7 @@ export class Line {
   }
 
   get isBusy(): boolean {
-    return this.#running !== undefined;
+    return this.#request !== undefined;
   }
 
   /** The worker says so with every answer. */
@@ -59,44 +62,61 @@ export class Line {
     return this.#inTransaction;
   }
 
+  get long(): boolean {
+    return this.#request?.long === true;
+  }
+
+  get move(): (() => void) | undefined {
+    return this.#request?.move;
+  }
+
+  isWaiting(): boolean {
+    return Atomics.load(this.#slot, 0) === slotWord(this.#calls, SENT);
+  }
+
   /** Sends a call. Throws if it cannot be sent; then nothing was. */
   send(request: Request): void {
     if (this.isBusy) throw new InvalidArgumentError('A connection takes one call at a time.');
-    const number = (this.#calls = (this.#calls + 1) % CALL_NUMBERS);
-    Atomics.store(this.#slot, 0, slotWord(number, SENT));
-    this.handle.thread.send(this.number, number, request.call, {
-      sentAt: performance.now(),
-      long: request.long,
-      move: request.move,
-      isWaiting: () => Atomics.load(this.#slot, 0) === slotWord(number, SENT),
-      answer: (head, answers) => {
-        this.#running = undefined;
-        this.#inTransaction = head.inTransaction;
-        request.answer(head, answers);
-        this.handle.rest(this);
-      },
-      lose: (reason) => {
-        const begun = !this.#takeBack(number);
-        this.#running = undefined;
-        request.lose(reason, begun);
-        this.#inTransaction = false;
-      },
-    });
-    this.#running = number;
+    this.#calls = (this.#calls + 1) % CALL_NUMBERS;
+    Atomics.store(this.#slot, 0, slotWord(this.#calls, SENT));
+    this.sentAt = performance.now();
+    this.#request = request;
+    try {
+      this.handle.thread.send(this.number, this.#calls, request.call, this);
+    } catch (error) {
+      this.#request = undefined;
+      throw error;
+    }
+  }
+
+  answer(head: AnswerHead, answers: AnswerReader): void {
+    const request = known(this.#request);
+    this.#request = undefined;
+    this.#inTransaction = head.inTransaction;
+    request.answer(head, answers);
+    this.handle.rest(this);
+  }
+
+  lose(reason: unknown): void {
+    const request = known(this.#request);
+    const begun = !this.#takeBack();
+    this.#request = undefined;
+    request.lose(reason, begun);
+    this.#inTransaction = false;
   }
 
   /** Takes back the call under way if it has not begun: it has no answer, and has done nothing. Says whether it did. */
   withdraw(): boolean {
-    if (this.#running === undefined || !this.#takeBack(this.#running)) return false;
-    this.#running = undefined;
+    if (this.#request === undefined || !this.#takeBack()) return false;
     this.handle.thread.withdrawn(this.number);
+    this.#request = undefined;
     this.handle.rest(this);
     return true;
   }
 
   /** Interrupts the call under way, where that can be done. */
   interrupt(): void {
-    if (this.#running !== undefined) this.handle.interrupt?.(this.number);
+    if (this.isBusy) this.handle.interrupt?.(this.number);
   }
 
   /** Closes it, and the handle with it. */
@@ -118,10 +138,8 @@ export class Line {
   }
 
   /** The worker begins a call by changing the same word: one of the two comes first. */
-  #takeBack(number: number): boolean {
-    return (
-      Atomics.compareExchange(this.#slot, 0, slotWord(number, SENT), slotWord(number, WITHDRAWN)) ===
-      slotWord(number, SENT)
-    );
+  #takeBack(): boolean {
+    const sent = slotWord(this.#calls, SENT);
+    return Atomics.compareExchange(this.#slot, 0, sent, slotWord(this.#calls, WITHDRAWN)) === sent;
   }
 }

@@ -5,6 +5,7 @@ import { bindingError } from './errors.ts';
 import { AnswerReader, type AnswerHead } from './answers.ts';
 import { outsideCalls } from '../../deadline.ts';
 import { ConnectionLostError } from '../../errors.ts';
+import { LinkedList, type Listed } from '../../linked-list.ts';
 import { SentTexts, writeCall, writeStatement, type Text } from './calls.ts';
 import {
   known,
@@ -31,7 +32,7 @@ export interface SentCall {
 }
 
 /** What waits for an answer of the worker. */
-export interface Pending {
+export interface Pending extends Listed<Pending> {
   readonly sentAt: number;
   /** Whether its like took long the last time. */
   readonly long: boolean;
@@ -86,8 +87,10 @@ export class Thread {
   readonly #writer = new Writer();
   readonly #texts: SentTexts;
   readonly #answers = new AnswerReader(new Reader(false));
-  /** By the number of their line, the oldest first. */
-  readonly #pending = new Map<number, Pending>();
+  /** The oldest first. A list, because it changes with every call. */
+  readonly #pending = new LinkedList<Pending>();
+  /** The same, by the number of their line. */
+  readonly #byLine: (Pending | undefined)[] = [];
   readonly #opening = new Map<number, Opening>();
   readonly #lines = new Set<number>();
   /** The handles, by their number, that one connection has for itself. */
@@ -162,7 +165,7 @@ export class Thread {
 
   /** How long the call that it works on has taken: it answers one after the other. */
   get #silentMs(): number {
-    const [oldest] = this.#pending.values();
+    const oldest = this.#pending.first;
     return oldest === undefined ? 0 : performance.now() - Math.max(oldest.sentAt, this.#answeredAt);
   }
 
@@ -232,7 +235,8 @@ export class Thread {
       throw error;
     }
     this.#scheduleFlush();
-    this.#pending.set(line, pending);
+    this.#pending.add(pending);
+    this.#byLine[line] = pending;
     if (pending.long) this.#long += 1;
     this.#stayAlive();
     this.#watch(SILENT_MS);
@@ -245,8 +249,9 @@ export class Thread {
   }
 
   #settled(line: number): Pending {
-    const pending = known(this.#pending.get(line));
-    this.#pending.delete(line);
+    const pending = known(this.#byLine[line]);
+    this.#byLine[line] = undefined;
+    this.#pending.delete(pending);
     if (pending.long) this.#long -= 1;
     return pending;
   }
@@ -263,7 +268,7 @@ export class Thread {
     if (this.#pending.size === 0) return;
     const silentMs = this.#silentMs;
     if (silentMs >= SILENT_MS) {
-      const calls = [...this.#pending.values()].filter((call) => call.move !== undefined && call.isWaiting());
+      const calls = this.#pending.toArray().filter((call) => call.move !== undefined && call.isWaiting());
       if (calls.length > 0)
         this.owner.onOccupied(
           this,
@@ -343,9 +348,8 @@ export class Thread {
     this.#port.close();
     for (const { fail } of this.#opening.values()) fail(new ConnectionLostError(reason));
     this.#opening.clear();
-    const lost = [...this.#pending.values()];
-    this.#pending.clear();
     this.#long = 0;
-    for (const pending of lost) pending.lose(reason);
+    for (let lost = this.#pending.shift(); lost !== undefined; lost = this.#pending.shift())
+      lost.lose(reason);
   }
 }
