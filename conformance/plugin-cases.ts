@@ -33,7 +33,7 @@ function onSqlite3(start: StartPlugin): StartPlugin {
  * @param at - The place of this version among those of its framework: the first runs on the sqlite3 driver, too.
  */
 export function testPlugin({ name, can, start }: Framework, at: number = 0): void {
-  const suites = [[`${SUITE}${name}`, start] as const];
+  const suites: [string, StartPlugin][] = [[`${SUITE}${name}`, start]];
   if (at === 0) suites.push([`on sqlite3, the cases for ${name}`, onSqlite3(start)]);
   for (const [suite, starts] of suites) {
     describe.concurrent(suite, () => {
