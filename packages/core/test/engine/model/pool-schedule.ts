@@ -338,7 +338,9 @@ function* committedBy(calls: readonly FakeCall[]): Generator<string, void, undef
 /** An interrupted write takes its transaction with it. */
 function losesTransaction(running: FakeCall | undefined, interrupt: FakeCall): boolean {
   if (running?.outcome !== 'interruptible' || running.succeeded) return false;
-  return running.sql.startsWith('INSERT') && interrupt.outcome === 'succeed';
+  // It returns nothing, so all that it can do is to interrupt, and to throw.
+  const throws = typeof interrupt.outcome === 'object' && 'throw' in interrupt.outcome;
+  return running.sql.startsWith('INSERT') && !throws;
 }
 
 /** Those that write once, or in one transaction. */
