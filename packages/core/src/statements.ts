@@ -167,7 +167,7 @@ export class Statements {
     try {
       return await this.#untilUnlocked(whole, start, limit, undefined, 'statement', waitsSince);
     } catch (error) {
-      // What was open before it may be lost, and a transaction of its own is over: whoever comes next must know.
+      // What was open before it may be lost, and a transaction of its own is over: the next call must know.
       if (!(error instanceof Cut)) await this.findOut().catch(() => undefined);
       throw error;
     }

@@ -266,7 +266,7 @@ function leaveIdle({ shared, database }: Handle): void {
   try {
     database.rollback();
   } catch {
-    // It is closed, or of no use any more: whoever comes next is told by SQLite.
+    // It is closed, or of no use any more: the next call gets the error of SQLite.
   }
 }
 
