@@ -65,7 +65,7 @@ test.for([
   [{ 'deno.lock': '' }, 'deno'],
   [{}, 'npm'],
 ] as const)('else what the project says: %o is %s', async ([files, manager]) => {
-  expect(packageManager(undefined, await project(files))).toBe(manager);
+  expect(packageManager('', await project(files))).toBe(manager);
   expect(packageManager('unheard-of/1.0', await project(files))).toBe(manager);
 });
 
@@ -73,9 +73,9 @@ test('the nearest directory counts, and those above it if it says nothing', asyn
   const directory = await project({ 'pnpm-lock.yaml': '' });
   const inner = join(directory, 'packages', 'inner');
   await mkdir(inner, { recursive: true });
-  expect(packageManager(undefined, inner)).toBe('pnpm');
+  expect(packageManager('', inner)).toBe('pnpm');
   await writeFile(join(inner, 'yarn.lock'), '');
-  expect(packageManager(undefined, inner)).toBe('yarn');
+  expect(packageManager('', inner)).toBe('yarn');
 });
 
 test('without being told it looks at the process', () => {
