@@ -2,9 +2,12 @@ import { execFile } from 'node:child_process';
 import { cp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { nodeResolve } from '@rollup/plugin-node-resolve';
 import { build } from 'esbuild';
 import { rolldown } from 'rolldown';
+import { rollup } from 'rollup';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import webpack from 'webpack';
 import { install, PNPM_12 } from './application.ts';
 import { fetched } from './fetched.ts';
 import { startRegistry } from './registry.ts';
@@ -100,6 +103,37 @@ describe.skipIf(pnpm === undefined)('the packages, packed and installed', () => 
     await bundle.write({ file, format, minify: true, inlineDynamicImports: true });
     await bundle.close();
     await check(process.execPath, file);
+  });
+
+  test.each([
+    ['es', 'mjs'],
+    ['cjs', 'cjs'],
+  ] as const)('core works bundled by rollup, as %s', async (format, extension) => {
+    const input = join(folder, 'bundle.mjs');
+    const bundle = await rollup({ input, plugins: [nodeResolve()], external: [/^node:/, 'sqlite3'] });
+    const file = join(folder, 'bundled', `rollup.${extension}`);
+    await bundle.write({ file, format, inlineDynamicImports: true });
+    await bundle.close();
+    await check(process.execPath, file);
+  });
+
+  test.each([
+    ['module', 'mjs'],
+    ['commonjs2', 'cjs'],
+  ] as const)('core works bundled by webpack, as %s', async (type, extension) => {
+    const compiler = webpack({
+      mode: 'production',
+      target: 'node22',
+      context: folder,
+      entry: join(folder, 'bundle.mjs'),
+      experiments: { outputModule: type === 'module' },
+      output: { path: join(folder, 'bundled'), filename: `webpack.${extension}`, library: { type } },
+      externals: { sqlite3: 'node-commonjs sqlite3' },
+    });
+    const stats = await promisify(compiler.run.bind(compiler))();
+    expect(stats?.toString({ all: false, errors: true, warnings: true })).toBe('');
+    await promisify(compiler.close.bind(compiler))();
+    await check(process.execPath, join(folder, 'bundled', `webpack.${extension}`));
   });
 
   test.each(['mts', 'cts'])('its types are those of a program of TypeScript: %s', async (extension) => {

@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type { Driver } from './driver.ts';
 import { installCommand } from './drivers/install-command.ts';
@@ -23,6 +22,8 @@ export function betterSqlite3(options: WorkerOptions): Driver {
 /** Resolved here, because a worker whose code is a string would look beside the working directory only. */
 function findBetterSqlite3(): BindingSource {
   const failures: unknown[] = [];
+  // Not imported: webpack reads calls of an imported createRequire, and warns of those whose argument it does not know.
+  const { createRequire } = process.getBuiltinModule('node:module');
   // As an ES module, as CommonJS, and where a bundler has moved this file away from its node_modules.
   for (const from of [
     typeof __filename === 'string' ? __filename : import.meta.url,

@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import type { BindingSource } from './protocol.ts';
 
 /**
@@ -21,13 +20,13 @@ interface InterruptPackage {
   extensionPath(): string | undefined;
 }
 
-// In a variable, so that nobody who builds this needs it.
+// In a variable, so that nobody who builds this needs it; with the comment, so that webpack does not warn of it.
 const PACKAGE = '@sqlite-pool/interrupt';
 
 /** The interrupter for a binding, or `undefined` where there is none. */
 export async function findInterrupter(
   binding: BindingSource,
-  load: () => Promise<unknown> = () => import(PACKAGE),
+  load: () => Promise<unknown> = () => import(/* webpackIgnore: true */ PACKAGE),
 ): Promise<Interrupter | undefined> {
   try {
     const extension = ((await load()) as InterruptPackage).extensionPath();
@@ -76,6 +75,8 @@ type BetterDatabase = new (path: string) => {
 };
 
 function withBetter(path: string, extension: string): (handle: bigint) => void {
+  // Not imported: webpack reads calls of an imported createRequire, and warns of those whose argument it does not know.
+  const { createRequire } = process.getBuiltinModule('node:module');
   const Database = createRequire(path)(path) as BetterDatabase;
   const database = new Database(':memory:');
   database.loadExtension(extension);
