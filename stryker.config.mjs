@@ -8,10 +8,10 @@ export default {
   // By name: pnpm keeps plugins where a search does not find them.
   plugins: ['@stryker-mutator/vitest-runner'],
   vitest: { configFile: 'vitest.mutation.config.ts' },
-  // What lends, waits and takes turns. For another part: pnpm test:mutation --mutate packages/core/src/session.ts
+  // What lends, waits and takes turns. For another part: pnpm test:mutation --mutate packages/core/src/connection/session.ts
   mutate: [
-    'packages/core/src/{wait-queue,gate,write-gate,write-turn,deadline,limits,entries,resource-pool}.ts',
-    'packages/core/src/{call-queue,cursors,transaction-state}.ts',
+    'packages/core/src/{engine,waiting}/*.ts',
+    'packages/core/src/connection/{call-queue,cursors,transaction-state,write-turn}.ts',
   ],
   // The texts of messages are for people; tests look at codes.
   mutator: { excludedMutations: ['StringLiteral'] },

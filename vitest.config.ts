@@ -29,8 +29,8 @@ export default defineConfig({
         resolve: {
           alias: [
             {
-              find: /^\.\/node-sqlite\.ts$/,
-              replacement: `${import.meta.dirname}/packages/core/test/sqlite3/default-driver.ts`,
+              find: /^\.\/drivers\/worker\/node-sqlite\.ts$/,
+              replacement: `${import.meta.dirname}/packages/core/test/drivers/sqlite3/default-driver.ts`,
             },
           ],
         },

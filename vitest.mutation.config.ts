@@ -10,11 +10,11 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: [
       'test/{crash,differential,sqlite}/**',
-      'test/{plugin-options,request-lease*,arguments}.test.ts',
-      'test/{errors,errors-timeouts,options,options-docs,options-readme,parameters,property,sql,sql-differential}.test.ts',
-      'test/engine/driver-cases.test.ts',
+      'test/{query,request}/**',
+      'test/{errors,errors-timeouts,options,options-docs,options-readme}.test.ts',
+      'test/pool/driver-cases.test.ts',
       // Compares sources, which mutants are not, with docs.
-      'test/plugin/cases.test.ts',
+      'test/testing/plugin/cases.test.ts',
     ],
     env: { SCHEDULES_SHARE: '0.05' },
     testTimeout: 15_000,

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Connection, Driver, Pragmas, Value } from '../packages/core/dist/index.js';
 import { sqlite3 } from '../packages/core/dist/index.js';
-import { betterSqlite3 } from '../packages/core/dist/better-sqlite3.js';
-import { nodeSqlite } from '../packages/core/dist/node-sqlite.js';
+import { betterSqlite3 } from '../packages/core/dist/drivers/worker/better-sqlite3.js';
+import { nodeSqlite } from '../packages/core/dist/drivers/worker/node-sqlite.js';
 import { driverCases, type OpenDriver } from '../packages/core/dist/testing/index.js';
 
 type Make = (options: { filename: string; pragmas?: Pragmas | false }) => Driver;

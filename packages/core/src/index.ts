@@ -1,24 +1,29 @@
 export { createPool, SqlitePool } from './pool.ts';
 export { type PoolOptions, type PoolSource } from './options.ts';
-export { RequestLease, type LeaseMode, type RequestDb, type RequestLeaseOptions } from './request-lease.ts';
+export {
+  RequestLease,
+  type LeaseMode,
+  type RequestDb,
+  type RequestLeaseOptions,
+} from './request/request-lease.ts';
 export {
   checkRequestTransaction,
   RequestTransaction,
   type RequestTransactionOptions,
-} from './request-transaction.ts';
-export { type HoldableResponse } from './held-response.ts';
-export { type ResponseEvents } from './response-events.ts';
-export { pluginHandle, type PluginHandle } from './plugin-handle.ts';
+} from './request/request-transaction.ts';
+export { type HoldableResponse } from './request/held-response.ts';
+export { type ResponseEvents } from './request/response-events.ts';
+export { pluginHandle, type PluginHandle } from './request/plugin-handle.ts';
 export {
   pluginSettings,
   type ExistingPool,
   type PluginOptions,
   type PluginSettings,
   type RequestOptions,
-} from './plugin-options.ts';
-export { closeWithServer, type ClosableServer, type ShutdownOptions } from './server-close.ts';
-export { type CheckpointMode, type CheckpointOptions, type CheckpointResult } from './checkpoint.ts';
-export { Lease, type AcquireOptions } from './lease.ts';
+} from './request/plugin-options.ts';
+export { closeWithServer, type ClosableServer, type ShutdownOptions } from './request/server-close.ts';
+export { type CheckpointMode, type CheckpointOptions, type CheckpointResult } from './database/checkpoint.ts';
+export { Lease, type AcquireOptions } from './leasing/lease.ts';
 export {
   type BatchStatement,
   type ExecuteOptions,
@@ -27,8 +32,8 @@ export {
   type RunResult,
   type TransactionMode,
   type TransactionOptions,
-} from './queryable.ts';
-export { type BindValue, type Params } from './parameters.ts';
+} from './query/queryable.ts';
+export { type BindValue, type Params } from './query/parameters.ts';
 export {
   type BasicConnection,
   type BatchedStatement,
@@ -40,10 +45,10 @@ export {
   type Row,
   type Value,
 } from './driver.ts';
-export { sqlite3, type Sqlite3Options } from './drivers/sqlite3.ts';
+export { sqlite3, type Sqlite3Options } from './drivers/sqlite3/sqlite3.ts';
 export { RECOMMENDED_PRAGMAS, type Pragmas } from './drivers/pragmas.ts';
-export { type EvictionReason, type PoolStats, type WaitStats } from './stats.ts';
-export { type Clock } from './deadline.ts';
+export { type EvictionReason, type PoolStats, type WaitStats } from './diagnostics/stats.ts';
+export { type Clock } from './waiting/deadline.ts';
 export {
   AcquireTimeoutError,
   BusyError,

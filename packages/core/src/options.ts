@@ -1,8 +1,8 @@
-import { LONGEST_DELAY_MS, systemClock, type Clock } from './deadline.ts';
+import { LONGEST_DELAY_MS, systemClock, type Clock } from './waiting/deadline.ts';
 import type { BasicConnection, Connection, Driver } from './driver.ts';
 import type { Pragmas } from './drivers/pragmas.ts';
 import { InvalidArgumentError } from './errors.ts';
-import { nodeSqlite } from './node-sqlite.ts';
+import { nodeSqlite } from './drivers/worker/node-sqlite.ts';
 
 /**
  * How connections are opened: exactly one of the three.

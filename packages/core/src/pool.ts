@@ -4,18 +4,18 @@ import {
   checkpointResult,
   type CheckpointOptions,
   type CheckpointResult,
-} from './checkpoint.ts';
-import { Database } from './database.ts';
-import { bounded, limitOf, outsideCalls, type Cancellation, type Clock } from './deadline.ts';
+} from './database/checkpoint.ts';
+import { Database } from './database/database.ts';
+import { bounded, limitOf, outsideCalls, type Cancellation, type Clock } from './waiting/deadline.ts';
 import type { Result, Row } from './driver.ts';
-import type { Entry } from './entries.ts';
+import type { Entry } from './engine/entries.ts';
 import { InvalidArgumentError, PoolClosedError } from './errors.ts';
-import { Gate } from './gate.ts';
-import { GroupCommit } from './group-commit.ts';
-import type { AcquireOptions, Lease } from './lease.ts';
-import { Housekeeping } from './housekeeping.ts';
-import { Leases, lent, type Spares } from './leases.ts';
-import { Lending } from './lending.ts';
+import { Gate } from './waiting/gate.ts';
+import { GroupCommit } from './writing/group-commit.ts';
+import type { AcquireOptions, Lease } from './leasing/lease.ts';
+import { Housekeeping } from './database/housekeeping.ts';
+import { Leases, lent, type Spares } from './leasing/leases.ts';
+import { Lending } from './leasing/lending.ts';
 import { checkOptions, type PoolOptions, type Settings } from './options.ts';
 import {
   checkLimits,
@@ -25,13 +25,13 @@ import {
   type Queryable,
   type QueryOptions,
   type TransactionOptions,
-} from './queryable.ts';
-import { ResourcePool } from './resource-pool.ts';
-import type { Session, SessionContext } from './session.ts';
-import { scriptWrites } from './sql.ts';
-import type { PoolStats } from './stats.ts';
-import { checkTransaction } from './transaction.ts';
-import { WalCare } from './wal-care.ts';
+} from './query/queryable.ts';
+import { ResourcePool } from './engine/resource-pool.ts';
+import type { Session, SessionContext } from './connection/session.ts';
+import { scriptWrites } from './query/sql.ts';
+import type { PoolStats } from './diagnostics/stats.ts';
+import { checkTransaction } from './connection/transaction.ts';
+import { WalCare } from './database/wal-care.ts';
 
 /** The writers of one pool that hold a connection at a time: one that writes, and one that is ready to. */
 const WRITERS_WITH_CONNECTION = 2;

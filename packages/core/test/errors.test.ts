@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import sqliteModule from 'sqlite3';
 import { expect, onTestFinished, test } from 'vitest';
 import { fromDriver } from '../src/driver-errors.ts';
-import { nodeSqlite } from '../src/node-sqlite.ts';
+import { nodeSqlite } from '../src/drivers/worker/node-sqlite.ts';
 import * as errors from '../src/errors.ts';
 import { createPool, sqlite3, type PoolOptions, type SqlitePool } from '../src/index.ts';
 
@@ -40,7 +40,7 @@ const UNIQUE = `CREATE TABLE ${SECRET} (id INTEGER PRIMARY KEY); INSERT INTO ${S
 
 /** What rejects when the thread of a connection ends in the middle of a script. */
 async function lostIn(script: string): Promise<unknown> {
-  const setup = new URL('./worker/children/setup.ts', import.meta.url);
+  const setup = new URL('./drivers/worker/children/setup.ts', import.meta.url);
   const pool = await poolOf({ driver: nodeSqlite({ filename: await secretFile(), setup }) });
   return rejection(pool.script(script));
 }

@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { bounded, limitOf, noTimeout, systemClock, type Limit } from '../deadline.ts';
+import { bounded, limitOf, noTimeout, systemClock, type Limit } from '../waiting/deadline.ts';
 import type { Connection, Driver } from '../driver.ts';
 import { InvalidArgumentError, OpenError, SqlitePoolError } from '../errors.ts';
 import { diagnoseOpenError } from './open-error.ts';

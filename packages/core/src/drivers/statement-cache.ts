@@ -1,4 +1,4 @@
-import { LinkedList, type Listed, type Place } from '../linked-list.ts';
+import { LinkedList, type Listed, type Place } from '../waiting/linked-list.ts';
 
 /** Texts longer than this are not worth their memory: they are generated, and hardly come twice. */
 const LONGEST_TEXT = 65_536;

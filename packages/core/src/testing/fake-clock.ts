@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers';
-import type { Clock } from '../deadline.ts';
+import type { Clock } from '../waiting/deadline.ts';
 
 /**
  * A clock that stands still until it is told to go on. See {@link fakeClock}.

@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util';
 import fc from 'fast-check';
 import { differentialProperty } from '../differential/property.ts';
-import { poolSchedules, runOnPool } from '../engine/model/pool-schedule.ts';
-import { run, schedules } from '../engine/model/schedule.ts';
-import { runInterrupts } from '../worker/interrupts-run.ts';
+import { poolSchedules, runOnPool } from '../pool/model/pool-schedule.ts';
+import { run, schedules } from '../pool/model/schedule.ts';
+import { runInterrupts } from '../drivers/worker/interrupts-run.ts';
 import { runHistories } from '../histories/run.ts';
 
 /**
@@ -16,7 +16,7 @@ import { runHistories } from '../histories/run.ts';
  *     pnpm fuzz --histories        has real processes make histories instead, see ../histories/run.ts
  *
  * A failure is printed with its seed and path, and as the shortest schedule or program that shows it, which belongs into
- * test/engine/model/regressions.ts or test/differential/regressions.ts.
+ * test/pool/model/regressions.ts or test/differential/regressions.ts.
  */
 const STEPS = 200;
 const PROGRESS_MS = 5000;

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, test, vi } from 'vitest';
-import { systemClock, type Clock } from '../../src/deadline.ts';
+import { systemClock, type Clock } from '../../src/waiting/deadline.ts';
 import { createPool, type PoolOptions, type SqlitePool } from '../../src/index.ts';
 import { ENDLESS, failure, poolOf, temporaryFile } from './helpers.ts';
 

@@ -8,7 +8,7 @@ import type {
   Value,
 } from '../../driver.ts';
 import { ConnectionLostError, InvalidArgumentError, OutcomeUnknownError } from '../../errors.ts';
-import { parse, parseScript } from '../../sql.ts';
+import { parse, parseScript } from '../../query/sql.ts';
 import { isLocked, isSuspicious } from '../../driver-errors.ts';
 import { interruptAtExit } from './interrupter.ts';
 import { bindingError, withdrawnError } from './errors.ts';

@@ -1,4 +1,4 @@
-import { plainParameters, parse } from '../../sql.ts';
+import { plainParameters, parse } from '../../query/sql.ts';
 import type { Text } from './calls.ts';
 
 /**

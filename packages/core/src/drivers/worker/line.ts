@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from '../../errors.ts';
-import type { Place } from '../../linked-list.ts';
+import type { Place } from '../../waiting/linked-list.ts';
 import { ERROR, type AnswerHead, type AnswerReader } from './answers.ts';
 import { CLOSE } from './calls.ts';
 import { bindingError } from './errors.ts';

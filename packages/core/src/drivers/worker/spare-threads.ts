@@ -1,4 +1,4 @@
-import { outsideCalls, systemClock } from '../../deadline.ts';
+import { outsideCalls, systemClock } from '../../waiting/deadline.ts';
 import type { Thread, ThreadOwner, ThreadSettings } from './thread.ts';
 
 /** How long a thread without a database is kept, in milliseconds: its start takes as long as hundreds of statements. */

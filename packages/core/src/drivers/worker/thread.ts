@@ -3,9 +3,9 @@ import { Reader, Writer, type WireValue } from './codec.ts';
 import { WORKER_CODE } from './code.ts';
 import { bindingError } from './errors.ts';
 import { AnswerReader, type AnswerHead } from './answers.ts';
-import { outsideCalls } from '../../deadline.ts';
+import { outsideCalls } from '../../waiting/deadline.ts';
 import { ConnectionLostError } from '../../errors.ts';
-import { LinkedList, type Listed } from '../../linked-list.ts';
+import { LinkedList, type Listed } from '../../waiting/linked-list.ts';
 import { SentTexts, writeCall, writeStatement, type Text } from './calls.ts';
 import {
   known,

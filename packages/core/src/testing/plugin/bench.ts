@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { PoolOptions } from '../../options.ts';
-import type { RequestOptions } from '../../plugin-options.ts';
+import type { RequestOptions } from '../../request/plugin-options.ts';
 import { createPool, type SqlitePool } from '../../pool.ts';
 import { fetchOnce, Http2Client, nothing, RawClient, type Answer } from './clients.ts';
 import type {

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Readable } from 'node:stream';
-import type { PluginOptions } from '../../plugin-options.ts';
+import type { PluginOptions } from '../../request/plugin-options.ts';
 import type { SqlitePool } from '../../pool.ts';
-import type { RequestDb } from '../../request-lease.ts';
+import type { RequestDb } from '../../request/request-lease.ts';
 
 /**
  * What a framework may be able to do, and a case may need.

@@ -1,0 +1,238 @@
+import { randomBytes } from 'node:crypto';
+import {
+  bounded,
+  limitOf,
+  Revocation,
+  type Cancellation,
+  type Clock,
+  type Limit,
+} from '../waiting/deadline.ts';
+import type { Result, Row } from '../driver.ts';
+import { BUSY_SNAPSHOT } from '../driver-errors.ts';
+import {
+  BusyError,
+  InvalidArgumentError,
+  LeaseEndedError,
+  OutcomeUnknownError,
+  StatementTimeoutError,
+  TransactionActiveError,
+} from '../errors.ts';
+import {
+  checkLimits,
+  QueryMethods,
+  type Call,
+  type Queryable,
+  type QueryOptions,
+  type TransactionOptions,
+} from '../query/queryable.ts';
+import type { Scope, Session } from './session.ts';
+import { parseScript } from '../query/sql.ts';
+
+/** What a transaction runs on, and what ends it from outside. */
+export interface TransactionHost {
+  readonly session: Session;
+  readonly clock: Clock;
+  /** The transaction around this one, which makes this one a savepoint. */
+  readonly outer: Scope | undefined;
+  /** Throws if what it runs on is not the caller's any more. */
+  check(): void;
+  /** Aborts when the lease or the outer transaction ends. */
+  readonly ended: Cancellation;
+}
+
+const BEGIN = { immediate: 'BEGIN IMMEDIATE', deferred: 'BEGIN', exclusive: 'BEGIN EXCLUSIVE' } as const;
+
+/** Not to be guessed, so that no SAVEPOINT by hand can be taken for one of ours. */
+const SAVEPOINT = `sqlite_pool_${randomBytes(4).toString('hex')}`;
+
+/** Runs `fn` in a transaction, again from its start after a BUSY_SNAPSHOT if `retries` says so. */
+export async function transact<T>(
+  host: TransactionHost,
+  fn: (tx: Queryable) => T | Promise<T>,
+  options: TransactionOptions = {},
+): Promise<T> {
+  checkTransaction(fn, options);
+  const { mode = 'immediate', retries = 0, signal, timeoutMs = Infinity } = options;
+  const timeoutError = (): Error => new StatementTimeoutError('transaction', timeoutMs);
+  const limit = limitOf(host.clock, timeoutMs, timeoutError, signal, host.ended);
+  for (let left = retries; ; left -= 1) {
+    try {
+      return await transactOnce(host, fn, BEGIN[mode], limit);
+    } catch (error) {
+      if (left <= 0 || !(error instanceof BusyError) || error.errno !== BUSY_SNAPSHOT) throw error;
+    }
+  }
+}
+
+/** Checks what a transaction is given, before anything is taken for it. */
+export function checkTransaction(fn: unknown, options: TransactionOptions): void {
+  if (typeof fn !== 'function')
+    throw new InvalidArgumentError('transaction() takes a function: transaction(async (tx) => { … }).');
+  checkTransactionOptions(options);
+}
+
+/** Checks the options of a transaction of which the callback is not known yet. */
+export function checkTransactionOptions(options: unknown): asserts options is TransactionOptions {
+  checkLimits(options, 'mode', 'retries');
+  const { mode, retries } = options as TransactionOptions;
+  if (mode !== undefined && !Object.hasOwn(BEGIN, mode)) {
+    throw new InvalidArgumentError("mode must be 'immediate', 'deferred' or 'exclusive'.");
+  }
+  if (retries !== undefined && !(Number.isInteger(retries) && retries >= 0)) {
+    throw new InvalidArgumentError('retries must be a whole number from 0.');
+  }
+}
+
+const ended = (): Error => new LeaseEndedError(ENDED);
+
+async function transactOnce<T>(
+  host: TransactionHost,
+  fn: (tx: Queryable) => T | Promise<T>,
+  begin: string,
+  limit: Limit,
+): Promise<T> {
+  const { session, outer } = host;
+  host.check();
+  if (session.scope !== outer) throw new TransactionActiveError();
+  const tx = new Transaction(host);
+  const { savepoint } = tx;
+  // From here on only `tx` may use the connection; calls made before go first, because a connection serves in order.
+  session.scope = tx;
+  let stage: 'beginning' | 'begun' | 'committing' | 'not ours' = 'beginning';
+  try {
+    const isOurs = await session.begin(savepoint === undefined ? begin : `SAVEPOINT ${savepoint}`, limit);
+    stage = isOurs ? 'begun' : 'not ours';
+    if (!isOurs) throw new TransactionActiveError();
+    const value = await bounded((async () => await fn(tx))(), limit);
+    tx.seal();
+    stage = 'committing';
+    await (savepoint === undefined ? session.commit(limit) : session.release(savepoint));
+    return value;
+  } catch (error) {
+    // If the lease has ended meanwhile, the connection was rolled back with it, and may be in other hands. What an outer
+    // transaction has rolled back has taken this one's savepoint with it.
+    const isGone = !has(session.scope, tx) || host.ended.aborted;
+    tx.end();
+    // What runs and waits now was called on `tx`.
+    if ((stage === 'begun' || stage === 'committing') && !isGone) session.cut(ended);
+    const undone = stage !== 'not ours' && !isGone ? tx.undo() : undefined;
+    // Past its deadline nobody waits for a rollback: it has its turn before whatever comes next on this connection. And a COMMIT that
+    // is under way may take for ever.
+    const isUnknown = stage === 'committing' && error instanceof OutcomeUnknownError;
+    if (!isCut(error, limit) && !isUnknown) await undone;
+    throw error;
+  } finally {
+    tx.end();
+    if (has(session.scope, tx)) session.scope = outer;
+  }
+}
+
+/** Whether the connection is a transaction's, or one's inside it. */
+function has(scope: Scope | undefined, tx: Scope): boolean {
+  return scope === tx || isInside(scope, tx);
+}
+
+function isCut(error: unknown, { signals }: Limit): boolean {
+  return (
+    error instanceof StatementTimeoutError ||
+    signals.some((signal) => signal.aborted && signal.reason === error)
+  );
+}
+
+/** The handle a transaction's callback is given. */
+class Transaction extends QueryMethods implements Scope {
+  readonly outer: Scope | undefined;
+  /** The name of the savepoint that this transaction is, inside another one. */
+  readonly savepoint: string | undefined;
+  readonly #host: TransactionHost;
+  /** Ends what is inside this one. Made when something is. */
+  #ended: Revocation | undefined;
+  /** `sealed`: calls made so far still run, before the COMMIT; new ones are refused. */
+  #state: 'open' | 'sealed' | 'ended' = 'open';
+
+  constructor(host: TransactionHost) {
+    super();
+    this.#host = host;
+    this.outer = host.outer;
+    this.savepoint = host.outer && `${SAVEPOINT}_${String(depthOf(host.outer))}`;
+  }
+
+  /** The callback has resolved: the handle takes no more calls. Throws if its connection is not its own any more. */
+  seal(): void {
+    this.#check('none');
+    this.#state = 'sealed';
+  }
+
+  /** Rolls back what was done in it. Never rejects: a connection that cannot roll back takes no more calls. */
+  undo(): Promise<void> {
+    const { session } = this.#host;
+    return this.savepoint === undefined ? session.rollback() : session.rollbackTo(this.savepoint);
+  }
+
+  /** Ends the handle, and those inside it. */
+  end(): void {
+    if (this.#state === 'ended') return;
+    this.#state = 'ended';
+    this.#ended?.abortEach(ended);
+  }
+
+  protected override perform(call: Call): Promise<Result> {
+    this.#check(call.statement.control);
+    return this.#host.session.perform(call);
+  }
+
+  protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
+    this.#check('none');
+    return this.#host.session.batch(calls, options);
+  }
+
+  protected override step(call: Call): AsyncIterableIterator<Row> {
+    this.#check('none');
+    return this.#host.session.iterate(call);
+  }
+
+  override async script(sql: string, options: QueryOptions = {}): Promise<void> {
+    checkLimits(options);
+    for (const { control } of parseScript(sql)) this.#check(control);
+    await this.#host.session.script(sql, options);
+  }
+
+  override async transaction<T>(
+    fn: (tx: Queryable) => T | Promise<T>,
+    options: TransactionOptions = {},
+  ): Promise<T> {
+    this.#check('none');
+    checkTransaction(fn, options);
+    if (options.mode !== undefined || options.retries !== undefined) {
+      throw new InvalidArgumentError(
+        'mode and retries are for the outermost transaction: a nested one is a savepoint in it.',
+      );
+    }
+    this.#ended ??= new Revocation();
+    return await transact({ ...this.#host, outer: this, ended: this.#ended }, fn, options);
+  }
+
+  #check(control: string): void {
+    const { scope } = this.#host.session;
+    if (this.#state !== 'open') throw new LeaseEndedError(ENDED);
+    if (scope !== this)
+      throw isInside(scope, this) ? new TransactionActiveError() : new LeaseEndedError(LEASE_OVER);
+    if (control === 'begin' || control === 'commit' || control === 'rollback') {
+      throw new InvalidArgumentError(
+        'transaction() begins, commits and rolls back by itself: resolve to commit, throw to roll back, and nest transaction() for savepoints.',
+      );
+    }
+  }
+}
+
+function depthOf(scope: Scope): number {
+  return scope.outer === undefined ? 1 : depthOf(scope.outer) + 1;
+}
+
+function isInside(scope: Scope | undefined, outer: Scope): boolean {
+  return scope?.outer !== undefined && (scope.outer === outer || isInside(scope.outer, outer));
+}
+
+const LEASE_OVER =
+  'The lease of this transaction has ended, so it was rolled back. Release a lease after its transactions.';
+const ENDED = 'This transaction has ended; its handle cannot be used after its callback.';

@@ -1,0 +1,384 @@
+import { tryBegin } from '../completed-connection.ts';
+import {
+  toInteger,
+  type Connection,
+  type ExecuteHint,
+  type Result,
+  type Row,
+  type Value,
+} from '../../driver.ts';
+import { isShort, learn, learnFromFailure, UNKNOWN_MS, type Estimate, type Estimates } from './estimates.ts';
+import { SHORT_BUSY_TIMEOUT_MS } from '../pragmas.ts';
+import { interrupted, NativeCalls, userOf } from './calls.ts';
+import {
+  byPosition,
+  executeNamed,
+  mendPrototypes,
+  originalName,
+  protoNames,
+  result,
+  rowOf,
+  valuesOf,
+  type Asked,
+  type ProtoColumns,
+} from './columns.ts';
+import type { Callback, Sqlite3Database, Sqlite3Statement } from './package.ts';
+import { bindable, isHeavy, NO_VALUES } from './values.ts';
+import { StatementCache } from '../statement-cache.ts';
+import type { ThreadCall } from './threads.ts';
+
+/** A statement that nobody described is part of an open or a close: it may do anything, and must not wait for queries. */
+const UNDESCRIBED: ExecuteHint = {
+  rowMode: 'object',
+  readonly: false,
+  returnsRows: true,
+  effect: 'insert',
+  urgency: 'control',
+};
+
+/** A query that is stepped through. */
+const CURSOR: ExecuteHint = { ...UNDESCRIBED, readonly: true, effect: 'none', urgency: 'reader' };
+
+/** A statement, and how long it takes. */
+interface Prepared {
+  readonly statement: Sqlite3Statement;
+  readonly estimate: Estimate;
+}
+
+/** What to do with the statement of a text, and whom to tell. */
+interface Job<T> {
+  readonly sql: string;
+  readonly params: readonly Value[];
+  readonly start: (statement: Sqlite3Statement, callback: Callback<T>) => void;
+  readonly done: (value: T) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+/** How a handle is used. */
+export interface Sqlite3Settings {
+  readonly statementCacheSize: number;
+  /** Whether its busy timeout is the short one that the pool has set: it is too short for a script. */
+  readonly waitsBriefly: boolean;
+  /** What is known of the statements of all handles of a pool. */
+  readonly estimates: Estimates;
+  readonly protoColumns: ProtoColumns;
+}
+
+/** What `sqlite3_close` answers when something of the handle still exists. https://www.sqlite.org/c3ref/close.html */
+const BUSY = 5;
+
+/** A script waits as long as this for the lock of another process, at each of its statements, in milliseconds. */
+const SCRIPT_BUSY_TIMEOUT_MS = 5000;
+
+/**
+ * One handle of the sqlite3 package. The pool makes one call at a time, which this package needs: parallel calls on one
+ * handle each block a thread of libuv, and `finalize` blocks the event loop beside a running call.
+ */
+export class Sqlite3Connection implements Connection {
+  readonly #database: Sqlite3Database;
+  readonly #hasShortTimeout: boolean;
+  readonly #prepareNative: Sqlite3Database['prepare'];
+  readonly #statements: StatementCache<Prepared>;
+  readonly #estimates: Estimates;
+  readonly #protoColumns: ProtoColumns;
+  readonly #calls = new NativeCalls();
+  /** Statements that a user prepared on the raw handle: the close finalizes those that were forgotten. */
+  #foreign: Set<Sqlite3Statement> | undefined;
+  /** Whether the call under way was interrupted: it makes no further step. */
+  #interrupted = false;
+  #closing = false;
+  /** An error that belongs to no call: the handle cannot be trusted any more. */
+  #stray: Error | undefined;
+
+  constructor(database: Sqlite3Database, settings: Sqlite3Settings) {
+    const { statementCacheSize, waitsBriefly, estimates, protoColumns } = settings;
+    this.#database = database;
+    this.#hasShortTimeout = waitsBriefly;
+    this.#estimates = estimates;
+    this.#protoColumns = protoColumns;
+    this.#prepareNative = database.prepare.bind(database);
+    this.#statements = new StatementCache(statementCacheSize, ({ statement }) => void statement.finalize());
+    // Without a listener the event would end the process.
+    database.on('error', this.#onStray);
+  }
+
+  readonly #onStray = (error: Error): void => {
+    this.#stray = error;
+  };
+
+  /** Whether the handle can no longer be trusted. */
+  get broken(): boolean {
+    return this.#stray !== undefined;
+  }
+
+  /** The handle itself. From the first use on, it remembers what is prepared on it. */
+  get raw(): Sqlite3Database {
+    if (this.#foreign === undefined) {
+      const foreign = (this.#foreign = new Set());
+      this.#database.prepare = (...args) => {
+        const statement = this.#prepareNative(...args);
+        foreign.add(statement);
+        return statement;
+      };
+    }
+    return this.#database;
+  }
+
+  execute(sql: string, params: readonly Value[] = [], hint: ExecuteHint = UNDESCRIBED): Promise<Result> {
+    this.#interrupted = false;
+    this.#protoColumns.note(sql);
+    return hint.rowMode === 'array' || this.#protoColumns.mayBeIn(sql)
+      ? executeNamed(sql, hint, this.#protoColumns, this.#asked(params, hint))
+      : this.#execute(sql, params, hint);
+  }
+
+  /** The package does not say. */
+  inTransaction(): Promise<boolean> {
+    return tryBegin(this);
+  }
+
+  async rollback(): Promise<void> {
+    try {
+      await this.exec('ROLLBACK');
+    } catch (error) {
+      // The package does not say whether a transaction is open; SQLite does, in this message.
+      if (!(error instanceof Error && error.message.includes('no transaction is active'))) throw error;
+    }
+  }
+
+  /** `sqlite3_close` refuses while statements exist, so they go first. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#statements.clear();
+    // With a callback: without one, a statement that was finalized already would emit an error.
+    for (const statement of this.#foreign ?? []) statement.finalize(() => undefined);
+    // An interrupt stays set until another statement begins, and the checkpoint of the last close fails because of it:
+    // the WAL would be left behind. https://www.sqlite.org/c3ref/interrupt.html
+    await this.exec('SELECT 1').catch(() => undefined);
+    try {
+      await this.#calls.run({ ms: 0 }, 'writer', (callback) => {
+        this.#database.close(callback);
+      });
+    } catch (error) {
+      // Anything else says that its user has closed the handle already.
+      if ((error as { errno?: unknown }).errno !== BUSY) return;
+      process.emitWarning(
+        'A connection could not be closed and stays open: something made on its raw handle still runs, a backup for example.',
+        { type: 'SqlitePoolWarning', code: 'SQLITE_POOL_LEAK' },
+      );
+      throw error;
+    } finally {
+      this.#calls.quit();
+    }
+  }
+
+  /**
+   * A script that met a lock cannot be tried again from its middle, so SQLite itself has to wait for longer, unless somebody
+   * has set another busy timeout than the pool's, or the script does.
+   */
+  async script(sql: string): Promise<void> {
+    this.#interrupted = false;
+    this.#protoColumns.note(sql);
+    if (/busy_timeout/i.test(sql) || !(await this.#waitsBriefly())) {
+      await this.#exec(sql, UNKNOWN_MS);
+      return;
+    }
+    // Not by PRAGMA, which an interrupt that outlives the script could keep from being run. It takes the handle's mutex on
+    // this thread, and no call runs on the handle now.
+    this.#database.configure('busyTimeout', SCRIPT_BUSY_TIMEOUT_MS);
+    try {
+      await this.#exec(sql, UNKNOWN_MS);
+    } finally {
+      this.#database.configure('busyTimeout', SHORT_BUSY_TIMEOUT_MS);
+    }
+  }
+
+  /** Whether the handle has the short busy timeout that the pool has set. */
+  async #waitsBriefly(): Promise<boolean> {
+    if (!this.#hasShortTimeout) return false;
+    const [row] = await this.#rows('PRAGMA busy_timeout', NO_VALUES, UNDESCRIBED);
+    return row?.['timeout'] === SHORT_BUSY_TIMEOUT_MS;
+  }
+
+  /** Runs a text of the pool's own as it is, without a slot: an open must not wait behind the queries of others. */
+  exec(sql: string): Promise<void> {
+    return this.#exec(sql, 0);
+  }
+
+  /** A statement of its own: one from the cache could be in use by the loop's own body. */
+  async *iterate(sql: string, params: readonly Value[]): AsyncGenerator<Row, void, undefined> {
+    this.#interrupted = false;
+    this.#protoColumns.note(sql);
+    const names = await protoNames(sql, CURSOR, this.#protoColumns, this.#asked(params, CURSOR));
+    const statement = await this.#calls.run<Sqlite3Statement>({ ms: UNKNOWN_MS }, 'reader', (callback) => {
+      this.#prepare(names === undefined ? sql : byPosition(sql, names), callback);
+    });
+    const estimate: Estimate = { ms: UNKNOWN_MS };
+    const step = (values: readonly Value[]): Promise<Row | undefined> =>
+      this.#calls.run(estimate, 'reader', (callback) => {
+        statement.get(values, callback);
+      });
+    try {
+      let row = await step(bindable(params));
+      while (row !== undefined) {
+        mendPrototypes([row]);
+        yield names === undefined ? row : rowOf(names.map(originalName), valuesOf(row, names));
+        // Without parameters `get` steps on; after the last row it answers `undefined`.
+        row = await step(NO_VALUES);
+      }
+    } finally {
+      statement.finalize();
+    }
+  }
+
+  interrupt(): void {
+    // Nothing that a user waits for runs any more; the checkpoint of the close must not be interrupted.
+    if (this.#closing) return;
+    this.#interrupted = true;
+    this.#calls.interrupt();
+    try {
+      this.#database.interrupt();
+    } catch {
+      // It throws when the handle is closing or closed: there is nothing left to interrupt.
+    }
+  }
+
+  #execute(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
+    if (!hint.returnsRows) return this.#run(sql, params, hint);
+    // `all`, never `get`: it steps to the end, so that the commit of an INSERT … RETURNING is done and reported, and no
+    // read stays open. `get` acknowledges before the commit and discards its error.
+    const done = this.#withStatement<Result>(sql, params, hint, (statement, callback) => {
+      all(statement, params, (error, rows) => {
+        callback(error, rows && result(rows, 0, 0));
+      });
+    });
+    if (hint.readonly || hint.effect === 'none') return done;
+    return done.then(({ rows }) => this.#withChanges(rows, hint));
+  }
+
+  async #run(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
+    const done = await this.#withStatement<Result>(sql, params, hint, (statement, callback) => {
+      statement.run(bindable(params), function (error) {
+        // SQLite keeps both counts from an earlier statement, perhaps of another user, when this one changed nothing.
+        const changes = hint.effect === 'none' ? 0 : this.changes;
+        callback(error, result([], changes, hint.effect === 'insert' && changes > 0 ? this.lastID : 0));
+      });
+    });
+    return Number.isSafeInteger(done.lastInsertRowid) ? done : await this.#withChanges([], hint);
+  }
+
+  /** Starts one call on the statement of a text: with one promise, and at once if it is known to be short. */
+  #withStatement<T>(
+    sql: string,
+    params: readonly Value[],
+    hint: ExecuteHint,
+    start: Job<T>['start'],
+  ): Promise<T> {
+    return new Promise<T>((done, fail) => {
+      const job: Job<T> = { sql, params, start, done, fail };
+      const kept = this.#statements.take(sql);
+      const user = userOf(hint);
+      const needsNoSlot = hint.urgency === 'control' || isShort(kept?.estimate ?? this.#estimates.of(sql));
+      if (needsNoSlot && this.#calls.goesAtOnce(user)) {
+        this.#begin(job, kept, this.#calls.short(user));
+        return;
+      }
+      const begin = (call: ThreadCall): void => {
+        this.#begin(job, kept, call);
+      };
+      const giveUp = (error: unknown): void => {
+        if (kept !== undefined) this.#statements.give(sql, kept);
+        job.fail(error);
+      };
+      if (needsNoSlot) this.#calls.together(user, begin, giveUp);
+      else this.#calls.whenThereIsASlot(user, begin, giveUp);
+    });
+  }
+
+  #begin<T>(job: Job<T>, kept: Prepared | undefined, call: ThreadCall): void {
+    if (kept !== undefined) {
+      this.#use(job, kept, call);
+      return;
+    }
+    this.#prepare(job.sql, (error, statement) => {
+      if (statement !== undefined) this.#use(job, { statement, estimate: this.#estimates.of(job.sql) }, call);
+      else {
+        this.#calls.end(call);
+        job.fail(error);
+      }
+    });
+  }
+
+  #use<T>({ sql, params, start, done, fail }: Job<T>, prepared: Prepared, call: ThreadCall): void {
+    const failed = (error: unknown): void => {
+      learnFromFailure(prepared.estimate, this.#calls.end(call));
+      // A statement that met SQLITE_BUSY stays active and keeps every later COMMIT from succeeding.
+      this.#statements.drop(sql, prepared);
+      fail(error);
+    };
+    this.#calls.sent(call);
+    try {
+      start(prepared.statement, (error, value) => {
+        if (error !== null) {
+          failed(error);
+          return;
+        }
+        learn(prepared.estimate, this.#calls.end(call));
+        if (isHeavy(params)) this.#statements.drop(sql, prepared);
+        else this.#statements.give(sql, prepared);
+        done(value as T);
+      });
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #exec(sql: string, estimateMs: number): Promise<void> {
+    return this.#calls.run({ ms: estimateMs }, 'writer', (callback) => {
+      this.#database.exec(sql, callback);
+    });
+  }
+
+  #rows(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Row[]> {
+    return this.#withStatement<Row[]>(sql, params, hint, (statement, callback) => {
+      all(statement, params, callback);
+    });
+  }
+
+  /** What statements with the parameters of a call are run by. */
+  #asked(params: readonly Value[], hint: ExecuteHint): Asked {
+    return {
+      rows: (sql) => this.#rows(sql, params, hint),
+      execute: (sql) => this.#execute(sql, params, hint),
+    };
+  }
+
+  #prepare(sql: string, callback: Callback<Sqlite3Statement>): void {
+    const statement = this.#prepareNative(sql, (error) => {
+      if (error !== null) callback(error);
+      else if (this.#interrupted) {
+        // There was nothing to interrupt yet; a statement that does not begin has no effect either.
+        statement.finalize();
+        callback(interrupted());
+      } else callback(null, statement);
+    });
+    // The same for all: a function made here would keep alive what its neighbours refer to, the first caller's values and rows.
+    statement.on('error', this.#onStray);
+  }
+
+  async #withChanges(rows: Row[], { effect }: ExecuteHint): Promise<Result> {
+    const [counts] = await this.#rows(COUNTS, NO_VALUES, UNDESCRIBED);
+    const { changes, rowid } = counts as { changes: number; rowid: string };
+    return result(rows, changes, effect === 'insert' && changes > 0 ? toInteger(rowid) : 0);
+  }
+}
+
+/** The rowid as text, because the package rounds integers beyond 2^53. */
+const COUNTS = 'SELECT changes() AS changes, CAST(last_insert_rowid() AS TEXT) AS rowid';
+
+function all(statement: Sqlite3Statement, params: readonly Value[], callback: Callback<Row[]>): void {
+  statement.all(bindable(params), (error, rows) => {
+    if (error === null) mendPrototypes(rows);
+    callback(error, rows);
+  });
+}

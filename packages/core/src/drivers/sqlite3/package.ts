@@ -1,0 +1,27 @@
+import type { Row, Value } from '../../driver.ts';
+
+/** What the package calls back with. */
+export type Callback<T = void> = (error: Error | null, value?: T) => void;
+
+/** What this driver uses of the sqlite3 package, so that its types are not needed. */
+export interface Sqlite3Database {
+  prepare(sql: string, callback: Callback): Sqlite3Statement;
+  exec(sql: string, callback: Callback): unknown;
+  interrupt(): void;
+  configure(option: 'busyTimeout', milliseconds: number): void;
+  configure(option: 'limit', id: number, value: number): void;
+  close(callback: Callback): void;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+}
+
+/** A prepared statement of the sqlite3 package. */
+export interface Sqlite3Statement {
+  all(params: readonly Value[], callback: (this: unknown, error: Error | null, rows: Row[]) => void): unknown;
+  run(
+    params: readonly Value[],
+    callback: (this: { changes: number; lastID: number }, error: Error | null) => void,
+  ): unknown;
+  get(params: readonly Value[], callback: (this: unknown, error: Error | null, row?: Row) => void): unknown;
+  finalize(callback?: () => void): unknown;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+}

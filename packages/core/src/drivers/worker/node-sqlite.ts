@@ -1,0 +1,47 @@
+import { isBuiltin } from 'node:module';
+import type { Driver } from '../../driver.ts';
+import { installCommand } from '../install-command.ts';
+import { workerDriver, type WorkerOptions } from './driver.ts';
+import type { BindingSource } from './protocol.ts';
+import { DriverMissingError } from '../../errors.ts';
+
+export { type WorkerOptions } from './driver.ts';
+
+/**
+ * The driver for `node:sqlite`, which is part of Node.js, from 22.16 on: it runs on worker threads, with nothing to install. It is
+ * what `createPool({ filename })` uses.
+ *
+ * Throws `InvalidArgumentError` for an option that cannot work; opening rejects with `DriverMissingError` where the runtime has no
+ * `node:sqlite`, or with `OpenError`.
+ *
+ * @example const pool = createPool({ driver: nodeSqlite({ filename: 'app.db', threads: 2 }) });
+ */
+export function nodeSqlite(options: WorkerOptions): Driver {
+  return workerDriver(options, 'node:sqlite', findNodeSqlite);
+}
+
+/** Found by the version, without loading it, which makes Node.js 22 print a warning. */
+function findNodeSqlite(): BindingSource {
+  const { node, deno } = process.versions;
+  const onSqlite3 = `sqlite3, with driver: sqlite3({ filename }) from @sqlite-pool/core. Run: ${installCommand('sqlite3')}`;
+  // Its worker threads refuse the flags of Node.js, and its databases have no enableLoadExtension().
+  if (deno !== undefined)
+    throw new DriverMissingError(
+      `The node:sqlite of Deno cannot be used. Use the driver of the package ${onSqlite3}`,
+    );
+  if (isBuiltin('node:sqlite') && hasColumns(node)) return { name: 'node:sqlite' };
+  throw new DriverMissingError(
+    `This runtime (Node.js ${node}) has no node:sqlite that can be used: that takes Node.js 22.16 or newer. Use such a one, or ` +
+      'the driver of another package: better-sqlite3 (Node.js 22 and newer), with driver: betterSqlite3({ filename }) from ' +
+      `@sqlite-pool/core/better-sqlite3. Run: ${installCommand('better-sqlite3')}. Or ${onSqlite3}`,
+  );
+}
+
+/**
+ * Whether `StatementSync` has `columns()` and `setReturnArrays()`: without them columns of one name cannot be told apart. From 22.13
+ * to 22.15 and from 23.4 to 23.10 there is a `node:sqlite` without them.
+ */
+function hasColumns(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major >= 24 || (major === 23 && minor >= 11) || (major === 22 && minor >= 16);
+}

@@ -1,0 +1,214 @@
+import { bounded, limitOf, noTimeout, systemClock } from '../waiting/deadline.ts';
+import type { Result, Row } from '../driver.ts';
+import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
+import { holdResponse, type HoldableResponse } from './held-response.ts';
+import type { SqlitePool } from '../pool.ts';
+import {
+  checkLimits,
+  performAllOn,
+  performOn,
+  QueryMethods,
+  stepOn,
+  type Call,
+  type Queryable,
+  type QueryOptions,
+  type TransactionMode,
+  type TransactionOptions,
+} from '../query/queryable.ts';
+import type { LeaseMode, RequestDb, RequestLease } from './request-lease.ts';
+import { checkTransaction, checkTransactionOptions } from '../connection/transaction.ts';
+
+/**
+ * Options of a transaction that is as long as its request.
+ *
+ * @example app.post('/orders', db.transaction({ timeoutMs: 2000 }), handler);
+ */
+export interface RequestTransactionOptions {
+  /** Default: `immediate`. */
+  readonly mode?: TransactionMode | undefined;
+  /** Longest time in milliseconds from its first statement to its COMMIT; `Infinity`, the default, for no end. */
+  readonly timeoutMs?: number | undefined;
+}
+
+/** A response with this status or a higher one says that what was asked for was not done. */
+const FIRST_ERROR_STATUS = 400;
+
+/**
+ * A request's `db` when the whole request is one transaction. It begins with the first statement, so a request that is
+ * refused before it needs the database does not take the turn to write. A plugin ends it before the response leaves.
+ *
+ * After that its statements that only read run on their own, as everybody's do after the response; those that write are
+ * refused with `LeaseEndedError`, because alone they would be committed one by one. A cursor that has begun goes on after the COMMIT
+ * with what it sees: the state of the database in the transaction.
+ *
+ * @example
+ * const transaction = new RequestTransaction(lease, { mode: 'immediate' });
+ * await handler(transaction);
+ * await transaction.settle(response.statusCode); // rejects if the COMMIT fails: answer 500
+ * // or, before the handler: transaction.commitBefore(response, (error) => …);
+ */
+export class RequestTransaction extends QueryMethods implements RequestDb {
+  readonly #lease: RequestLease;
+  readonly #options: RequestTransactionOptions;
+  readonly #cancel = new AbortController();
+  /** The handle of the transaction, from the first statement on. */
+  #begun: Promise<QueryMethods> | undefined;
+  #decide: { readonly commit: () => void; readonly rollback: (reason: unknown) => void } | undefined;
+  #done: Promise<void> = Promise.resolve();
+  /** Settles when it has ended. */
+  #over: Promise<void> | undefined;
+  #hasEnded = false;
+
+  constructor(lease: RequestLease, options: RequestTransactionOptions = {}) {
+    super();
+    this.#lease = lease;
+    this.#options = options;
+    // Whoever writes the head of the response past the plugin cannot be told any more that a COMMIT has failed.
+    lease.beforeResponse(() => {
+      this.fail();
+    });
+  }
+
+  /** The request's handle outside this transaction. */
+  get lease(): RequestLease {
+    return this.#lease;
+  }
+
+  /** Whether another one for this pool and mode would be the same again: see {@link RequestLease.isFor}. */
+  isFor(pool: SqlitePool, mode: LeaseMode): boolean {
+    return this.#lease.isFor(pool, mode);
+  }
+
+  /** Whether there is something to commit or to roll back, or that is being done: it was used, and has not ended. */
+  get isPending(): boolean {
+    return this.#begun !== undefined && !this.#hasEnded;
+  }
+
+  /**
+   * Ends it, before the response leaves: commits if `status` is below 400, rolls back otherwise. Rejects with the reason if
+   * the COMMIT fails, or if SQLite or the end of the request has rolled it back already; the first call alone.
+   *
+   * @example await transaction.settle(response.statusCode);
+   */
+  settle(status: number): Promise<void> {
+    if (this.#over !== undefined) return this.#over.catch(() => undefined);
+    const over = status < FIRST_ERROR_STATUS ? this.#commit() : this.#rollback();
+    this.#over = over.finally(() => (this.#hasEnded = true));
+    return this.#over;
+  }
+
+  /**
+   * Ends it when `response` begins, whatever begins it: nothing of it leaves before the COMMIT, or the rollback, is done. An answer
+   * that Node.js refuses is refused before that. If the COMMIT fails, the response is as it was when this was called, and `fail` is
+   * called with the reason, to answer something else. Wrappers of its methods that were there before run after the COMMIT.
+   *
+   * @example transaction.commitBefore(response, (error) => response.writeHead(error.statusCode ?? 500).end());
+   */
+  commitBefore(response: HoldableResponse, fail: (error: unknown) => void): void {
+    holdResponse(response, this, fail);
+  }
+
+  /**
+   * Rolls it back: the request has failed, whatever status an error handler answers with.
+   *
+   * @example transaction.fail();
+   */
+  fail(): void {
+    void this.settle(FIRST_ERROR_STATUS);
+  }
+
+  async connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T> {
+    if (typeof fn !== 'function') throw new InvalidArgumentError('connection() takes a function.');
+    return await fn(await this.#own());
+  }
+
+  override async script(sql: string, options: QueryOptions = {}): Promise<void> {
+    checkLimits(options);
+    const tx = await this.#own(options.signal);
+    await tx.script(sql, options);
+  }
+
+  /** Inside the request's transaction it is a savepoint. */
+  override async transaction<T>(
+    fn: (tx: Queryable) => T | Promise<T>,
+    options: TransactionOptions = {},
+  ): Promise<T> {
+    checkTransaction(fn, options);
+    const tx = await this.#own(options.signal);
+    return await tx.transaction(fn, options);
+  }
+
+  protected override async perform(call: Call): Promise<Result> {
+    return await performOn(await this.#handleFor(call), call);
+  }
+
+  protected override async performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
+    return await performAllOn(await this.#own(options.signal), calls, options);
+  }
+
+  protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
+    const db = await this.#handleFor(call);
+    if (db === this.#lease) yield* stepOn(db, call);
+    else yield* this.#lease.keepWhile(stepOn(db, { ...call, outlivesCommit: true }));
+  }
+
+  async #handleFor({ statement, signal }: Call): Promise<QueryMethods> {
+    const reads = statement.readonly && statement.control === 'none';
+    if (this.#over === undefined || !reads) return await this.#own(signal);
+    await this.#over.catch(() => undefined);
+    return this.#lease;
+  }
+
+  async #own(signal?: AbortSignal): Promise<QueryMethods> {
+    if (this.#over !== undefined) throw new LeaseEndedError(OVER);
+    this.#begun ??= this.#begin();
+    // It is for the whole request: a call that is cancelled gives up waiting for it, and leaves it to the others.
+    return await bounded(this.#begun, limitOf(systemClock, Infinity, noTimeout, signal));
+  }
+
+  #begin(): Promise<QueryMethods> {
+    return new Promise((resolve, reject) => {
+      const untilDecided = (tx: Queryable): Promise<void> =>
+        new Promise((commit, rollback) => {
+          this.#decide = { commit, rollback };
+          // What a lease gives its callback is a Transaction, which says no more of itself than users need to know.
+          // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
+          resolve(tx as QueryMethods);
+        });
+      const options = { ...this.#options, signal: this.#cancel.signal };
+      this.#done = this.#lease.pinnedTransaction(untilDecided, options);
+      this.#done.catch((error: unknown) => {
+        // If it has not begun, the next call may try again.
+        if (this.#decide === undefined) this.#begun = undefined;
+        reject(error);
+      });
+    });
+  }
+
+  async #commit(): Promise<void> {
+    // A call that nobody awaited may still wait for it to begin; who did await it knows that it has not.
+    await this.#begun?.catch(() => undefined);
+    this.#decide?.commit();
+    if (this.#decide !== undefined) await this.#done;
+  }
+
+  async #rollback(): Promise<void> {
+    const reason = new LeaseEndedError(OVER);
+    if (this.#decide === undefined) this.#cancel.abort(reason);
+    else this.#decide.rollback(reason);
+    await this.#done.catch(() => undefined);
+  }
+}
+
+/** Checks what a plugin was given for {@link RequestTransaction}. Throws `InvalidArgumentError`. */
+export function checkRequestTransaction(options: unknown): asserts options is RequestTransactionOptions {
+  checkTransactionOptions(options);
+  const { signal, retries } = options;
+  if (signal === undefined && retries === undefined) return;
+  throw new InvalidArgumentError(
+    "The transaction of a request takes mode and timeoutMs; it has no signal, and cannot run the request's handler again.",
+  );
+}
+
+const OVER =
+  'The transaction of this request is over: it ends before the response begins, and when the request fails. A WebSocket has none. Await all writes before you respond, and use the pool for what comes after.';

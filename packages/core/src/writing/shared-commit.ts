@@ -1,0 +1,173 @@
+import { Cut, type CallEnd } from '../connection/call-queue.ts';
+import { bounded, limitOf, outsideCalls, type Limit } from '../waiting/deadline.ts';
+import type { BatchOutcome } from '../driver.ts';
+import { isLocked } from '../driver-errors.ts';
+import { OutcomeUnknownError } from '../errors.ts';
+import type { Group, Member } from './group.ts';
+import { operationLimit, type TimeSettings } from '../waiting/limits.ts';
+import { asFarAsKnown, unknownBecause } from '../connection/outcome.ts';
+import { isOutcomes, type Statements } from '../connection/statements.ts';
+
+/**
+ * How long the statements of a group may take together, in milliseconds. A group is for short ones: no acknowledgement waits
+ * longer than this for the statement of another caller.
+ */
+const SHORT_MS = 1000;
+
+/**
+ * Runs the writes of a group in one transaction, on a connection whose lock and write lock the caller holds. Apart from timing,
+ * the outcome of each write is the same as if it had run alone: docs/concurrency.md.
+ *
+ * So no write is acknowledged before the COMMIT, and when the transaction ends in any other way, each write runs again alone.
+ */
+export async function commitTogether(
+  statements: Statements,
+  group: Group,
+  settings: TimeSettings,
+): Promise<void> {
+  const members = group.seal();
+  const shared = new SharedCommit(statements, settings);
+  for (let waiting = members; waiting.length > 1 && !statements.dirty;) {
+    const before = waiting.length;
+    const isOver = await shared.run(waiting);
+    waiting = waiting.filter(({ isSettled }) => !isSettled);
+    if (isOver || waiting.length === before) break;
+  }
+  await oneByOne(statements, members, settings);
+}
+
+/** One transaction of several writes. Members that are settled after it are done; the others are as if it had not been. */
+class SharedCommit {
+  readonly #statements: Statements;
+  readonly #settings: TimeSettings;
+
+  constructor(statements: Statements, settings: TimeSettings) {
+    this.#statements = statements;
+    this.#settings = settings;
+  }
+
+  /** Resolves to `false` if nothing has begun, so that those that can still wait may try together again. */
+  async run(members: readonly Member[]): Promise<boolean> {
+    for (const member of members) member.runs();
+    try {
+      const calls = members.map(({ call }) => call);
+      const since = members[0]?.since;
+      settle(members, await this.#statements.performTogether(calls, this.#firstLimit(members), since));
+      return true;
+    } catch (error) {
+      return await this.#failed(members, error);
+    } finally {
+      for (const member of members) member.hasNotRun();
+    }
+  }
+
+  /** The first limit that any of them reaches ends it for all: who has time left runs again. */
+  #firstLimit(members: readonly Member[]): Limit | undefined {
+    const { clock } = this.#settings;
+    const canStop = this.#statements.connection.interrupt !== undefined;
+    let first = limitOf(clock, canStop ? SHORT_MS : Infinity, () => new Error('The group takes too long.'));
+    for (const { limit } of members) {
+      if (limit === undefined) continue;
+      const signals = [...first.signals, ...limit.signals];
+      first = { ...(limit.deadline < first.deadline ? limit : first), signals };
+    }
+    return first.deadline === Infinity && first.signals.length === 0 ? undefined : first;
+  }
+
+  async #failed(members: readonly Member[], error: unknown): Promise<boolean> {
+    const { calls } = this.#statements;
+    if (!(error instanceof Cut) && !isLocked(error)) {
+      fail(members, error);
+      return true;
+    }
+    if (calls.shutReason !== undefined) throw new Cut(calls.shutReason.reason);
+    if (calls.returned !== undefined) return await this.#afterwards(members, calls.returned);
+    // The time of those that came later is not up: they try again, as long as each would have.
+    if (!(error instanceof Cut)) fail(late(members, this.#settings.clock.now()), error);
+    else if (isUnknown(error)) fail(members, error);
+    return error instanceof Cut && isUnknown(error);
+  }
+
+  /** It was cancelled, and has not returned: those whose limit is reached must not wait for that. */
+  async #afterwards(members: readonly Member[], returned: Promise<CallEnd>): Promise<boolean> {
+    for (const member of members) member.mayHaveRun();
+    const end = await bounded(returned, operationLimit(this.#settings, 'batch')).catch((reason: unknown) => {
+      fail(members, unknownBecause(reason));
+      throw reason;
+    });
+    if ('value' in end && isOutcomes(end.value, members)) settle(members, end.value);
+    else if ('error' in end) {
+      const error = asFarAsKnown(end.error);
+      if (error instanceof Cut) fail(members, error);
+    }
+    return true;
+  }
+}
+
+/** Runs each write that is not settled with a COMMIT of its own, in order. */
+async function oneByOne(
+  statements: Statements,
+  members: readonly Member[],
+  settings: TimeSettings,
+): Promise<void> {
+  const waiting = members.filter(({ isSettled }) => !isSettled);
+  if (waiting.length === 0) return;
+  let current: Member | undefined;
+  // Each waits for the write lock again: behind a write that never ends, no other waits for ever.
+  const { clock, acquisitionTimeoutMs } = settings;
+  const rejectOthers = (): void => {
+    for (const member of waiting)
+      if (member !== current && !member.isSettled) member.reject(settings.writeTimeoutError());
+  };
+  const cancel =
+    waiting.length === 1 || acquisitionTimeoutMs === Infinity
+      ? undefined
+      : outsideCalls(() => clock.schedule(rejectOthers, acquisitionTimeoutMs));
+  try {
+    for (const member of waiting) {
+      current = member;
+      await alone(statements, member, settings);
+    }
+  } finally {
+    cancel?.();
+  }
+}
+
+/** Runs one write with a COMMIT of its own. */
+async function alone(statements: Statements, member: Member, settings: TimeSettings): Promise<void> {
+  const { calls } = statements;
+  // If a call that was cancelled does not return, this rejects: then the connection is given up, and no write waits on it for ever.
+  if (calls.returned !== undefined) await bounded(calls.returned, operationLimit(settings, 'statement'));
+  if (member.isSettled) return;
+  try {
+    if (calls.shutReason !== undefined) throw new Cut(calls.shutReason.reason);
+    member.runs();
+    member.resolve(
+      await statements.perform(member.call, member.limit, { since: member.since, unleased: true }),
+    );
+  } catch (error) {
+    member.reject(error);
+  }
+}
+
+/** If any of them is undone, all are: each of them runs again alone. */
+function settle(members: readonly Member[], outcomes: readonly BatchOutcome[]): void {
+  if (outcomes.some(({ status }) => status === 'undone')) return;
+  for (const [at, outcome] of outcomes.entries()) {
+    if (outcome.status === 'done') members[at]?.resolve(outcome.result);
+    else members[at]?.reject(outcome.error);
+  }
+}
+
+function fail(members: readonly Member[], error: unknown): void {
+  for (const member of members) member.reject(error);
+}
+
+/** Those that have waited for too long. */
+function late(members: readonly Member[], now: number): Member[] {
+  return members.filter(({ deadline }) => now >= deadline);
+}
+
+function isUnknown(error: Cut): boolean {
+  return error.reason instanceof OutcomeUnknownError;
+}

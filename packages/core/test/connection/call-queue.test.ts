@@ -1,0 +1,60 @@
+import { describe, expect, it } from 'vitest';
+import { CallQueue } from '../../src/connection/call-queue.ts';
+import { limitOf } from '../../src/waiting/deadline.ts';
+import { fakeClock } from '../../src/testing/index.ts';
+import { byHand, errorOf, follow } from '../pool/support.ts';
+
+const nothing = (): undefined => undefined;
+
+describe('a call queue', () => {
+  it('gives the turn to whoever waits for as long as it takes, in order', async () => {
+    const clock = fakeClock();
+    const queue = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
+    await queue.enter(undefined);
+    const order: number[] = [];
+    const turns = [1, 2].map((n) => queue.inTurn(undefined, async () => order.push(n)));
+    await clock.advance(1e9);
+    expect(order).toEqual([]);
+    queue.leave();
+    await Promise.all(turns);
+    expect([order, queue.busy]).toEqual([[1, 2], false]);
+  });
+
+  it('begins no call before the one that was cut in the same turn has returned', async () => {
+    const clock = fakeClock();
+    const queue = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
+    const native = byHand();
+    const cut = new Error('cut');
+    await queue.enter(undefined);
+    const first = follow(
+      queue.call(
+        () => native.promise,
+        limitOf(clock, 10, () => cut),
+      ),
+    );
+    await clock.advance(10);
+    expect(errorOf(first)).toMatchObject({ reason: cut });
+    const second = follow(queue.call(async () => 'done', undefined));
+    await clock.settle();
+    expect(second.now.state).toBe('pending');
+    native.resolve();
+    await clock.settle();
+    expect(second.now).toEqual({ state: 'resolved', value: 'done' });
+    queue.leave();
+    expect(queue.busy).toBe(false);
+  });
+
+  it('gives no turn that comes in the tick in which it is shut', async () => {
+    const clock = fakeClock();
+    const queue = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
+    await queue.enter(undefined);
+    const waits = follow(queue.enter(undefined));
+    const reason = new Error('over');
+    queue.leave();
+    queue.shut(() => reason);
+    await clock.settle();
+    expect(errorOf(waits)).toBe(reason);
+    expect(queue.busy).toBe(false);
+    await queue.drained();
+  });
+});

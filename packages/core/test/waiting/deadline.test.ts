@@ -1,0 +1,193 @@
+import { getEventListeners } from 'node:events';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import {
+  alreadyCut,
+  atEndOfTurn,
+  bounded,
+  limitOf,
+  Revocation,
+  systemClock,
+  watch,
+  type Clock,
+} from '../../src/waiting/deadline.ts';
+import { fakeClock } from '../../src/testing/index.ts';
+import { errorOf, follow } from '../pool/support.ts';
+
+const late = (): Error => new Error('late');
+
+describe('a limit', () => {
+  it('is reached by its deadline or by any of its signals, and only then', () => {
+    const clock = fakeClock();
+    const reason = new Error('gone');
+    expect(alreadyCut(limitOf(clock, 1, late))).toBeUndefined();
+    expect(alreadyCut(limitOf(clock, 0, late))).toMatchObject({ reason: { message: 'late' } });
+    expect(alreadyCut(limitOf(clock, Infinity, late, undefined, AbortSignal.abort(reason)))).toEqual({
+      reason,
+    });
+    // A reason can be anything, even undefined or false.
+    expect(alreadyCut(limitOf(clock, 1, late, AbortSignal.abort(false)))).toEqual({ reason: false });
+  });
+
+  it('that is watched cuts once, and leaves no timer and no listener, whichever came first', async () => {
+    const clock = fakeClock();
+    const one = new AbortController();
+    const other = new AbortController();
+    const cuts: unknown[] = [];
+    watch(limitOf(clock, 10, late, one.signal, other.signal), (reason) => cuts.push(reason));
+    expect([clock.pending, getEventListeners(one.signal, 'abort').length]).toEqual([1, 1]);
+    other.abort('gone');
+    one.abort('too late');
+    await clock.advance(10);
+    expect(cuts).toEqual(['gone']);
+    expect(clock.pending).toBe(0);
+    expect([one, other].map(({ signal }) => getEventListeners(signal, 'abort').length)).toEqual([0, 0]);
+  });
+
+  it('is cut by a revocation as by a signal, before it is watched and while it is', async () => {
+    const clock = fakeClock();
+    const [before, meanwhile, after] = [new Revocation(), new Revocation(), new Revocation()];
+    before.abort(undefined);
+    expect(alreadyCut(limitOf(clock, 10, late, before))).toEqual({ reason: undefined });
+    const limit = limitOf(clock, 10, late, meanwhile);
+    expect(alreadyCut(limit)).toBeUndefined();
+    const cuts: unknown[] = [];
+    watch(limit, (reason) => cuts.push(reason));
+    meanwhile.abort('gone');
+    const stop = watch(limitOf(clock, 10, late, after), (reason) => cuts.push(reason));
+    stop();
+    after.abort('too late');
+    await clock.advance(10);
+    expect(cuts).toEqual(['gone']);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('of many who wait on one revocation cuts those who still do, in order, each once, for the first reason', () => {
+    const clock = fakeClock();
+    const revocation = new Revocation();
+    const cuts: [string, unknown][] = [];
+    const stops = new Map<string, () => void>();
+    for (const who of ['first', 'gone before', 'second', 'told to go', 'last']) {
+      const cut = (reason: unknown): void => {
+        cuts.push([who, reason]);
+        if (who === 'second') stops.get('told to go')?.();
+        revocation.abort('not again');
+      };
+      stops.set(who, watch(limitOf(clock, Infinity, late, revocation), cut));
+    }
+    stops.get('gone before')?.();
+    revocation.abort(false);
+    revocation.abort('too late');
+    expect(cuts).toEqual([
+      ['first', false],
+      ['second', false],
+      ['last', false],
+    ]);
+    expect(alreadyCut(limitOf(clock, Infinity, late, revocation))).toEqual({ reason: false });
+    expect(Revocation.because(() => undefined)).toMatchObject({ aborted: true, reason: undefined });
+  });
+
+  it('that is no longer watched never cuts', async () => {
+    const clock = fakeClock();
+    const controller = new AbortController();
+    const cuts: unknown[] = [];
+    const stop = watch(limitOf(clock, 10, late, controller.signal), (reason) => cuts.push(reason));
+    stop();
+    controller.abort();
+    await clock.advance(10);
+    expect(cuts).toEqual([]);
+  });
+
+  it('waits on when a timer fires too early, or cannot wait for as long', () => {
+    const year = 365 * 86_400_000;
+    let now = 0;
+    const delays: number[] = [];
+    let fire: () => void = () => undefined;
+    const clock: Clock = {
+      now: () => now,
+      schedule: (callback, delayMs) => {
+        delays.push(delayMs);
+        fire = callback;
+        return () => undefined;
+      },
+    };
+    const cuts: unknown[] = [];
+    watch(limitOf(clock, year, late), (reason) => cuts.push(reason));
+    now = 2 ** 31 - 1;
+    fire();
+    now = year - 0.5;
+    fire();
+    expect(cuts).toEqual([]);
+    now = year;
+    fire();
+    expect(cuts).toHaveLength(1);
+    expect(delays).toEqual([year, year - 2 ** 31 + 1, 0.5]);
+  });
+});
+
+describe('work under a limit', () => {
+  it('ends as the work does, if that is in time', async () => {
+    const clock = fakeClock();
+    const failure = new Error('failed');
+    await expect(bounded(Promise.resolve(1), limitOf(clock, 10, late))).resolves.toBe(1);
+    await expect(bounded(Promise.reject(failure), limitOf(clock, 10, late))).rejects.toBe(failure);
+    await expect(bounded(Promise.resolve(2), limitOf(clock, Infinity, late))).resolves.toBe(2);
+    expect(clock.pending).toBe(0);
+  });
+
+  it('rejects at the limit, and a failure of the work after that disturbs nobody', async () => {
+    const clock = fakeClock();
+    let fail: (error: Error) => void = () => undefined;
+    const work = new Promise<never>((_, reject) => (fail = reject));
+    const cut: unknown[] = [];
+    const end = follow(bounded(work, limitOf(clock, 10, late), (reason) => cut.push(reason)));
+    await clock.advance(10);
+    expect(errorOf(end)).toMatchObject({ message: 'late' });
+    expect(cut).toEqual([errorOf(end)]);
+    fail(new Error('too late'));
+    await clock.settle();
+  });
+
+  it('rejects at once if the limit is reached already, and a failure of the work disturbs nobody', async () => {
+    const work = Promise.reject(new Error('ignored'));
+    await expect(bounded(work, limitOf(fakeClock(), 0, late))).rejects.toThrow('late');
+  });
+});
+
+describe('the clock of the machine', () => {
+  it('takes delays that no timer can take, and does not fire at once', async () => {
+    let fired = false;
+    const cancel = systemClock.schedule(() => (fired = true), 2 ** 40);
+    // A timer with too long a delay would fire after 1 ms, before this one.
+    await new Promise<void>((resolve) => systemClock.schedule(resolve, 5));
+    cancel();
+    expect(fired).toBe(false);
+  });
+
+  it('F97 goes on when a test runner replaces the timers and the time', async () => {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const [frozen, before] = [performance.now(), systemClock.now()];
+    await new Promise<void>((resolve) => systemClock.schedule(resolve, 5));
+    expect(performance.now()).toBe(frozen);
+    expect(systemClock.now()).toBeGreaterThan(before);
+    const cancel = systemClock.schedule(() => undefined, 5);
+    cancel();
+    await new Promise<void>((resolve) => {
+      atEndOfTurn(resolve);
+    });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('cancels, and runs what was not cancelled', async () => {
+    const ran: string[] = [];
+    const cancel = systemClock.schedule(() => ran.push('cancelled'), 1);
+    cancel();
+    await new Promise<void>((resolve) => {
+      systemClock.schedule(() => {
+        ran.push('run');
+        resolve();
+      }, 2);
+    });
+    expect(ran).toEqual(['run']);
+  });
+});
