@@ -6,7 +6,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Connection, Driver, Pragmas, Value } from '../packages/core/dist/index.js';
-import { sqlite3 } from '../packages/core/dist/index.js';
+import { sqlite3 } from '../packages/core/dist/drivers/sqlite3/sqlite3.js';
 import { betterSqlite3 } from '../packages/core/dist/drivers/worker/better-sqlite3.js';
 import { nodeSqlite } from '../packages/core/dist/drivers/worker/node-sqlite.js';
 import { driverCases, type OpenDriver } from '../packages/core/dist/testing/index.js';

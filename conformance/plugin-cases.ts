@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { sqlite3 } from '../packages/core/dist/index.js';
+import { sqlite3 } from '../packages/core/dist/drivers/sqlite3/sqlite3.js';
 import {
   pluginCases,
   type PluginAbility,

@@ -1,4 +1,5 @@
-import { createPool, sqlite3 } from '@sqlite-pool/core';
+import { createPool } from '@sqlite-pool/core';
+import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 
 import type { Contender } from '../contender.ts';
 

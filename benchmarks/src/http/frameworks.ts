@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 
 import { createAdaptorServer } from '@hono/node-server';
-import { sqlite3 } from '@sqlite-pool/core';
+import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 import BetterSqlite3 from 'better-sqlite3';
 
 import { HandConnection, PRAGMAS, pragmaSql } from '../by-hand.ts';

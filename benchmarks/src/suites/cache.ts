@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises';
 
-import { createPool, sqlite3 } from '@sqlite-pool/core';
+import { createPool } from '@sqlite-pool/core';
+import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 
 import type { Benchmark, Place, Table } from '../benchmark.ts';
 import { PRAGMAS } from '../by-hand.ts';

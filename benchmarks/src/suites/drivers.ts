@@ -55,7 +55,9 @@ const onNodeSqlite = pool('pool, node:sqlite', async () => {
 const onBetterSqlite3 = pool('pool, better-sqlite3', async () => {
   return (await import('@sqlite-pool/core/better-sqlite3')).betterSqlite3;
 });
-const onSqlite3 = pool('pool, sqlite3', async () => (await import('@sqlite-pool/core')).sqlite3);
+const onSqlite3 = pool('pool, sqlite3', async () => {
+  return (await import('@sqlite-pool/core/sqlite3')).sqlite3;
+});
 
 const WAYS: readonly Contender[] = [onNodeSqlite, onBetterSqlite3, onSqlite3, fixedConnections, inline];
 

@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 
-import { createPool, sqlite3 } from '@sqlite-pool/core';
+import { createPool } from '@sqlite-pool/core';
+import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 import BetterSqlite3 from 'better-sqlite3';
 
 import type { Benchmark, Chart, Place } from '../benchmark.ts';

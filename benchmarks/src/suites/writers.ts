@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { BusyError, createPool, sqlite3, type SqlitePool } from '@sqlite-pool/core';
+import { BusyError, createPool, type SqlitePool } from '@sqlite-pool/core';
+import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 
 import type { Place } from '../benchmark.ts';
 import { HandConnection, isBusy, PRAGMAS } from '../by-hand.ts';

@@ -45,7 +45,6 @@ export {
   type Row,
   type Value,
 } from './driver.ts';
-export { sqlite3, type Sqlite3Options } from './drivers/sqlite3/sqlite3.ts';
 export { RECOMMENDED_PRAGMAS, type Pragmas } from './drivers/pragmas.ts';
 export { type EvictionReason, type PoolStats, type WaitStats } from './diagnostics/stats.ts';
 export { type Clock } from './waiting/deadline.ts';

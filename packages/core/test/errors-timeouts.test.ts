@@ -1,5 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest';
-import { createPool, sqlite3 } from '../src/index.ts';
+import { createPool } from '../src/index.ts';
+import { sqlite3 } from '../src/drivers/sqlite3/sqlite3.ts';
 
 test.for([Infinity, 60_000])(
   'F11 the timeoutMs of a statement (%d) is not for its wait for a connection, which acquisitionTimeoutMs bounds',

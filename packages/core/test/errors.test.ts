@@ -6,7 +6,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import { fromDriver } from '../src/driver-errors.ts';
 import { nodeSqlite } from '../src/drivers/worker/node-sqlite.ts';
 import * as errors from '../src/errors.ts';
-import { createPool, sqlite3, type PoolOptions, type SqlitePool } from '../src/index.ts';
+import { createPool, type PoolOptions, type SqlitePool } from '../src/index.ts';
+import { sqlite3 } from '../src/drivers/sqlite3/sqlite3.ts';
 
 const { RetryableError, SqliteError, SqlitePoolError } = errors;
 

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { createPool, InvalidArgumentError, sqlite3, type PoolOptions } from '../src/index.ts';
+import { createPool, InvalidArgumentError, type PoolOptions } from '../src/index.ts';
+import { sqlite3 } from '../src/drivers/sqlite3/sqlite3.ts';
 import { checkOptions, POOL_OPTIONS, type Settings } from '../src/options.ts';
 
 const FILE = { filename: 'app.db' };

@@ -1,4 +1,4 @@
-import { sqlite3 } from '@sqlite-pool/core';
+import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 import { sqlitePool } from '@sqlite-pool/hono';
 import { Hono } from 'hono';
 import { stream } from 'hono/streaming';

@@ -1,4 +1,5 @@
-import { createPool, sqlite3, type PoolOptions, type SqlitePool } from '@sqlite-pool/core';
+import { createPool, type PoolOptions, type SqlitePool } from '@sqlite-pool/core';
+import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 import { betterSqlite3 } from '@sqlite-pool/core/better-sqlite3';
 import { nodeSqlite } from '@sqlite-pool/core/node-sqlite';
 import { sqlitePool as expressPool } from '@sqlite-pool/express';

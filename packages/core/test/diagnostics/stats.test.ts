@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { betterSqlite3 } from '../../src/drivers/worker/better-sqlite3.ts';
-import { createPool, sqlite3 } from '../../src/index.ts';
+import { createPool } from '../../src/index.ts';
+import { sqlite3 } from '../../src/drivers/sqlite3/sqlite3.ts';
 import { WaitHistogram } from '../../src/diagnostics/stats.ts';
 import { fakePool } from '../pool/support.ts';
 

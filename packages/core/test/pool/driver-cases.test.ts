@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
-import { InvalidArgumentError, sqlite3, type Driver } from '../../src/index.ts';
+import { InvalidArgumentError, type Driver } from '../../src/index.ts';
+import { sqlite3 } from '../../src/drivers/sqlite3/sqlite3.ts';
 import { driverCases, fakeDriver, type OpenDriver } from '../../src/testing/index.ts';
 
 /** With its cache and without, because a statement that is kept is where drivers go wrong. */

@@ -1,6 +1,7 @@
 import { constants } from 'node:buffer';
 import { expect, test } from 'vitest';
-import { sqlite3, type SqlitePool, type Sqlite3Options } from '../../src/index.ts';
+import type { SqlitePool } from '../../src/index.ts';
+import { sqlite3, type Sqlite3Options } from '../../src/drivers/sqlite3/sqlite3.ts';
 import { failure, poolOf, temporaryFile } from './helpers.ts';
 
 /** With the driver that has `maxValueBytes`, and would end the process without it. */

@@ -1,13 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import sqliteModule from 'sqlite3';
 import { expect, test, vi } from 'vitest';
-import {
-  RECOMMENDED_PRAGMAS,
-  sqlite3,
-  type Connection,
-  type SqlitePool,
-  type Value,
-} from '../../src/index.ts';
+import { RECOMMENDED_PRAGMAS, type Connection, type SqlitePool, type Value } from '../../src/index.ts';
+import { sqlite3 } from '../../src/drivers/sqlite3/sqlite3.ts';
 import { StatementCache } from '../../src/drivers/statement-cache.ts';
 import { failure, fileWithTable, poolOf, poolWithTable, temporaryFile } from './helpers.ts';
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { createPool, sqlite3 } from '../../src/index.ts';
+import { createPool } from '../../src/index.ts';
+import { sqlite3 } from '../../src/drivers/sqlite3/sqlite3.ts';
 import { poolOf, valuesOf } from './helpers.ts';
 
 test.for(['file::memory:?cache=shared', 'file:data.db', 'FILE:x.db', '', 'a\0b'])(

@@ -256,7 +256,7 @@ test.for([
       await writeFile(join(directory, 'node_modules', name, 'index.js'), source);
     }
     vi.stubEnv('npm_config_user_agent', 'npm/12.2.2');
-    const child = new Child('copied.ts', [join(directory, 'src', 'index.ts')]);
+    const child = new Child('copied.ts', [join(directory, 'src')]);
     expect(await child.next()).toEqual({
       code: 'DRIVER_MISSING',
       message: expect.stringContaining(message) as unknown,

@@ -1,6 +1,7 @@
 import sqliteModule from 'sqlite3';
 import { expect, test, vi } from 'vitest';
-import { sqlite3, type Lease } from '../../src/index.ts';
+import type { Lease } from '../../src/index.ts';
+import { sqlite3 } from '../../src/drivers/sqlite3/sqlite3.ts';
 import { Child, failure, poolOf, temporaryFile, timed } from './helpers.ts';
 
 /** A file that no other connection can be opened to until the lease ends. */

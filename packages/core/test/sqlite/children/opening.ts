@@ -1,6 +1,7 @@
 /** Uses a database that another process has locked, closes its pool or does not, and reports how long it took to end. */
 import { writeSync } from 'node:fs';
-import { createPool, sqlite3 } from '../../../src/index.ts';
+import { createPool } from '../../../src/index.ts';
+import { sqlite3 } from '../../../src/drivers/sqlite3/sqlite3.ts';
 
 const [filename = '', what = ''] = process.argv.slice(2);
 // The parent waits for nothing but the end.

@@ -1,6 +1,7 @@
 /** Runs endless queries on however many threads there are, and says what else goes on meanwhile. */
 import { readFile } from 'node:fs/promises';
-import { createPool, sqlite3 } from '../../../src/index.ts';
+import { createPool } from '../../../src/index.ts';
+import { sqlite3 } from '../../../src/drivers/sqlite3/sqlite3.ts';
 
 /** Counts for ever. */
 const ENDLESS = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n';
