@@ -10,6 +10,7 @@ async function pages(): Promise<Map<string, string>> {
   const packages = await readdir(new URL('packages/', ROOT));
   const paths = [
     'README.md',
+    'CONTRIBUTING.md',
     'benchmarks/README.md',
     'examples/README.md',
     ...packages.map((name) => `packages/${name}/README.md`),
