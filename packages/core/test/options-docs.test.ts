@@ -11,6 +11,7 @@ async function pages(): Promise<Map<string, string>> {
   const paths = [
     'README.md',
     'CONTRIBUTING.md',
+    'CHANGELOG.md',
     'benchmarks/README.md',
     'examples/README.md',
     ...packages.map((name) => `packages/${name}/README.md`),
