@@ -12,6 +12,8 @@ async function pages(): Promise<Map<string, string>> {
     'README.md',
     'CONTRIBUTING.md',
     'CHANGELOG.md',
+    'SECURITY.md',
+    'CODE_OF_CONDUCT.md',
     'benchmarks/README.md',
     'examples/README.md',
     ...packages.map((name) => `packages/${name}/README.md`),
