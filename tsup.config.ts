@@ -42,5 +42,9 @@ export default defineConfig({
   // Or `node:sqlite`, which exists only under that name, would lose its prefix.
   removeNodeProtocol: false,
   esbuildPlugins: [workerCode],
+  esbuildOptions(options) {
+    // A stack trace needs names and lines. The sources would be most of what a user downloads.
+    options.sourcesContent = false;
+  },
   silent: true,
 });

@@ -1,8 +1,11 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { access, readdir, readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { RECOMMENDED_PRAGMAS } from '../src/index.ts';
 
 const ROOT = new URL('../../../', import.meta.url);
+
+/** What is published, and what GitHub shows elsewhere, cannot link by a relative path. */
+const ON_GITHUB = 'https://github.com/sqlite-pool/sqlite-pool/blob/main/';
 
 /** Every page of the project, by path. */
 async function pages(): Promise<Map<string, string>> {
@@ -33,21 +36,60 @@ function anchorsOf(text: string): string[] {
   );
 }
 
+/** Whether a file of the repository exists, and the heading in it if the link names one. */
+async function leadsSomewhere(url: URL, texts: ReadonlyMap<string, string>): Promise<boolean> {
+  if (url.hash === '') {
+    return await access(url).then(
+      () => true,
+      () => false,
+    );
+  }
+  const linked = texts.get(url.pathname.slice(ROOT.pathname.length));
+  return linked !== undefined && anchorsOf(linked).includes(url.hash.slice(1));
+}
+
 test('every link from one page to another leads to a page and a heading that exist', async () => {
   const texts = await pages();
   const broken: string[] = [];
   for (const [path, text] of texts) {
     for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)]+)\)/g)) {
-      const url = new URL(target, new URL(path, ROOT));
-      const file = url.pathname.slice(ROOT.pathname.length);
-      const linked = texts.get(file);
-      const exists = linked !== undefined || (await readdir(new URL('.', url)).catch(() => [])).length > 0;
-      const hasAnchor =
-        url.hash === '' || (linked !== undefined && anchorsOf(linked).includes(url.hash.slice(1)));
-      if (!exists || !hasAnchor) broken.push(`${path}: ${target}`);
+      if (!(await leadsSomewhere(new URL(target, new URL(path, ROOT)), texts))) {
+        broken.push(`${path}: ${target}`);
+      }
     }
   }
   expect(broken).toEqual([]);
+});
+
+test('every address of a file on GitHub leads to a file and a heading that exist', async () => {
+  const texts = await pages();
+  const others = [
+    ...(await readdir(new URL('.github/', ROOT), { recursive: true })).map((name) => `.github/${name}`),
+    ...(await readdir(new URL('packages/', ROOT))).flatMap((name) => [
+      `packages/${name}/package.json`,
+      `packages/${name}/CHANGELOG.md`,
+    ]),
+  ];
+  const sources = new Map(texts);
+  for (const path of others) {
+    // Some are folders, and a new package has no changelog yet.
+    sources.set(path, await readFile(new URL(path, ROOT), 'utf8').catch(() => ''));
+  }
+  const broken: string[] = [];
+  let found = 0;
+  for (const [path, text] of sources) {
+    for (const [address] of text.matchAll(
+      /https:\/\/github\.com\/sqlite-pool\/[\w-]+\/(?:blob|tree)\/[^\s)'"`]*/g,
+    )) {
+      found += 1;
+      const isOurs = address.startsWith(ON_GITHUB);
+      if (!isOurs || !(await leadsSomewhere(new URL(address.slice(ON_GITHUB.length), ROOT), texts))) {
+        broken.push(`${path}: ${address}`);
+      }
+    }
+  }
+  expect(broken).toEqual([]);
+  expect(found).toBeGreaterThan(50);
 });
 
 test('the table of PRAGMAs in docs/drivers.md is the recommended set', async () => {
