@@ -119,6 +119,8 @@ export class Thread {
     this.#worker.unref();
     port1.on('message', this.#receive);
     port1.unref();
+    // The port ends before the worker does, and would leave nothing for which the process waits, though calls have no answer yet.
+    port1.once('close', () => this.#worker.ref());
     let why: unknown = new Error('The worker has ended.');
     this.#worker.once('error', (error) => {
       why = error;

@@ -131,10 +131,11 @@ describe.for(BINDINGS)('the setup of the driver %s', ([, make]) => {
 });
 
 describe.for(BINDINGS)('a process with connections of the driver %s', ([name]) => {
-  async function end(how: string): Promise<[number | null, string]> {
+  async function end(how: string, script = 'idle'): Promise<[number | null, string]> {
     const child = spawn(process.execPath, [
       '--disable-warning=ExperimentalWarning',
-      fileURLToPath(new URL('./children/idle.ts', import.meta.url)),
+      '--max-old-space-size=64',
+      fileURLToPath(new URL(`./children/${script}.ts`, import.meta.url)),
       name,
       how,
     ]);
@@ -150,5 +151,12 @@ describe.for(BINDINGS)('a process with connections of the driver %s', ([name]) =
     ['busy', 0, '[{"n":7}]'],
   ] as const)('ends by itself when they are %s', async ([how, code, output]) => {
     expect(await end(how)).toEqual([code, output]);
+  });
+
+  test.for([
+    ['leaves', 'leave()'],
+    ['runs out of memory', 'fill()'],
+  ] as const)('F64 that waits for nothing else knows how a call ended whose thread %s', async ([, ends]) => {
+    expect(await end(ends, 'lost')).toEqual([0, '["CONNECTION_LOST","OUTCOME_UNKNOWN",{"n":1}]']);
   });
 });

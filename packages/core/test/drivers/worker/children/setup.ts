@@ -4,10 +4,13 @@ interface Database {
   exec(sql: string): void;
 }
 
-/** Prepares a connection: functions of its own, one of which ends the thread. */
+/** Prepares a connection: functions of its own, two of which end the thread. */
 export default function setUp(database: Database): void {
   database.function('twice', (value) => Number(value) * 2);
   database.function('leave', () => process.exit(5));
+  database.function('fill', () => {
+    for (const memory: unknown[] = []; ;) memory.push(Array.from({ length: 10 }));
+  });
   database.function('fail', () => {
     throw new Error('failed');
   });
