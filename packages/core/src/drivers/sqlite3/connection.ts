@@ -1,3 +1,4 @@
+import { resultCodeOf } from '../../driver-errors.ts';
 import { tryBegin } from '../completed-connection.ts';
 import {
   toInteger,
@@ -367,10 +368,34 @@ export class Sqlite3Connection implements Connection {
   }
 
   async #withChanges(rows: Row[], { effect }: ExecuteHint): Promise<Result> {
-    const [counts] = await this.#rows(COUNTS, NO_VALUES, UNDESCRIBED);
-    const { changes, rowid } = counts as { changes: number; rowid: string };
+    const { changes, rowid } = await this.#counts();
     return result(rows, changes, effect === 'insert' && changes > 0 ? toInteger(rowid) : 0);
   }
+
+  /** The statement has been done by now: an interrupt that comes this late must not look as if it had not. */
+  async #counts(): Promise<Counts> {
+    for (let left = MOST_INTERRUPTS; ; left -= 1) {
+      this.#interrupted = false;
+      try {
+        const [counts] = await this.#rows(COUNTS, NO_VALUES, UNDESCRIBED);
+        return counts as unknown as Counts;
+      } catch (error) {
+        if (left > 0 && resultCodeOf(error) === INTERRUPT) continue;
+        // Without a result code, which would be an answer to the statement.
+        throw new Error('What the statement has changed could not be read.', { cause: error });
+      }
+    }
+  }
+}
+
+/** https://www.sqlite.org/rescode.html#interrupt */
+const INTERRUPT = 9;
+/** Beside a cursor that is open, SQLite does not forget an interrupt. https://www.sqlite.org/c3ref/interrupt.html */
+const MOST_INTERRUPTS = 100;
+
+interface Counts {
+  readonly changes: number;
+  readonly rowid: string;
 }
 
 /** The rowid as text, because the package rounds integers beyond 2^53. */

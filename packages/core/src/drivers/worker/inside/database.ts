@@ -3,6 +3,7 @@ import { StatementCache } from '../../statement-cache.ts';
 import type { Executed } from '../answers.ts';
 import { CHANGES, INSERTS, READONLY, type Statement, type Text } from '../calls.ts';
 import type { WireValue } from '../codec.ts';
+import { isInterrupt } from './errors.ts';
 import { isTooLarge, type BoundDatabase, type BoundStatement, type Counts } from './bindings.ts';
 
 const NO_NAMES: readonly string[] = [];
@@ -74,7 +75,13 @@ export class Database {
       }
       const rows = this.#rows(prepared, values, (flags & READONLY) !== 0);
       const columns = prepared.columns;
-      const counts = (flags & (INSERTS | CHANGES)) === 0 ? NONE : countsOf(this.#counts(), flags);
+      const counts =
+        (flags & (INSERTS | CHANGES)) === 0
+          ? NONE
+          : countsOf(
+              surely(() => this.#counts()),
+              flags,
+            );
       return { columns, rows, ...counts };
     } catch (error) {
       this.#era += 1;
@@ -167,7 +174,11 @@ export class Database {
     // What has written must not be run again, nor throw when its row is in.
     let rows = readonly ? this.#read(prepared, values) : prepared.statement.all(values, true);
     if (!prepared.starred) return rows;
-    this.#refresh(prepared);
+    if (readonly) this.#refresh(prepared);
+    else
+      surely(() => {
+        this.#refresh(prepared);
+      });
     if (readonly && rows[0] !== undefined && rows[0].length !== prepared.columns.length)
       rows = this.#read(prepared, values);
     return rows;
@@ -226,6 +237,22 @@ export interface Cursor {
   /** The names of its columns, after its first step. */
   readonly columns: () => string[];
   names?: string[];
+}
+
+/** Beside a cursor that is open, SQLite does not forget an interrupt. https://www.sqlite.org/c3ref/interrupt.html */
+const MOST_INTERRUPTS = 100;
+
+/** Asks something about a statement that has been done: an interrupt that comes this late must not look as if it had not. */
+function surely<T>(ask: () => T): T {
+  for (let left = MOST_INTERRUPTS; ; left -= 1) {
+    try {
+      return ask();
+    } catch (error) {
+      if (left > 0 && isInterrupt(error)) continue;
+      // Without a result code, which would be an answer to the statement.
+      throw new Error('What the statement has done could not be read.', { cause: error });
+    }
+  }
 }
 
 const NONE: Counts = { changes: 0, lastInsertRowid: 0 };
