@@ -34,7 +34,7 @@ export class Opener {
   constructor(threads: Threads, settings: OpenerSettings) {
     this.#threads = threads;
     this.#settings = settings;
-    this.#shared = new SharedHandles((thread, identity) => this.#openKnown(() => thread, true, identity));
+    this.#shared = new SharedHandles((thread, identity) => this.#openKnown(thread, true, identity));
   }
 
   /** A new connection. What it shares is opened at once, unless it is open, and what is its own when that is needed. */
@@ -59,9 +59,7 @@ export class Opener {
     const { path } = this.#settings.message;
     const { longTexts } = this.#threads;
     if (path === ':memory:') {
-      const own = new OwnLine(async () =>
-        (await this.#open(() => this.#ownThread(), false, 'create')).join(),
-      );
+      const own = new OwnLine(async () => (await this.#open(this.#ownThread(), false, 'create')).join());
       const { handle } = await own.take();
       const interruptible = handle.interrupt !== undefined;
       return new WorkerConnection({ own, shared: undefined, longTexts }, { ...settings, interruptible });
@@ -90,7 +88,7 @@ export class Opener {
       while (!handle.isUsable) handle = await this.#shared.get(this.#place(false), before);
       return { thread: handle.thread as Thread, handle, identity: before };
     }
-    const handle = await this.#open(() => thread, true, mayCreate ? 'create' : this.#mode, signal);
+    const handle = await this.#open(thread, true, mayCreate ? 'create' : this.#mode, signal);
     try {
       const identity = await fileId(path);
       if (before !== undefined && identity !== before) throw new OpenError('replaced', REPLACED, undefined);
@@ -103,14 +101,14 @@ export class Opener {
   }
 
   async #openOwn(identity: string): Promise<Line> {
-    const handle = await this.#openKnown(() => this.#ownThread(), false, identity);
+    const handle = await this.#openKnown(this.#ownThread(), false, identity);
     return handle.join();
   }
 
   /** A handle of a file that is known: another one that has taken its place is not it. */
-  async #openKnown(threadOf: () => Thread, shared: boolean, identity: string): Promise<Handle> {
+  async #openKnown(thread: Thread, shared: boolean, identity: string): Promise<Handle> {
     const { path } = this.#settings.message;
-    const handle = await this.#open(threadOf, shared, this.#mode).catch(async (error: unknown) =>
+    const handle = await this.#open(thread, shared, this.#mode).catch(async (error: unknown) =>
       Promise.reject(error instanceof SqlitePoolError ? error : await diagnoseOpenError(path, false, error)),
     );
     const now = await fileId(path).catch(() => undefined);
@@ -119,15 +117,19 @@ export class Opener {
     throw new ConnectionLostError(new OpenError('replaced', REPLACED, undefined));
   }
 
-  async #open(
-    threadOf: () => Thread,
-    shared: boolean,
-    mode: OpenMode,
-    signal?: AbortSignal,
-  ): Promise<Handle> {
+  async #open(thread: Thread, shared: boolean, mode: OpenMode, signal?: AbortSignal): Promise<Handle> {
+    // Between two tries no database may be open in it, and another pool could take it, or end it.
+    const release = thread.hold();
+    try {
+      return await this.#tryToOpen(thread, shared, mode, signal);
+    } finally {
+      release();
+    }
+  }
+
+  async #tryToOpen(thread: Thread, shared: boolean, mode: OpenMode, signal?: AbortSignal): Promise<Handle> {
     const { message, interrupter } = this.#settings;
     for (const until = performance.now() + OPEN_AGAIN_FOR_MS; ;) {
-      const thread = threadOf();
       const slot = new Int32Array(new SharedArrayBuffer(4));
       const running = newRunning();
       const interruptible = interrupter?.extension;

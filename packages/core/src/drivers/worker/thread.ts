@@ -210,6 +210,14 @@ export class Thread {
     this.owner.onUnused(this);
   }
 
+  /** Keeps the thread, without a line, until the function that it returns is called. */
+  hold(): () => void {
+    const line = this.#newLine();
+    return () => {
+      this.remove(line);
+    };
+  }
+
   /** Ends a worker in which no database is open. */
   end(): void {
     if (this.hasEnded) return;
