@@ -1,3 +1,4 @@
+import { DatabaseSync } from 'node:sqlite';
 import sqlite3 from 'sqlite3';
 import {
   TransactionActiveError,
@@ -9,26 +10,69 @@ import {
   type RunResult,
   type TransactionOptions,
 } from '../../src/index.ts';
-import { reads } from './program.ts';
+import { reads, type ProgramOptions } from './program.ts';
 
 /** Makes errors carry the extended result code. https://www.sqlite.org/c3ref/open.html */
 const EXTENDED_CODES = 0x02000000;
 const BEGIN = { immediate: 'BEGIN IMMEDIATE', deferred: 'BEGIN', exclusive: 'BEGIN EXCLUSIVE' } as const;
 
+/** One database handle, on which statements run as they are. */
+export interface Handle {
+  all(sql: string, params?: readonly unknown[]): Promise<Row[]>;
+  exec(sql: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** A handle of the SQLite that a program's pool runs on: not every version of SQLite does the same. */
+export async function openHandle(filename: string, driver: ProgramOptions['driver']): Promise<Handle> {
+  return driver === 'node:sqlite' ? new NodeHandle(filename) : await Sqlite3Handle.open(filename);
+}
+
+/** One handle of node:sqlite, on this thread. */
+class NodeHandle implements Handle {
+  readonly #database: DatabaseSync;
+
+  constructor(filename: string) {
+    this.#database = new DatabaseSync(filename);
+  }
+
+  all(sql: string, params: readonly unknown[] = []): Promise<Row[]> {
+    return new Promise((done) => {
+      const statement = this.#database.prepare(sql);
+      statement.setReadBigInts(true);
+      // It binds a number as REAL.
+      const values = params.map((value) => (Number.isInteger(value) ? BigInt(value as number) : value));
+      done(statement.all(...(values as never[])).map((row) => ({ ...row })));
+    });
+  }
+
+  exec(sql: string): Promise<void> {
+    return new Promise((done) => {
+      this.#database.exec(sql);
+      done();
+    });
+  }
+
+  close(): Promise<void> {
+    this.#database.close();
+    return Promise.resolve();
+  }
+}
+
 /** One handle of the sqlite3 package, with promises. */
-export class Handle {
+class Sqlite3Handle implements Handle {
   readonly #database: sqlite3.Database;
 
   private constructor(database: sqlite3.Database) {
     this.#database = database;
   }
 
-  static async open(filename: string): Promise<Handle> {
+  static async open(filename: string): Promise<Sqlite3Handle> {
     const mode = sqlite3.OPEN_READWRITE | sqlite3.OPEN_CREATE | sqlite3.OPEN_FULLMUTEX | EXTENDED_CODES;
     const database = await settled<sqlite3.Database>((done) => {
       const opened = new sqlite3.Database(filename, mode, (error) => done(error, opened));
     });
-    return new Handle(database);
+    return new Sqlite3Handle(database);
   }
 
   all(sql: string, params: readonly unknown[] = []): Promise<Row[]> {
@@ -138,6 +182,11 @@ export class Alone implements Queryable {
     } finally {
       this.#depth -= 1;
     }
+  }
+
+  /** Reads the schema again. SQLite does not, where only the table that a trigger needs was made by another connection. */
+  async refresh(): Promise<void> {
+    if (this.#transaction === 'none') await this.#handle.all('SELECT count(*) FROM sqlite_schema');
   }
 
   /** What the pool does with a connection that comes back. */

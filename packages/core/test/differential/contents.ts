@@ -1,4 +1,4 @@
-import { Handle } from './alone.ts';
+import { openHandle, type Handle } from './alone.ts';
 
 interface Table {
   readonly name: string;
@@ -11,7 +11,7 @@ const WORDS = 'one OR two OR three';
 
 /** Everything in a database file that a statement could have changed, as lines. */
 export async function contentsOf(filename: string): Promise<string[]> {
-  const handle = await Handle.open(filename);
+  const handle = await openHandle(filename, 'sqlite3');
   try {
     const tables = await handle.all(
       // Statistics are written by the pool when it closes, and how an index is laid out in shadow tables depends on when it was committed.

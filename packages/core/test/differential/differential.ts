@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createPool, type Clock, type PoolOptions } from '../../src/index.ts';
 import { sqlite3 } from '../../src/drivers/sqlite3/sqlite3.ts';
+import { nodeSqlite } from '../../src/drivers/worker/node-sqlite.ts';
 import { Difference } from './account.ts';
 import { contentsOf } from './contents.ts';
 import { History } from './history.ts';
@@ -41,11 +42,12 @@ export async function run(program: Program): Promise<void> {
 }
 
 function poolOptions(
-  { poolSize, groupCommit, synchronous, statementCache, recursiveTriggers, pace }: ProgramOptions,
+  { poolSize, groupCommit, synchronous, statementCache, recursiveTriggers, pace, ...others }: ProgramOptions,
   filename: string,
   recorder: Recorder,
 ): PoolOptions {
-  const driver = sqlite3({
+  const make = others.driver === 'node:sqlite' ? nodeSqlite : sqlite3;
+  const driver = make({
     filename,
     pragmas: { synchronous, recursive_triggers: recursiveTriggers },
     ...(!statementCache && { statementCacheSize: 0 }),

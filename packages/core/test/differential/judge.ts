@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { accountOf, Difference, isDoubtful, type Account, type Effect, type Look } from './account.ts';
-import { Alone, Handle } from './alone.ts';
+import { Alone, openHandle } from './alone.ts';
 import { contentsOf } from './contents.ts';
 import { POOL, type History } from './history.ts';
 import type { Program } from './program.ts';
@@ -92,9 +92,12 @@ class Replay {
   async #session(name: string): Promise<Alone> {
     const key = this.#program.options.oneConnection ? POOL : name;
     const known = this.#sessions.get(key);
-    if (known !== undefined) return known;
-    const handle = await Handle.open(this.#filename);
-    const { recursiveTriggers } = this.#program.options;
+    if (known !== undefined) {
+      await known.refresh();
+      return known;
+    }
+    const { recursiveTriggers, driver } = this.#program.options;
+    const handle = await openHandle(this.#filename, driver);
     await handle.exec(
       `PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = ${String(recursiveTriggers)}`,
     );

@@ -31,6 +31,8 @@ export interface ProgramOptions {
    * from one statement to the next.
    */
   readonly oneConnection: boolean;
+  /** Without one it is sqlite3. */
+  readonly driver?: 'node:sqlite' | 'sqlite3';
 }
 
 export type Param = null | number | string;

@@ -25,6 +25,8 @@ interface Waiting {
   readonly interrupt: () => void;
 }
 
+const LOCAL: readonly PropertyKey[] = ['withdraw'];
+
 /** https://www.sqlite.org/rescode.html#interrupt */
 const INTERRUPTED = Object.assign(new Error('SQLITE_INTERRUPT: interrupted'), { errno: 9 });
 
@@ -69,16 +71,19 @@ export class Recorder {
   }
 
   around(driver: Driver): Driver {
+    // On a worker driver these answer at once, and are no calls to SQLite.
+    const local = driver.name === 'sqlite3' ? LOCAL : [...LOCAL, 'inTransaction'];
     const open = async (): Promise<Connection> =>
-      this.#record(await this.#call(undefined, [], () => driver.open()));
+      this.#record(await this.#call(undefined, [], () => driver.open()), local);
     return { ...driver, open };
   }
 
-  #record(connection: Connection): Connection {
+  #record(connection: Connection, local: readonly PropertyKey[]): Connection {
     return new Proxy(connection, {
       get: (target, name) => {
         const value: unknown = Reflect.get(target, name, target);
         if (typeof value !== 'function') return value;
+        if (local.includes(name)) return value.bind(target) as unknown;
         return (...args: unknown[]): unknown => {
           const call = (): unknown => Reflect.apply(value, target, args) as unknown;
           if (name === 'interrupt') return this.#interrupt(connection, call);

@@ -235,4 +235,13 @@ export const REGRESSIONS: readonly { readonly title: string; readonly program: P
       ],
     },
   },
+  {
+    title:
+      'what a trigger kept by RAISE(FAIL) was undone, where statements of a group were run again with savepoints',
+    program: {
+      options: { ...OPTIONS, driver: 'node:sqlite' },
+      schema: `${STRICT} CREATE TRIGGER fails AFTER INSERT ON s0 WHEN new.a = 7 BEGIN SELECT RAISE(FAIL, 'no'); END;`,
+      callers: [[{ do: 'together', ops: inserts(0, 0, 7, 0, 'yesterday', 0) }]],
+    },
+  },
 ];

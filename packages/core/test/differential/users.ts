@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { resultCodeOf } from '../../src/driver-errors.ts';
 import {
   BusyError,
   SqliteError,
@@ -54,7 +55,7 @@ export class User {
   async perform(op: Call, db: Queryable, limits: QueryOptions = {}): Promise<Outcome> {
     let steps: Outcome[] | undefined;
     try {
-      if (op.do !== 'transaction') return { value: await this.#call(op, db, limits) };
+      if (op.do !== 'transaction') return { value: rounded(await this.#call(op, db, limits)) };
       const fn = async (tx: Queryable): Promise<void> => {
         steps = [];
         await this.#steps(op, tx, steps);
@@ -131,6 +132,14 @@ export class User {
   }
 }
 
+/** With each bigint as the number that is nearest: the sqlite3 package has no others. */
+function rounded(value: unknown): unknown {
+  if (typeof value === 'bigint') return Number(value);
+  if (Array.isArray(value)) return value.map(rounded);
+  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, rounded(each)]));
+}
+
 function howToBegin({ mode, retries }: Transaction): TransactionOptions {
   return { ...(mode && { mode }), ...(retries !== undefined && { retries }) };
 }
@@ -155,9 +164,17 @@ function described(error: unknown): Failure {
   if (error === ABORTED) return { code: 'ABORTED' };
   if (error === THROWN) return { code: 'THROWN' };
   if (error instanceof SqliteError || error instanceof BusyError)
-    return { errno: error.errno, message: (error.cause as Error | undefined)?.message ?? '' };
+    return answer(error.errno, (error.cause as Error | undefined)?.message ?? '');
   if (error instanceof SqlitePoolError) return { code: error.code };
-  if (error instanceof Error && 'errno' in error)
-    return { errno: Number(error.errno), message: error.message };
+  if (error instanceof Error && ('errno' in error || 'errcode' in error))
+    return answer(resultCodeOf(error), error.message);
   return { code: String(error) };
+}
+
+/** SQLite's answer, without what the drivers and their versions of SQLite make of it. */
+function answer(errno: number, text: string): Failure {
+  // The sqlite3 package puts the name of the code before it.
+  const message = text.replace(/^(?:SQLITE_[A-Z]+|UNKNOWN): /, '');
+  // FTS5 has had an extended code for a rowid that exists since SQLite 3.52 only.
+  return { errno: message === 'constraint failed' ? errno & 0xff : errno, message };
 }

@@ -203,19 +203,22 @@ class Writer {
   #changes({ table, changes }: Part, dice: Dice): readonly [string, ...string[]] {
     if (changes !== undefined && !dice.oneIn(3)) return changes;
     const k = dice.below(3);
-    const isPlain = this.#options.oneConnection;
+    const { oneConnection: isPlain, poolSize, pools, driver } = this.#options;
+    const hasOneHandle = poolSize === 1 && pools === 1 && driver !== 'node:sqlite';
     const raise = dice.of(["ABORT, 'no'", 'IGNORE', "FAIL, 'no'", ...(isPlain ? [] : ["ROLLBACK, 'no'"])]);
     const when = dice.of(['BEFORE', 'AFTER']);
     const trigger = `CREATE /*#*/ TRIGGER IF NOT EXISTS late_${table} ${when} INSERT ON ${table} WHEN new.tag % 3 = ${String(k)} BEGIN SELECT RAISE(${raise}); END`;
     if (!dice.oneIn(3)) return [trigger];
-    // Where the table of such a trigger is missing, a group is undone and runs again, and `last_insert_rowid()` shows that.
-    const more: readonly string[] = isPlain
-      ? []
-      : [
-          `CREATE /*#*/ TABLE IF NOT EXISTS more (tag INTEGER)`,
-          `CREATE /*#*/ TRIGGER IF NOT EXISTS more_${table} AFTER INSERT ON ${table} BEGIN INSERT INTO more (tag) VALUES (new.tag); END`,
-          `DROP /*#*/ TABLE IF EXISTS more`,
-        ];
+    // Where the table of such a trigger is missing, a group is undone and runs again, and `last_insert_rowid()` shows that. Nor does
+    // another handle notice that it is there by now.
+    const more: readonly string[] =
+      isPlain || !hasOneHandle
+        ? []
+        : [
+            `CREATE /*#*/ TABLE IF NOT EXISTS more (tag INTEGER)`,
+            `CREATE /*#*/ TRIGGER IF NOT EXISTS more_${table} AFTER INSERT ON ${table} BEGIN INSERT INTO more (tag) VALUES (new.tag); END`,
+            `DROP /*#*/ TABLE IF EXISTS more`,
+          ];
     return [
       `DROP /*#*/ TRIGGER IF EXISTS late_${table}`,
       `ALTER /*#*/ TABLE ${table} ADD COLUMN extra${String(k)} DEFAULT ${String(k)}`,

@@ -14,7 +14,7 @@ type Rule =
   | 'abort'
   /** Itself alone, by SQLite's own means. What needs more to be undone ends the batch. */
   | 'trust'
-  /** Itself alone, by a savepoint. */
+  /** Itself alone, by a savepoint where SQLite's own means do not do it. */
   | 'apart';
 
 /**
@@ -104,7 +104,8 @@ function runApart(database: Database, statement: Statement): WireOutcome {
   database.control(`SAVEPOINT ${EACH}`);
   const outcome = runOne(database, statement);
   if (!database.inTransaction) return outcome;
-  if (outcome.status !== 'done') database.control(`ROLLBACK TO ${EACH}`);
+  // Not after FAIL, for example, which keeps what it has done: alone it would stay.
+  if (outcome.status !== 'done' && !leftNothing(outcome.error)) database.control(`ROLLBACK TO ${EACH}`);
   database.control(`RELEASE ${EACH}`);
   return outcome;
 }
