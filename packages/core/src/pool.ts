@@ -6,19 +6,19 @@ import {
   type CheckpointResult,
 } from './database/checkpoint.ts';
 import { Database } from './database/database.ts';
-import { bounded, limitOf, outsideCalls, type Cancellation, type Clock } from './waiting/deadline.ts';
+import { bounded, limitOf, outsideCalls, type CancelToken, type Clock } from './waiting/deadline.ts';
 import type { Result, Row } from './driver.ts';
 import type { Entry } from './engine/entries.ts';
 import { InvalidArgumentError, PoolClosedError } from './errors.ts';
-import { Gate } from './waiting/gate.ts';
+import { Semaphore } from './waiting/semaphore.ts';
 import { GroupCommit } from './writing/group-commit.ts';
 import type { AcquireOptions, Lease } from './leasing/lease.ts';
 import { Housekeeping } from './database/housekeeping.ts';
-import { Leases, lent, type Spares } from './leasing/leases.ts';
-import { Lending } from './leasing/lending.ts';
+import { LeaseRegistry, withLease, type IdleLeases } from './leasing/lease-registry.ts';
+import { ConnectionPool, type Bounds } from './leasing/connection-pool.ts';
 import { checkOptions, type PoolOptions, type Settings } from './options.ts';
 import {
-  checkLimits,
+  checkCallOptions,
   QueryMethods,
   stepOn,
   type Call,
@@ -31,7 +31,7 @@ import type { Session, SessionContext } from './connection/session.ts';
 import { scriptWrites } from './query/sql.ts';
 import type { PoolStats } from './diagnostics/stats.ts';
 import { checkTransaction } from './connection/transaction.ts';
-import { WalCare } from './database/wal-care.ts';
+import { WalMonitor } from './database/wal-monitor.ts';
 
 /** The writers of one pool that hold a connection at a time: one that writes, and one that is ready to. */
 const WRITERS_WITH_CONNECTION = 2;
@@ -65,12 +65,12 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * Writers pass here before they take a connection, so that those who wait to write do not hold what readers need.
    * Connection first, write gate second: whoever has the gate needs nothing else, so no two can wait for each other.
    */
-  readonly #writers: Gate;
-  readonly #leases: Leases;
+  readonly #writers: Semaphore;
+  readonly #registry: LeaseRegistry;
   readonly #database: Database;
-  readonly #lending: Lending;
+  readonly #connections: ConnectionPool;
   readonly #groups: GroupCommit;
-  readonly #walCare: WalCare;
+  readonly #walMonitor: WalMonitor;
   readonly #housekeeping: Housekeeping;
   /** Aborts when the pool is told to close. */
   readonly #closed = new AbortController();
@@ -80,17 +80,17 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     super();
     const settings = checkOptions(options);
     this.#settings = settings;
-    this.#leases = new Leases(settings, (entry, ending) => this.#lending.giveBack(entry, ending));
+    this.#registry = new LeaseRegistry(settings, (entry, ending) => this.#connections.release(entry, ending));
     this.#database = new Database(settings, () => {
       this.#engine.evict('replaced');
     });
     this.#context = {
       ...settings,
-      keepDirty: settings.driver.inMemory === true,
+      keepTainted: settings.driver.inMemory === true,
       sharesHandles: settings.onConnect === undefined,
-      writeTimeoutError: () => this.#lending.timeoutError(settings.acquisitionTimeoutMs, 'write'),
+      writeTimeoutError: () => this.#connections.timeoutError(settings.acquisitionTimeoutMs, 'write'),
     };
-    this.#writers = new Gate(
+    this.#writers = new Semaphore(
       Math.max(1, Math.min(WRITERS_WITH_CONNECTION, settings.poolSize - 1)),
       settings.maxWaiting,
     );
@@ -109,17 +109,17 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
         session.abandon();
       },
     });
-    this.#lending = new Lending(settings, this.#engine, this.#leases);
-    this.#groups = new GroupCommit({ ...settings, ...this.#context }, this.#lending, this.#writers);
+    this.#connections = new ConnectionPool(settings, this.#engine, this.#registry);
+    this.#groups = new GroupCommit({ ...settings, ...this.#context }, this.#connections, this.#writers);
     const untilClosed = { ...settings, closed: this.#closed.signal };
-    this.#walCare = new WalCare(untilClosed, this.#database, this.#lending, this.#leases);
+    this.#walMonitor = new WalMonitor(untilClosed, this.#database, this.#connections, this.#registry);
     this.#housekeeping = new Housekeeping(settings, {
       sweep: () => {
         this.#engine.sweep();
-        this.#leases.sweep();
+        this.#registry.sweep();
       },
       checkFile: () => this.#database.check(),
-      careForWal: () => this.#walCare.look(),
+      careForWal: () => this.#walMonitor.check(),
       onFileGone: () => {
         this.#engine.evict('replaced');
       },
@@ -147,7 +147,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * await pool.open();
    */
   async open(): Promise<this> {
-    const entry = this.#lending.tryTake() ?? (await this.#lending.take({}));
+    const entry = await this.#connections.acquire({});
     this.#engine.release(entry);
     this.#engine.sweep();
     return this;
@@ -164,19 +164,22 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * await connection.run('INSERT INTO log (line) VALUES (?)', ['hello']);
    */
   async acquire(options: AcquireOptions = NO_OPTIONS): Promise<Lease> {
-    const caller = this.#leases.caller();
-    if (options !== NO_OPTIONS) checkLimits(options);
-    const free = options.signal?.aborted === true ? undefined : this.#lending.tryTake();
-    return this.#leases.lend(free ?? (await this.#lending.take(options)), caller);
+    const caller = this.#registry.caller();
+    if (options !== NO_OPTIONS) checkCallOptions(options);
+    return this.#lease(options, caller);
   }
 
-  /** A lease after `turn`; at once if a connection is idle and good, otherwise a wait that `cancellation` may cut. @internal */
-  lend(cancellation: Cancellation, turn?: Promise<unknown>): Lease | Promise<Lease> {
-    const caller = this.#leases.caller();
-    const take = () => this.#lending.tryTake() ?? this.#lending.take({ signal: cancellation });
-    const taken = turn === undefined ? take() : turn.then(take);
-    const lend = (entry: Entry<Session>): Lease => this.#leases.lend(entry, caller);
-    return taken instanceof Promise ? taken.then(lend) : lend(taken);
+  /** A lease, at once if a good connection is idle; `signal` cancels the wait for one, which begins after `ready`. @internal */
+  createLease(signal: CancelToken, ready?: Promise<unknown>): Lease | Promise<Lease> {
+    const caller = this.#registry.caller();
+    const lease = (): Lease | Promise<Lease> => this.#lease({ signal }, caller);
+    return ready === undefined ? lease() : ready.then(lease);
+  }
+
+  #lease(bounds: Bounds, caller: string | undefined): Lease | Promise<Lease> {
+    const acquired = this.#connections.acquire(bounds);
+    const create = (entry: Entry<Session>): Lease => this.#registry.createLease(entry, caller);
+    return acquired instanceof Promise ? acquired.then(create) : create(acquired);
   }
 
   /**
@@ -194,13 +197,13 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       throw new InvalidArgumentError(
         'connection() takes a function: connection(async (connection) => { … }).',
       );
-    return await lent(await this.acquire(options), fn);
+    return await withLease(await this.acquire(options), fn);
   }
 
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
-    checkLimits(options);
+    checkCallOptions(options);
     const writes = scriptWrites(sql);
-    await this.#borrow(writes, options.signal, (session) => session.script(sql, options));
+    await this.#withSession(writes, options.signal, (session) => session.script(sql, options));
   }
 
   override async transaction<T>(
@@ -208,13 +211,13 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     options: TransactionOptions = {},
   ): Promise<T> {
     checkTransaction(fn, options);
-    const caller = this.#leases.caller();
+    const caller = this.#registry.caller();
     const { mode, signal } = options;
-    const leaveWriters = mode === 'deferred' ? undefined : await this.writerTurn(signal);
+    const leaveWriters = mode === 'deferred' ? undefined : await this.acquireWriter(signal);
     try {
-      const entry = this.#lending.tryTake() ?? (await this.#lending.take({ signal }));
-      const lease = this.#leases.lend(entry, caller);
-      return await lent(lease, () => lease.transaction(fn, options));
+      const leased = this.#lease({ signal }, caller);
+      const lease = leased instanceof Promise ? await leased : leased;
+      return await withLease(lease, () => lease.transaction(fn, options));
     } finally {
       leaveWriters?.();
     }
@@ -242,7 +245,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   async checkpoint(options: CheckpointOptions = {}): Promise<CheckpointResult> {
     const call = checkpointCall(options);
     const writes = !call.statement.readonly;
-    const done = this.#borrow(writes, call.signal, (session) => session.perform(call, true));
+    const done = this.#withSession(writes, call.signal, (session) => session.perform(call, true));
     return checkpointResult(await done.catch(checkpointFailure));
   }
 
@@ -268,12 +271,12 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       writerHeld: this.#database.writeGate.held > 0,
       writersWaiting: this.#writers.waiting + this.#database.writeGate.waiting + this.#groups.joined,
       acquires: wait.count,
-      acquireTimeouts: this.#lending.timeouts,
+      acquireTimeouts: this.#connections.timeouts,
       opens: engine.opens,
       openFailures: engine.openFailures,
       evictions: { ...engine.evictions },
-      leaks: this.#leases.leaks,
-      walBytes: this.#walCare.bytes,
+      leaks: this.#registry.leaks,
+      walBytes: this.#walMonitor.bytes,
       wait,
     };
   }
@@ -300,16 +303,16 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   /** For those who keep a connection between two uses. @internal */
-  get spares(): Spares {
-    return this.#lending.spares;
+  get idleLeases(): IdleLeases {
+    return this.#connections.idleLeases;
   }
 
   /**
    * A turn among those who want to write, for a lease that is about to be taken for a write; the function returned
    * ends it. @internal
    */
-  writerTurn(signal?: AbortSignal): Promise<() => void> {
-    return this.#groups.turn(signal);
+  acquireWriter(signal?: AbortSignal): Promise<() => void> {
+    return this.#groups.acquireInOrder(signal);
   }
 
   protected override perform(call: Call): Promise<Result> {
@@ -319,34 +322,29 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
         'The pool leases a connection per statement, so a transaction would end before its next statement. Use pool.transaction().',
       );
     }
-    if (readonly) return this.#performOnLoan(call);
+    if (readonly) return this.#performOnce(call);
     if (!this.#groups.takes(call))
-      return this.#borrow(true, call.signal, (session) => session.perform(call, true));
+      return this.#withSession(true, call.signal, (session) => session.perform(call, true));
     if (this.#groups.isBusy || this.#database.writeGate.held > 0) return this.#groups.run(call);
     return this.#writeAlone(call);
   }
 
-  async #performOnLoan(call: Call): Promise<Result> {
-    const entry = this.#lending.tryTake() ?? (await this.#lending.take({ signal: call.signal }));
-    try {
-      return await entry.resource.perform(call, true);
-    } finally {
-      void this.#lending.giveBack(entry);
-    }
+  #performOnce(call: Call): Promise<Result> {
+    return this.#connections.use({ signal: call.signal }, (session) => session.perform(call, true));
   }
 
   async #writeAlone(call: Call): Promise<Result> {
-    await this.#groups.enter(call.signal);
+    await this.#groups.acquire(call.signal);
     try {
-      return await this.#performOnLoan(call);
+      return await this.#performOnce(call);
     } finally {
-      this.#writers.leave();
+      this.#writers.release();
     }
   }
 
   protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
     const writes = calls.some(({ statement }) => !statement.readonly);
-    return this.#borrow(writes, options.signal, (session) => session.batch(calls, options, true));
+    return this.#withSession(writes, options.signal, (session) => session.batch(calls, options, true));
   }
 
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
@@ -359,19 +357,14 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   /** Lends a connection to `use`, which takes a turn among the writers first if it writes. */
-  async #borrow<T>(
+  async #withSession<T>(
     writes: boolean,
     signal: AbortSignal | undefined,
     use: (session: Session) => Promise<T>,
   ): Promise<T> {
-    const leaveWriters = writes ? await this.writerTurn(signal) : undefined;
+    const leaveWriters = writes ? await this.acquireWriter(signal) : undefined;
     try {
-      const entry = this.#lending.tryTake() ?? (await this.#lending.take({ signal }));
-      try {
-        return await use(entry.resource);
-      } finally {
-        void this.#lending.giveBack(entry);
-      }
+      return await this.#connections.use({ signal }, use);
     } finally {
       leaveWriters?.();
     }
@@ -382,7 +375,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     const reason = (): PoolClosedError => new PoolClosedError();
     this.#housekeeping.stop();
     this.#closed.abort(reason());
-    this.#writers.failAll(reason);
+    this.#writers.rejectAll(reason);
     this.#groups.close(reason);
     const closed = this.#engine.close();
     const inTime = async (ms: number): Promise<boolean> => {
@@ -390,9 +383,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       return waited[0].status === 'fulfilled';
     };
     const spareMs = Math.min(SPARE_GRACE_MS, closeTimeoutMs);
-    if (!(await inTime(spareMs))) this.spares.close();
+    if (!(await inTime(spareMs))) this.idleLeases.close();
     if (!(await inTime(closeTimeoutMs - spareMs))) {
-      this.#leases.revokeAll(reason);
+      this.#registry.revokeAll(reason);
       for (const session of this.#engine.leased()) session.end(reason);
       if (!(await inTime(INTERRUPT_GRACE_MS))) this.#engine.giveUp();
       await closed;

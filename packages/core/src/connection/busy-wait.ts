@@ -1,5 +1,5 @@
-import { Cut } from './call-queue.ts';
-import { limitOf, noTimeout, pause, type Cancellation, type Clock, type Limit } from '../waiting/deadline.ts';
+import { Cancelled } from './call-queue.ts';
+import { limitOf, noTimeout, pause, type CancelToken, type Clock, type Limit } from '../waiting/deadline.ts';
 import { isLocked } from '../driver-errors.ts';
 
 /**
@@ -17,7 +17,7 @@ export interface BusyWaitLimit {
   /** The limit of the call, which may end it before that. */
   readonly limit: Limit | undefined;
   /** Aborts when the turn on the connection is cancelled. */
-  readonly cancelled: Cancellation;
+  readonly cancelled: CancelToken;
 }
 
 /**
@@ -32,7 +32,7 @@ export class BusyWait {
     this.#settings = settings;
   }
 
-  /** Pauses before the next try. Rejects with `error` when it is no lock or the time is up, or with a {@link Cut}. */
+  /** Pauses before the next try. Rejects with `error` when it is no lock or the time is up, or with a {@link Cancelled}. */
   async pause(error: unknown): Promise<void> {
     const { clock, deadline, limit, cancelled } = this.#settings;
     const left = deadline - clock.now();
@@ -40,11 +40,11 @@ export class BusyWait {
     const next = PAUSES_MS[this.#tries] ?? LONGEST_PAUSE_MS;
     this.#tries += 1;
     const own = limit ?? limitOf(clock, Infinity, noTimeout);
-    const cut: Limit = { ...own, signals: [...own.signals, cancelled] };
+    const whole: Limit = { ...own, signals: [...own.signals, cancelled] };
     try {
-      await pause(Math.min(left, next * (0.5 + Math.random())), cut);
+      await pause(Math.min(left, next * (0.5 + Math.random())), whole);
     } catch (reason) {
-      throw new Cut(reason);
+      throw new Cancelled(reason);
     }
   }
 }

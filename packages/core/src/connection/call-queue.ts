@@ -1,18 +1,18 @@
 import {
-  alreadyCut,
+  cancelReason,
   limitOf,
   noTimeout,
   outsideCalls,
-  Revocation,
+  CancelSource,
   systemClock,
   watch,
-  type Cancellation,
+  type CancelToken,
   type Clock,
   type Limit,
 } from '../waiting/deadline.ts';
 import { fromDriver, isSuspicious } from '../driver-errors.ts';
 import { PoolOverloadedError } from '../errors.ts';
-import { Gate } from '../waiting/gate.ts';
+import { Semaphore } from '../waiting/semaphore.ts';
 
 /** How often the interrupt of a call that was cut is repeated. */
 const INTERRUPT_AGAIN_MS = 10;
@@ -24,21 +24,21 @@ const INTERRUPT_AGAIN_MS = 10;
  * end a busy wait, and a connection must not be used while a call still runs on it.
  */
 export class CallQueue {
-  readonly #turns = new Gate();
+  readonly #lock = new Semaphore();
   readonly #settings: CallQueueSettings;
   readonly #interrupt: () => void;
-  readonly #onTurnOver: () => void;
+  readonly #onRelease: () => void;
   /** The native call under way, which may go on after its caller was told that it is cancelled. */
   #running: Promise<CallEnd> | undefined;
   /** Who waits for it; nobody, when the caller was told that it is cancelled. */
   #caller: Caller | undefined;
   /** Why the turn under way is cancelled: it makes no further statement. */
-  #turnCut: Revocation | undefined;
-  /** Aborts at the next {@link CallQueue.cut}. Made when something has to wait. */
-  #era: Revocation | undefined;
+  #cancelledBecause: CancelSource | undefined;
+  /** Aborts at the next {@link CallQueue.cancel}. Made when something has to wait. */
+  #cancelScope: CancelSource | undefined;
   #stopInterrupting: (() => void) | undefined;
   /** Why nobody gets a turn any more. */
-  #shut: Revocation | undefined;
+  #shut: CancelSource | undefined;
   /** Whether a call has failed in a way that leaves it open whether another one can succeed. */
   isSuspect = false;
 
@@ -50,12 +50,12 @@ export class CallQueue {
   constructor(settings: CallQueueSettings, interrupt: () => void, onTurnOver: () => void) {
     this.#settings = settings;
     this.#interrupt = interrupt;
-    this.#onTurnOver = onTurnOver;
+    this.#onRelease = onTurnOver;
   }
 
   /** Whether someone has the turn, even if only to wait for a native call to return. */
   get busy(): boolean {
-    return this.#turns.held > 0;
+    return this.#lock.held > 0;
   }
 
   /** Whether nobody gets a turn any more. */
@@ -78,64 +78,64 @@ export class CallQueue {
     return this.#running;
   }
 
-  /** Takes the turn if nobody has it. Whoever takes a turn must {@link CallQueue.leave} it. */
-  tryEnter(): boolean {
-    return this.#shut === undefined && this.#turns.tryEnter();
+  /** Takes the turn if nobody has it. Whoever takes a turn must {@link CallQueue.release} it. */
+  tryAcquire(): boolean {
+    return this.#shut === undefined && this.#lock.tryAcquire();
   }
 
   /** Waits for the turn, under a limit or for as long as it takes. */
-  async enter(limit: Limit = UNLIMITED, kind: CallKind = 'statement'): Promise<void> {
-    const cut = this.#shut ?? alreadyCut(limit);
-    if (cut !== undefined) throw cut.reason;
-    if (this.#turns.tryEnter()) return;
+  async acquire(limit: Limit = UNLIMITED, kind: CallKind = 'statement'): Promise<void> {
+    const cancelled = this.#shut ?? cancelReason(limit);
+    if (cancelled !== undefined) throw cancelled.reason;
+    if (this.#lock.tryAcquire()) return;
     const { maxWaiting } = this.#settings;
-    if (kind === 'statement' && this.#turns.waiting >= maxWaiting)
+    if (kind === 'statement' && this.#lock.waiting >= maxWaiting)
       throw new PoolOverloadedError(maxWaiting, 'connection');
-    await this.#turns.enter(limit, kind);
+    await this.#lock.acquire(limit, kind);
     // Shut in the tick in which the turn came.
     if (this.#shut === undefined) return;
-    this.#turns.leave();
+    this.#lock.release();
     throw this.#shut.reason;
   }
 
   /** Ends the turn, as soon as the last native call made in it has returned. */
-  leave(): void {
+  release(): void {
     if (this.#running !== undefined) {
       void this.#running.then(() => {
-        this.leave();
+        this.release();
       });
       return;
     }
-    this.#turnCut = undefined;
-    this.#onTurnOver();
-    this.#turns.leave();
+    this.#cancelledBecause = undefined;
+    this.#onRelease();
+    this.#lock.release();
   }
 
   /** Takes a turn for a user's `work`. */
-  inTurn<T>(limit: Limit | undefined, work: () => Promise<T>): Promise<T> {
-    return this.#take('statement', limit, work);
+  withLock<T>(limit: Limit | undefined, work: () => Promise<T>): Promise<T> {
+    return this.#withLock('statement', limit, work);
   }
 
-  /** Takes a turn for the pool's own `work`, a COMMIT or a rollback, for which a {@link CallQueue.cut} is not meant. */
+  /** Takes a turn for the pool's own `work`, a COMMIT or a rollback, for which a {@link CallQueue.cancel} is not meant. */
   operate<T>(limit: Limit, work: () => Promise<T>): Promise<T> {
-    return this.#take('operation', limit, work);
+    return this.#withLock('operation', limit, work);
   }
 
-  async #take<T>(kind: CallKind, limit: Limit | undefined, work: () => Promise<T>): Promise<T> {
-    await this.enter(limit, kind);
+  async #withLock<T>(kind: CallKind, limit: Limit | undefined, work: () => Promise<T>): Promise<T> {
+    await this.acquire(limit, kind);
     try {
       return await work();
     } catch (error) {
       throw asThrown(error);
     } finally {
-      this.leave();
+      this.release();
     }
   }
 
   /**
    * Makes one native call, in a turn. When it is cut, the caller is told at once, and the call is interrupted.
    *
-   * @param kind - An `operation` is the pool's own, a COMMIT or a rollback, which {@link CallQueue.cut} does not cancel.
+   * @param kind - An `operation` is the pool's own, a COMMIT or a rollback, which {@link CallQueue.cancel} does not cancel.
    */
   call<T>(start: () => Promise<T>, limit: Limit | undefined, kind: CallKind = 'statement'): Promise<T> {
     return this.#running === undefined ? this.#begin(start, limit, kind) : this.#callNext(start, limit, kind);
@@ -151,10 +151,11 @@ export class CallQueue {
   }
 
   #begin<T>(start: () => Promise<T>, limit: Limit | undefined, kind: CallKind): Promise<T> {
-    const cut = (kind === 'statement' ? this.#turnCut : undefined) ?? (limit && alreadyCut(limit));
-    if (cut !== undefined) return Promise.reject(new Cut(cut.reason));
+    const cancelled =
+      (kind === 'statement' ? this.#cancelledBecause : undefined) ?? (limit && cancelReason(limit));
+    if (cancelled !== undefined) return Promise.reject(new Cancelled(cancelled.reason));
     return new Promise<T>((resolve, reject) => {
-      const stopWatching = limit && watch(limit, this.#cancel);
+      const stopWatching = limit && watch(limit, this.#cancelRunning);
       this.#caller = { resolve: resolve as Caller['resolve'], reject, kind, stopWatching };
       this.#running = called(start).then(this.#succeeded, this.#failed);
     });
@@ -170,22 +171,22 @@ export class CallQueue {
     this.#over()?.reject(error);
     return { error };
   };
-  readonly #cancel = (reason: unknown): void => {
-    const caller = this.#tell();
+  readonly #cancelRunning = (reason: unknown): void => {
+    const caller = this.#takeCaller();
     if (caller === undefined) return;
     this.#keepInterrupting();
-    caller.reject(new Cut(reason, this.#running));
+    caller.reject(new Cancelled(reason, this.#running));
   };
 
   /** The native call has returned. Gives who waits for it. */
   #over(): Caller | undefined {
     this.stopInterrupting();
     this.#running = undefined;
-    return this.#tell();
+    return this.#takeCaller();
   }
 
   /** Gives who waits for the call, who hears of it now and of nothing that comes later. */
-  #tell(): Caller | undefined {
+  #takeCaller(): Caller | undefined {
     const caller = this.#caller;
     this.#caller = undefined;
     caller?.stopWatching?.();
@@ -214,51 +215,51 @@ export class CallQueue {
   }
 
   /** Throws if the turn under way is cancelled. */
-  checkTurn(): void {
-    const cut = this.#shut ?? this.#turnCut;
-    if (cut !== undefined) throw new Cut(cut.reason);
+  throwIfCancelled(): void {
+    const cancelled = this.#shut ?? this.#cancelledBecause;
+    if (cancelled !== undefined) throw new Cancelled(cancelled.reason);
   }
 
   /** Aborts when the turn under way is cancelled: for what it waits for besides native calls. */
-  get turnCancelled(): Cancellation {
-    return this.#shut ?? this.#turnCut ?? (this.#era ??= new Revocation());
+  get cancelToken(): CancelToken {
+    return this.#shut ?? this.#cancelledBecause ?? (this.#cancelScope ??= new CancelSource());
   }
 
   /**
    * Cancels the statement under way, what else its turn was to run, and every statement that waits; those that come later
    * are somebody else's. So a call needs no signal for the end of the handle that it was made on.
    */
-  cut(why: () => unknown): void {
-    this.#turns.failAll(why, 'statement');
-    this.#endEra(why);
-    if (this.busy) this.#turnCut = Revocation.because(why);
-    if (this.#caller?.kind === 'statement') this.#cancel(why());
+  cancel(why: () => unknown): void {
+    this.#lock.rejectAll(why, 'statement');
+    this.#endCancelScope(why);
+    if (this.busy) this.#cancelledBecause = CancelSource.because(why);
+    if (this.#caller?.kind === 'statement') this.#cancelRunning(why());
   }
 
   /** Cancels the native call under way, and nothing else of its turn. */
-  cutCall(reason: unknown): void {
-    this.#cancel(reason);
+  cancelCall(reason: unknown): void {
+    this.#cancelRunning(reason);
   }
 
-  #endEra(why: () => unknown): void {
-    this.#era?.abortEach(why);
-    this.#era = undefined;
+  #endCancelScope(why: () => unknown): void {
+    this.#cancelScope?.cancelEach(why);
+    this.#cancelScope = undefined;
   }
 
   /** Cancels the call under way, if there is one, and refuses every other, those that wait too. */
   shut(why: () => unknown): void {
     // Only once: whoever waits after that waits for the end.
     if (this.#shut === undefined) {
-      this.#shut = Revocation.because(why);
-      this.#turns.failAll(why);
+      this.#shut = CancelSource.because(why);
+      this.#lock.rejectAll(why);
     }
-    this.#endEra(why);
-    this.#cancel(why());
+    this.#endCancelScope(why);
+    this.#cancelRunning(why());
   }
 
   /** After {@link CallQueue.shut}: resolves when nothing runs any more, with the last turn. */
   async drained(): Promise<void> {
-    await this.#turns.enter(UNLIMITED);
+    await this.#lock.acquire(UNLIMITED);
   }
 }
 
@@ -285,22 +286,22 @@ export type CallKind = 'statement' | 'operation';
 const UNLIMITED: Limit = limitOf(systemClock, Infinity, noTimeout);
 
 /** Wraps the reason for which a wait was cut short, which may be anything, to tell it from what a driver threw. */
-export class Cut extends Error {
+export class Cancelled extends Error {
   /** The native call that was cut; `undefined` if none had begun. */
   readonly call: Promise<CallEnd> | undefined;
   #why: () => unknown;
 
   constructor(reason: unknown, call?: Promise<CallEnd>) {
-    super('cut');
+    super('cancelled');
     this.#why = () => reason;
     this.call = call;
   }
 
   /** One for several callers, each of whom gets a reason of its own. */
-  static each(why: () => unknown): Cut {
-    const cut = new Cut(undefined);
-    cut.#why = why;
-    return cut;
+  static each(why: () => unknown): Cancelled {
+    const cancelled = new Cancelled(undefined);
+    cancelled.#why = why;
+    return cancelled;
   }
 
   get reason(): unknown {
@@ -310,7 +311,7 @@ export class Cut extends Error {
 
 /** What a caller is shown. Made where the caller still waits, so that its stack names the caller. */
 export function asThrown(error: unknown): unknown {
-  return error instanceof Cut ? error.reason : fromDriver(error);
+  return error instanceof Cancelled ? error.reason : fromDriver(error);
 }
 
 /** Turns a driver that throws, or returns a plain value, into one that rejects or resolves. */

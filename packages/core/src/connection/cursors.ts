@@ -42,7 +42,7 @@ export class Cursors {
 
   /** Takes a step, in a turn of its own. */
   async step(cursor: Cursor, limit: Limit | undefined): Promise<IteratorResult<Row, unknown>> {
-    return await this.#calls.inTurn(limit, async () => {
+    return await this.#calls.withLock(limit, async () => {
       // Closed by anyone but its own loop, it must not end the loop as if all rows had been read.
       if (!this.#open.has(cursor))
         throw new LeaseEndedError(
@@ -62,7 +62,7 @@ export class Cursors {
    * Closes those with one of these lifetimes, or all, in a turn that its caller has. A loop around a transaction goes on when
    * that ends, as SQLite lets it.
    */
-  async closeInTurn(...lifetimes: readonly Lifetime[]): Promise<void> {
+  async closeAll(...lifetimes: readonly Lifetime[]): Promise<void> {
     for (const [cursor, lifetime] of this.#open) {
       if (lifetimes.length === 0 || lifetimes.includes(lifetime)) await this.end(cursor);
     }
@@ -82,7 +82,7 @@ export class Cursors {
   async endInterrupted(): Promise<void> {
     if (!this.#interrupted) return;
     this.#interrupted = false;
-    await this.closeInTurn();
+    await this.closeAll();
   }
 
   /** Closes a cursor, in a turn that its caller has. */

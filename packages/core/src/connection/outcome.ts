@@ -1,4 +1,4 @@
-import { asThrown, Cut } from './call-queue.ts';
+import { asThrown, Cancelled } from './call-queue.ts';
 import { bounded, limitOf, type Clock } from '../waiting/deadline.ts';
 import { isConstraint, isNoAnswer } from '../driver-errors.ts';
 import { OutcomeUnknownError } from '../errors.ts';
@@ -15,7 +15,7 @@ const UNTIL_INTERRUPTED_MS = 50;
  * nobody knows.
  */
 export async function outcomeOf(failure: unknown, clock: Clock): Promise<unknown> {
-  if (!(failure instanceof Cut) || failure.call === undefined) throw asFarAsKnown(failure);
+  if (!(failure instanceof Cancelled) || failure.call === undefined) throw asFarAsKnown(failure);
   const unknown = (): Error => unknownBecause(failure.reason);
   const end = await bounded(failure.call, limitOf(clock, UNTIL_INTERRUPTED_MS, unknown));
   if ('value' in end) return end.value;
@@ -26,11 +26,12 @@ export async function outcomeOf(failure: unknown, clock: Clock): Promise<unknown
 
 /** The failure of a call that may have done something: nobody knows, unless SQLite has answered or the call had not begun. */
 export function asFarAsKnown(failure: unknown): unknown {
-  if (!(failure instanceof Cut)) return isNoAnswer(failure) ? unknownBecause(asThrown(failure)) : failure;
+  if (!(failure instanceof Cancelled))
+    return isNoAnswer(failure) ? unknownBecause(asThrown(failure)) : failure;
   return failure.call === undefined ? failure : unknownBecause(failure.reason);
 }
 
 /** As something that was cut, because it must not be tried again. */
-export function unknownBecause(cause: unknown): Cut {
-  return Cut.each(() => new OutcomeUnknownError(cause));
+export function unknownBecause(cause: unknown): Cancelled {
+  return Cancelled.each(() => new OutcomeUnknownError(cause));
 }

@@ -1,4 +1,4 @@
-import { asThrown, Cut, type CallQueue } from './call-queue.ts';
+import { asThrown, Cancelled, type CallQueue } from './call-queue.ts';
 import type { Cursor, Cursors } from './cursors.ts';
 import type { Limit } from '../waiting/deadline.ts';
 import type { Result, Row } from '../driver.ts';
@@ -15,7 +15,7 @@ import type { TransactionState } from './transaction-state.ts';
 /** What a session needs to know of its pool. */
 export interface SessionContext extends StatementsSettings {
   /** Keep a connection its user has changed: an in-memory database would be lost with it. */
-  readonly keepDirty: boolean;
+  readonly keepTainted: boolean;
 }
 
 const UNLEASED: Origin = { unleased: true };
@@ -58,7 +58,7 @@ export class Session {
     this.connection = connection;
     this.#context = context;
     this.#file = file.join();
-    this.#statements = new Statements(connection, file.writeGate, context);
+    this.#statements = new Statements(connection, file.writeLock, context);
     const { calls, cursors, transaction } = this.#statements;
     this.#calls = calls;
     this.#cursors = cursors;
@@ -100,7 +100,7 @@ export class Session {
   }
 
   get #isTainted(): boolean {
-    return this.#statements.dirty && !this.#context.keepDirty;
+    return this.#statements.tainted && !this.#context.keepTainted;
   }
 
   /** Whether a call has failed in a way that leaves it open whether it is still good. */
@@ -114,8 +114,8 @@ export class Session {
   }
 
   /** Notes that someone used the driver's own connection: nothing is known of it any more. */
-  markDirty(): void {
-    this.#statements.dirty = true;
+  taint(): void {
+    this.#statements.tainted = true;
   }
 
   /**
@@ -125,13 +125,13 @@ export class Session {
    */
   async perform(call: Call, unleased: boolean = false): Promise<Result> {
     const limit = statementLimit(this.#context, call.timeoutMs, call.signal);
-    if (limit !== undefined || !this.#calls.tryEnter()) await this.#calls.enter(limit);
+    if (limit !== undefined || !this.#calls.tryAcquire()) await this.#calls.acquire(limit);
     try {
       return await this.#statements.perform(call, limit, unleased ? UNLEASED : undefined);
     } catch (error) {
       throw asThrown(error);
     } finally {
-      this.#calls.leave();
+      this.#calls.release();
     }
   }
 
@@ -142,37 +142,37 @@ export class Session {
     unleased: boolean = false,
   ): Promise<Result[]> {
     const limit = statementLimit(this.#context, timeoutMs, signal);
-    return this.#calls.inTurn(limit, () => this.#statements.performAll(calls, limit, unleased));
+    return this.#calls.withLock(limit, () => this.#statements.performAll(calls, limit, unleased));
   }
 
   /** Takes a turn for `work`, of which `undo` is a part if it fails: what comes next must not find half of it. */
-  async #inTurnOrUndone<T>(
+  async #withLockOrUndone<T>(
     limit: Limit | undefined,
     work: () => Promise<T>,
     undo: () => Promise<void>,
   ): Promise<T> {
-    await this.#calls.enter(limit);
+    await this.#calls.acquire(limit);
     let undone: Promise<void> | undefined;
     try {
       return await work();
     } catch (error) {
       undone = undo().catch(this.#endUnlessLost);
       // Past its limit nobody waits for that, but the turn is kept until it is done.
-      if (!(error instanceof Cut)) await undone;
+      if (!(error instanceof Cancelled)) await undone;
       throw asThrown(error);
     } finally {
-      if (undone === undefined) this.#calls.leave();
+      if (undone === undefined) this.#calls.release();
       else {
         void undone.then(() => {
-          this.#calls.leave();
+          this.#calls.release();
         });
       }
     }
   }
 
   /** Takes a turn for several statements, which must leave nothing open. */
-  inTurn(work: (statements: Statements) => Promise<void>): Promise<void> {
-    return this.#calls.inTurn(undefined, () => work(this.#statements));
+  withStatements(work: (statements: Statements) => Promise<void>): Promise<void> {
+    return this.#calls.withLock(undefined, () => work(this.#statements));
   }
 
   /**
@@ -182,7 +182,7 @@ export class Session {
   begin(sql: string, whole: Limit): Promise<boolean> {
     const limit = beginLimit(this.#context, whole);
     return this.#calls.operate(limit, async () => {
-      await this.#statements.findOut();
+      await this.#statements.resolveState();
       if (parse(sql).control === 'begin' && this.inTransaction) return false;
       await this.#statements.control(sql, limit);
       return true;
@@ -212,7 +212,7 @@ export class Session {
             await outcomeOf(error, this.#context.clock);
           });
       } catch (error) {
-        this.#transaction.failed(controls ? 'script' : 'none', error instanceof Cut, error);
+        this.#transaction.failed(controls ? 'script' : 'none', error instanceof Cancelled, error);
         isOurs = outside;
         throw error;
       }
@@ -220,7 +220,7 @@ export class Session {
       else this.#transaction.touched();
       await this.#statements.confirm(commits);
     };
-    return this.#inTurnOrUndone(limit, work, async () => {
+    return this.#withLockOrUndone(limit, work, async () => {
       if (isOurs) await this.#statements.rollback();
     });
   }
@@ -241,7 +241,7 @@ export class Session {
       return cursor;
     };
     const opening = limit();
-    const { cursor, first } = await this.#calls.inTurn(opening, () =>
+    const { cursor, first } = await this.#calls.withLock(opening, () =>
       this.#statements.begin(statement, open, opening, outlivesCommit === true ? 'commit' : 'transaction'),
     );
     try {
@@ -277,7 +277,7 @@ export class Session {
   /** Rolls back whatever is open; resolves if nothing is. */
   rollback(): Promise<void> {
     return this.#undo(async () => {
-      await this.#cursors.closeInTurn('transaction', 'commit');
+      await this.#cursors.closeAll('transaction', 'commit');
       await this.#statements.rollback();
     });
   }
@@ -317,7 +317,7 @@ export class Session {
   reset(): Promise<void> {
     this.scope = undefined;
     return this.#calls.operate(operationLimit(this.#context, 'reset'), async () => {
-      await this.#cursors.closeInTurn();
+      await this.#cursors.closeAll();
       await this.#statements.rollback();
     });
   }
@@ -327,7 +327,7 @@ export class Session {
     if (this.broken) throw new LeaseEndedError('The driver says that this connection is broken.');
     const limit = statementLimit(this.#context, undefined, undefined);
     const check = parse(this.isSuspect ? READS_FILE : 'SELECT 1');
-    await this.#calls.inTurn(limit, () => this.#statements.execute(check, [], CHECK, limit));
+    await this.#calls.withLock(limit, () => this.#statements.execute(check, [], CHECK, limit));
     this.#calls.isSuspect = false;
   }
 
@@ -344,14 +344,14 @@ export class Session {
   async close(optimize: boolean): Promise<void> {
     await this.drain();
     try {
-      await this.#cursors.closeInTurn().catch(() => undefined);
+      await this.#cursors.closeAll().catch(() => undefined);
       const close = (): Promise<void> => this.connection.close();
       const inOrder = (): Promise<void> => this.#file.close(close, this.#context.clock);
-      const keepsOthersWaiting = !(await this.#leaveWriters());
-      if (optimize && !this.#statements.dirty && !this.inTransaction) await this.#optimize();
+      const keepsOthersWaiting = !(await this.#releaseWriteLock());
+      if (optimize && !this.#statements.tainted && !this.inTransaction) await this.#optimize();
       await this.#calls.call(keepsOthersWaiting ? close : inOrder, undefined, 'operation');
     } finally {
-      this.#statements.writeTurn.leave();
+      this.#statements.writeLock.release();
       this.#file.leave();
     }
   }
@@ -360,8 +360,8 @@ export class Session {
    * Closes wait for each other: until this one's place comes, an open transaction would keep others from writing. Resolves to whether
    * it keeps nobody from that any more.
    */
-  async #leaveWriters(): Promise<boolean> {
-    if (!this.#statements.writeTurn.isHeld) return true;
+  async #releaseWriteLock(): Promise<boolean> {
+    if (!this.#statements.writeLock.isHeld) return true;
     return await this.#statements.rollback().then(
       () => true,
       () => false,
@@ -369,8 +369,8 @@ export class Session {
   }
 
   /** Cancels what runs and what waits: the handle that all of it was called on has ended. `why` makes an error for each. */
-  cut(why: () => unknown): void {
-    this.#calls.cut(why);
+  cancel(why: () => unknown): void {
+    this.#calls.cancel(why);
   }
 
   /** Cancels what runs, and refuses what comes. */
@@ -381,12 +381,12 @@ export class Session {
   /** The native call does not return and the pool gives the connection up: no writer may wait for it. */
   abandon(): void {
     this.#calls.stopInterrupting();
-    this.#statements.writeTurn.leave();
+    this.#statements.writeLock.release();
   }
 
   /** https://www.sqlite.org/pragma.html#pragma_optimize: cheap unless statistics are missing or stale. */
   async #optimize(): Promise<void> {
-    if (!this.#statements.writeTurn.tryTake()) return;
+    if (!this.#statements.writeLock.tryAcquire()) return;
     try {
       await this.#calls.call(() => this.connection.execute('PRAGMA optimize'), undefined);
     } catch {

@@ -1,6 +1,6 @@
 import { bounded, limitOf, type Clock } from '../waiting/deadline.ts';
 import { DriverConflictError } from '../errors.ts';
-import { Gate } from '../waiting/gate.ts';
+import { Semaphore } from '../waiting/semaphore.ts';
 
 /** How long a close holds the next ones up at most, in milliseconds: one that hangs must not keep them all from ending. */
 const CLOSE_HOLDS_UP_MS = 1000;
@@ -18,7 +18,7 @@ export class SharedFile {
    * As many sleepers as libuv has threads (4) leave none for the COMMIT that would wake them: the process stands still
    * until the busy timeouts expire. A queue in JavaScript takes no thread.
    */
-  readonly writeGate: Gate = new Gate();
+  readonly writeLock: Semaphore = new Semaphore();
   readonly #onUnused: () => void;
   #users = 0;
   /** Settles when the next close may begin. */

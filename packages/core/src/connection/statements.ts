@@ -1,18 +1,18 @@
 import { BusyWait } from './busy-wait.ts';
-import { asThrown, CallQueue, Cut, type CallKind } from './call-queue.ts';
+import { asThrown, CallQueue, Cancelled, type CallKind } from './call-queue.ts';
 import { Cursors, type Cursor, type Lifetime } from './cursors.ts';
 import type { Limit } from '../waiting/deadline.ts';
 import type { BatchedStatement, BatchOutcome, ExecuteHint, Result, Row, Value } from '../driver.ts';
 import { brokenContract, isLocked } from '../driver-errors.ts';
 import type { CompleteConnection } from '../drivers/completed-connection.ts';
 import { TransactionLostError } from '../errors.ts';
-import type { Gate } from '../waiting/gate.ts';
-import { operationLimit, writeTurnLimit, type TimeSettings } from '../waiting/limits.ts';
+import type { Semaphore } from '../waiting/semaphore.ts';
+import { operationLimit, writeLockLimit, type TimeSettings } from '../waiting/limits.ts';
 import { outcomeOf, unknownBecause } from './outcome.ts';
 import type { Call } from '../query/queryable.ts';
 import { parse, type Statement, type TransactionControl } from '../query/sql.ts';
 import { TransactionState } from './transaction-state.ts';
-import { WriteTurn } from './write-turn.ts';
+import { WriteLock } from './write-lock.ts';
 
 /** The hint for what begins or ends a transaction. */
 const CONTROL: ExecuteHint = {
@@ -30,7 +30,7 @@ export const CHECK: ExecuteHint = { ...CONTROL, returnsRows: true };
 type Runnable = Omit<Statement, 'firstRow' | 'parameters'>;
 
 /** What matters of a statement, or of several in one call, before and after it runs. */
-interface Whole extends Pick<Runnable, 'readonly' | 'dirties'> {
+interface Whole extends Pick<Runnable, 'readonly' | 'taints'> {
   readonly control: TransactionControl | 'batch';
 }
 
@@ -69,14 +69,14 @@ export class Statements {
   readonly calls: CallQueue;
   readonly cursors: Cursors;
   readonly transaction: TransactionState = new TransactionState();
-  readonly writeTurn: WriteTurn;
+  readonly writeLock: WriteLock;
   /** Whether something was changed that only the closing of the connection undoes. */
-  dirty = false;
+  tainted = false;
   readonly #settings: StatementsSettings;
 
-  constructor(connection: CompleteConnection, writeGate: Gate, settings: StatementsSettings) {
+  constructor(connection: CompleteConnection, writeGate: Semaphore, settings: StatementsSettings) {
     this.connection = connection;
-    this.writeTurn = new WriteTurn(writeGate);
+    this.writeLock = new WriteLock(writeGate);
     this.#settings = settings;
     this.calls = new CallQueue(
       settings,
@@ -89,7 +89,7 @@ export class Statements {
         }
       },
       () => {
-        if (!this.transaction.isOpen) this.writeTurn.leave();
+        if (!this.transaction.isOpen) this.writeLock.release();
       },
     );
     this.cursors = new Cursors(this.calls, () => operationLimit(settings, 'close of a cursor'));
@@ -105,7 +105,7 @@ export class Statements {
    * have been done.
    */
   async commit(limit: Limit | undefined): Promise<void> {
-    await this.cursors.closeInTurn('transaction');
+    await this.cursors.closeAll('transaction');
     await this.execute(parse('COMMIT'), [], CONTROL, limit, () => operationLimit(this.#settings, 'COMMIT'));
   }
 
@@ -145,7 +145,7 @@ export class Statements {
   }
 
   #batched(calls: readonly Call[], unleased: boolean): BatchedStatement[] {
-    const apart = unleased && calls.every(({ statement }) => !statement.dirties);
+    const apart = unleased && calls.every(({ statement }) => !statement.taints);
     return calls.map((call) => ({
       sql: call.statement.sql,
       params: call.values,
@@ -160,28 +160,28 @@ export class Statements {
     since: number | undefined,
   ): Promise<T> {
     const readonly = calls.every(({ statement }) => statement.readonly);
-    const dirties = calls.some(({ statement }) => statement.dirties);
-    const whole = { control: 'batch', readonly, dirties } as const;
+    const taints = calls.some(({ statement }) => statement.taints);
+    const whole = { control: 'batch', readonly, taints } as const;
     await this.prepare(whole, limit);
     const waitsSince = since ?? this.#settings.clock.now();
     try {
       return await this.#untilUnlocked(whole, start, limit, undefined, 'statement', waitsSince);
     } catch (error) {
       // What was open before it may be lost, and a transaction of its own is over: the next call must know.
-      if (!(error instanceof Cut)) await this.findOut().catch(() => undefined);
+      if (!(error instanceof Cancelled)) await this.resolveState().catch(() => undefined);
       throw error;
     }
   }
 
   #hintOf({ statement, rowMode = 'object', urgency }: Call, unleased: boolean): ExecuteHint {
-    const { readonly, returnsRows, effect, dirties } = statement;
+    const { readonly, returnsRows, effect, taints } = statement;
     return {
       rowMode,
       readonly,
       returnsRows,
       effect,
       urgency: urgency ?? this.#urgencyOf(statement),
-      unleased: unleased && this.#settings.sharesHandles && !dirties && !this.transaction.isOpen,
+      unleased: unleased && this.#settings.sharesHandles && !taints && !this.transaction.isOpen,
     };
   }
 
@@ -215,7 +215,7 @@ export class Statements {
     since: number = this.#settings.clock.now(),
   ): Promise<Result> {
     if (statement.control === 'rollback') {
-      await this.findOut();
+      await this.resolveState();
       if (this.transaction.isLost) return this.#forgetLost();
     }
     await this.prepare(statement, limit);
@@ -243,16 +243,16 @@ export class Statements {
           result = await outcomeOf(error, this.#settings.clock);
         }
         if (control !== 'batch' && !isResult(result))
-          throw commits ? unknownBecause(brokenContract()) : new Cut(brokenContract());
+          throw commits ? unknownBecause(brokenContract()) : new Cancelled(brokenContract());
         this.transaction.succeeded(control);
-        if (this.transaction.isDoubtful) await this.confirm(commits);
+        if (this.transaction.isUncertain) await this.confirm(commits);
         return result as T;
       } catch (error) {
         wait ??= this.#busyWait(error, control, since, limit);
-        this.transaction.failed(control, error instanceof Cut, error);
+        this.transaction.failed(control, error instanceof Cancelled, error);
         if (wait === undefined) throw error;
         await wait.pause(error);
-        await this.#askAgain(control);
+        await this.#recheck(control);
       }
     }
   }
@@ -270,7 +270,7 @@ export class Statements {
     const since = this.#settings.clock.now();
     await this.prepare(statement, limit);
     for (let wait: BusyWait | undefined; ;) {
-      this.calls.checkTurn();
+      this.calls.throwIfCancelled();
       const cursor = open();
       const others = this.cursors.size;
       this.cursors.add(cursor, this.transaction.isOpen ? lifetime : 'lease');
@@ -280,15 +280,15 @@ export class Statements {
         return { cursor, first };
       } catch (error) {
         wait ??= this.#busyWait(error, 'none', since, limit, others);
-        this.transaction.failed('none', error instanceof Cut, error);
+        this.transaction.failed('none', error instanceof Cancelled, error);
         // A call that was cut may not have returned, and nobody waits for that.
-        if (wait === undefined || error instanceof Cut) {
+        if (wait === undefined || error instanceof Cancelled) {
           this.close(cursor);
           throw error;
         }
         await this.cursors.end(cursor);
         await wait.pause(error);
-        await this.#askAgain('none');
+        await this.#recheck('none');
       }
     }
   }
@@ -296,23 +296,23 @@ export class Statements {
   /** Closes a cursor in the background: what comes next on its connection waits for its turn anyway. */
   close(cursor: Cursor): void {
     this.cursors.close(cursor).catch(() => {
-      this.dirty = true;
+      this.tainted = true;
     });
   }
 
   /** Before a statement: is the transaction still there, and is it this process's turn to write? */
   async prepare(statement: Whole, limit: Limit | undefined): Promise<void> {
     await this.cursors.endInterrupted();
-    await this.findOut();
+    await this.resolveState();
     this.transaction.check();
-    if (statement.dirties) this.dirty = true;
-    if (!statement.readonly && !this.writeTurn.tryTake())
-      await this.writeTurn.take(writeTurnLimit(this.#settings, limit, this.calls.turnCancelled));
+    if (statement.taints) this.tainted = true;
+    if (!statement.readonly && !this.writeLock.tryAcquire())
+      await this.writeLock.acquire(writeLockLimit(this.#settings, limit, this.calls.cancelToken));
   }
 
   /** Asks SQLite where the transaction stands, if only SQLite knows. */
-  async findOut(): Promise<void> {
-    if (!this.transaction.isDoubtful) return;
+  async resolveState(): Promise<void> {
+    if (!this.transaction.isUncertain) return;
     await this.cursors.endInterrupted();
     try {
       if (this.connection.broken === true) throw new TransactionLostError(undefined);
@@ -328,7 +328,7 @@ export class Statements {
   /** The same after something that may have been committed: that it cannot be found out does not undo it. */
   async confirm(commits: boolean): Promise<void> {
     try {
-      await this.findOut();
+      await this.resolveState();
     } catch (error) {
       throw commits ? unknownBecause(asThrown(error)) : error;
     }
@@ -349,7 +349,7 @@ export class Statements {
 
   #urgencyOf({ control, readonly }: Runnable): NonNullable<ExecuteHint['urgency']> {
     if (control !== 'none') return 'control';
-    return readonly && !this.writeTurn.isHeld ? 'reader' : 'writer';
+    return readonly && !this.writeLock.isHeld ? 'reader' : 'writer';
   }
 
   /** Whether something is in the database for good when it has succeeded. */
@@ -357,14 +357,14 @@ export class Statements {
     if (control === 'batch') return !readonly;
     const { isOpen, endsByRelease } = this.transaction;
     if (control === 'none') return !readonly && !isOpen;
-    return this.writeTurn.isHeld && (control === 'commit' || (control === 'release' && endsByRelease));
+    return this.writeLock.isHeld && (control === 'commit' || (control === 'release' && endsByRelease));
   }
 
   /** Whether nothing is to be done before a statement; takes the turn to write if it is needed and free. */
-  #isReady({ readonly, dirties }: Runnable): boolean {
+  #isReady({ readonly, taints }: Runnable): boolean {
     const { transaction } = this;
-    if (dirties || this.cursors.areInterrupted || transaction.isDoubtful || transaction.isLost) return false;
-    return readonly || this.writeTurn.tryTake();
+    if (taints || this.cursors.areInterrupted || transaction.isUncertain || transaction.isLost) return false;
+    return readonly || this.writeLock.tryAcquire();
   }
 
   /**
@@ -387,13 +387,13 @@ export class Statements {
     const commits = control === 'commit' || control === 'release';
     if (!commits && (cursors > 0 || !this.transaction.isUntouched)) return undefined;
     const { clock, acquisitionTimeoutMs } = this.#settings;
-    const cancelled = this.calls.turnCancelled;
+    const cancelled = this.calls.cancelToken;
     return new BusyWait({ clock, deadline: (since ?? clock.now()) + acquisitionTimeoutMs, limit, cancelled });
   }
 
   /** Before another try: SQLite may have rolled back by itself, and then the statement would commit alone. */
-  async #askAgain(control: Whole['control']): Promise<void> {
-    await this.findOut();
+  async #recheck(control: Whole['control']): Promise<void> {
+    await this.resolveState();
     if (control !== 'begin' && control !== 'rollback') this.transaction.check();
   }
 

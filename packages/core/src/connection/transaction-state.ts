@@ -40,11 +40,11 @@ export class TransactionState {
   }
 
   /** Whether SQLite must be asked. */
-  get isDoubtful(): boolean {
+  get isUncertain(): boolean {
     return this.#state === 'released' || this.#state === 'unknown';
   }
 
-  /** SQLite, asked because {@link TransactionState.isDoubtful}, says whether a transaction is open. */
+  /** SQLite, asked because {@link TransactionState.isUncertain}, says whether a transaction is open. */
   found(open: boolean): void {
     if (this.#state === 'released') this.#state = open ? 'savepoint' : 'autocommit';
     else this.#state = open ? 'begun' : 'lost';
@@ -74,7 +74,7 @@ export class TransactionState {
    * A statement has failed, or a `script` with transaction control in it, or a `batch`. `cut`: its caller was told so, and nobody knows
    * how the native call ends, or ended.
    */
-  failed(control: TransactionControl | 'script' | 'batch', cut: boolean, error: unknown): void {
+  failed(control: TransactionControl | 'script' | 'batch', cancelled: boolean, error: unknown): void {
     if (this.#state === 'lost') return;
     if (this.#state !== 'autocommit') this.#state = 'unknown';
     // Outside a transaction a failure leaves none open, unless it is that of a BEGIN that may succeed all the same, or of
@@ -82,7 +82,7 @@ export class TransactionState {
     else if (
       control === 'script' ||
       control === 'batch' ||
-      (cut && (control === 'begin' || control === 'savepoint'))
+      (cancelled && (control === 'begin' || control === 'savepoint'))
     )
       this.#state = 'released';
     this.#lostBecause = error;

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import {
   bounded,
   limitOf,
-  Revocation,
-  type Cancellation,
+  CancelSource,
+  type CancelToken,
   type Clock,
   type Limit,
 } from '../waiting/deadline.ts';
@@ -18,7 +18,7 @@ import {
   TransactionActiveError,
 } from '../errors.ts';
 import {
-  checkLimits,
+  checkCallOptions,
   QueryMethods,
   type Call,
   type Queryable,
@@ -37,7 +37,7 @@ export interface TransactionHost {
   /** Throws if what it runs on is not the caller's any more. */
   check(): void;
   /** Aborts when the lease or the outer transaction ends. */
-  readonly ended: Cancellation;
+  readonly ended: CancelToken;
 }
 
 const BEGIN = { immediate: 'BEGIN IMMEDIATE', deferred: 'BEGIN', exclusive: 'BEGIN EXCLUSIVE' } as const;
@@ -73,7 +73,7 @@ export function checkTransaction(fn: unknown, options: TransactionOptions): void
 
 /** Checks the options of a transaction of which the callback is not known yet. */
 export function checkTransactionOptions(options: unknown): asserts options is TransactionOptions {
-  checkLimits(options, 'mode', 'retries');
+  checkCallOptions(options, 'mode', 'retries');
   const { mode, retries } = options as TransactionOptions;
   if (mode !== undefined && !Object.hasOwn(BEGIN, mode)) {
     throw new InvalidArgumentError("mode must be 'immediate', 'deferred' or 'exclusive'.");
@@ -114,7 +114,7 @@ async function transactOnce<T>(
     const isGone = !has(session.scope, tx) || host.ended.aborted;
     tx.end();
     // What runs and waits now was called on `tx`.
-    if ((stage === 'begun' || stage === 'committing') && !isGone) session.cut(ended);
+    if ((stage === 'begun' || stage === 'committing') && !isGone) session.cancel(ended);
     const undone = stage !== 'not ours' && !isGone ? tx.undo() : undefined;
     // Past its deadline nobody waits for a rollback: it has its turn before whatever comes next on this connection. And a COMMIT that
     // is under way may take for ever.
@@ -146,7 +146,7 @@ class Transaction extends QueryMethods implements Scope {
   readonly savepoint: string | undefined;
   readonly #host: TransactionHost;
   /** Ends what is inside this one. Made when something is. */
-  #ended: Revocation | undefined;
+  #ended: CancelSource | undefined;
   /** `sealed`: calls made so far still run, before the COMMIT; new ones are refused. */
   #state: 'open' | 'sealed' | 'ended' = 'open';
 
@@ -173,7 +173,7 @@ class Transaction extends QueryMethods implements Scope {
   end(): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';
-    this.#ended?.abortEach(ended);
+    this.#ended?.cancelEach(ended);
   }
 
   protected override perform(call: Call): Promise<Result> {
@@ -192,7 +192,7 @@ class Transaction extends QueryMethods implements Scope {
   }
 
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
-    checkLimits(options);
+    checkCallOptions(options);
     for (const { control } of parseScript(sql)) this.#check(control);
     await this.#host.session.script(sql, options);
   }
@@ -208,7 +208,7 @@ class Transaction extends QueryMethods implements Scope {
         'mode and retries are for the outermost transaction: a nested one is a savepoint in it.',
       );
     }
-    this.#ended ??= new Revocation();
+    this.#ended ??= new CancelSource();
     return await transact({ ...this.#host, outer: this, ended: this.#ended }, fn, options);
   }
 

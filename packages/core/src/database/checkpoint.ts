@@ -1,6 +1,6 @@
 import type { Result } from '../driver.ts';
 import { InvalidArgumentError, OutcomeUnknownError } from '../errors.ts';
-import { checkLimits, type Call, type QueryOptions } from '../query/queryable.ts';
+import { checkCallOptions, type Call, type QueryOptions } from '../query/queryable.ts';
 import { parse } from '../query/sql.ts';
 
 /**
@@ -40,7 +40,7 @@ const MODES: ReadonlySet<unknown> = new Set(['passive', 'full', 'restart', 'trun
 
 /** The call that makes a checkpoint. Throws if its options are wrong. */
 export function checkpointCall(options: CheckpointOptions): Call {
-  checkLimits(options, 'mode');
+  checkCallOptions(options, 'mode');
   const { mode = 'passive', signal, timeoutMs } = options;
   if (!MODES.has(mode))
     throw new InvalidArgumentError(`mode must be 'passive', 'full', 'restart' or 'truncate'.`);

@@ -2,7 +2,7 @@ import type { Limit } from '../waiting/deadline.ts';
 import type { BasicConnection, Connection, Driver } from '../driver.ts';
 import { complete } from '../drivers/completed-connection.ts';
 import { OpenError, SqlitePoolError } from '../errors.ts';
-import type { Gate } from '../waiting/gate.ts';
+import type { Semaphore } from '../waiting/semaphore.ts';
 import { Session, type SessionContext } from '../connection/session.ts';
 import { joinSharedFile, SharedFile } from '../connection/shared-file.ts';
 
@@ -31,8 +31,8 @@ export class Database {
   }
 
   /** The turn to write; of this pool alone as long as no file is known. */
-  get writeGate(): Gate {
-    return this.#file.writeGate;
+  get writeGate(): Semaphore {
+    return this.#file.writeLock;
   }
 
   /** How large the WAL is; 0 if the driver cannot tell. */
@@ -42,19 +42,19 @@ export class Database {
 
   /** The turn to write without a session, if it is free; the function it gives ends it. */
   tryWriteTurn(): (() => void) | undefined {
-    const gate = this.writeGate;
-    if (!gate.tryEnter()) return undefined;
+    const lock = this.writeGate;
+    if (!lock.tryAcquire()) return undefined;
     return () => {
-      gate.leave();
+      lock.release();
     };
   }
 
   /** The turn to write without a session; the function it resolves to ends it. */
   async writeTurn(limit: Limit): Promise<() => void> {
-    const gate = this.writeGate;
-    await gate.enter(limit);
+    const lock = this.writeGate;
+    await lock.acquire(limit);
     return () => {
-      gate.leave();
+      lock.release();
     };
   }
 

@@ -199,7 +199,7 @@ export class ResourcePool<R> {
    */
   close(): Promise<void> {
     this.#state = 'draining';
-    this.#waiters.failAll(() => new PoolClosedError());
+    this.#waiters.rejectAll(() => new PoolClosedError());
     for (const unwanted of this.#opening) unwanted.abort(new PoolClosedError());
     this.#drain();
     return this.#closed;

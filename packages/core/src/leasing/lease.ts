@@ -3,7 +3,7 @@ import type { Entry } from '../engine/entries.ts';
 import { LeaseEndedError, TransactionActiveError } from '../errors.ts';
 import type { Listed, Place } from '../waiting/linked-list.ts';
 import {
-  checkLimits,
+  checkCallOptions,
   QueryMethods,
   type Call,
   type Queryable,
@@ -12,7 +12,7 @@ import {
 } from '../query/queryable.ts';
 import type { Session } from '../connection/session.ts';
 import { transact } from '../connection/transaction.ts';
-import { Revocation, type Cancellation, type Clock } from '../waiting/deadline.ts';
+import { CancelSource, type CancelToken, type Clock } from '../waiting/deadline.ts';
 
 /**
  * Options of `acquire` and `connection`.
@@ -33,17 +33,17 @@ export type LeaseEnding = 'released' | 'discarded' | 'revoked';
  * What the pool keeps of a lease. It holds nothing of the user's handle, so that a handle that was dropped without a
  * release can be collected as garbage, and its connection taken back.
  */
-export class Hold implements Listed<Hold> {
-  place: Place<Hold> | undefined;
+export class LeaseRecord implements Listed<LeaseRecord> {
+  place: Place<LeaseRecord> | undefined;
   readonly entry: Entry<Session>;
   readonly session: Session;
   readonly clock: Clock;
   /** Where the acquire was made, when `leakWarningMs` is on. */
   readonly stack: string | undefined;
-  /** The handle, as long as the lease is young: see {@link Leases.sweep}. */
-  young: Lease | undefined;
-  #revocation: Revocation | undefined;
-  readonly #onEnd: (hold: Hold, ending: LeaseEnding) => Promise<void>;
+  /** The handle, as long as the lease is young: see {@link LeaseRegistry.sweep}. */
+  handle: Lease | undefined;
+  #cancelSource: CancelSource | undefined;
+  readonly #onEnd: (record: LeaseRecord, ending: LeaseEnding) => Promise<void>;
   #ending: LeaseEnding | undefined;
   #settled: Promise<void> | undefined;
 
@@ -52,7 +52,7 @@ export class Hold implements Listed<Hold> {
     entry: Entry<Session>,
     clock: Clock,
     stack: string | undefined,
-    onEnd: (hold: Hold, ending: LeaseEnding) => Promise<void>,
+    onEnd: (record: LeaseRecord, ending: LeaseEnding) => Promise<void>,
   ) {
     this.entry = entry;
     this.session = entry.resource;
@@ -62,8 +62,8 @@ export class Hold implements Listed<Hold> {
   }
 
   /** Aborts when the lease is revoked. Made when it is asked for, because most leases need none. */
-  get revoked(): Cancellation {
-    return (this.#revocation ??= new Revocation());
+  get revoked(): CancelToken {
+    return (this.#cancelSource ??= new CancelSource());
   }
 
   /** Whether the lease has not ended. */
@@ -80,15 +80,15 @@ export class Hold implements Listed<Hold> {
   end(ending: LeaseEnding, why: () => Error = () => endedError(ending)): Promise<void> {
     if (this.#settled === undefined) {
       this.#ending = ending;
-      if (ending !== 'released') this.#cut(why);
+      if (ending !== 'released') this.#cancel(why);
       this.#settled = this.#onEnd(this, ending);
     }
     return this.#settled;
   }
 
-  #cut(why: () => Error): void {
-    this.#revocation?.abortEach(why);
-    this.session.cut(why);
+  #cancel(why: () => Error): void {
+    this.#cancelSource?.cancelEach(why);
+    this.session.cancel(why);
   }
 
   /** Throws if the lease has ended. */
@@ -116,12 +116,12 @@ function endedError(ending: LeaseEnding): LeaseEndedError {
  * await connection.run('INSERT INTO log (line) VALUES (?)', ['hello']);
  */
 export class Lease extends QueryMethods implements AsyncDisposable {
-  readonly #hold: Hold;
+  readonly #record: LeaseRecord;
 
   /** @internal */
-  constructor(hold: Hold) {
+  constructor(record: LeaseRecord) {
     super();
-    this.#hold = hold;
+    this.#record = record;
   }
 
   /**
@@ -132,26 +132,26 @@ export class Lease extends QueryMethods implements AsyncDisposable {
    * @example const handle = connection.raw as import('sqlite3').Database;
    */
   get raw(): unknown {
-    this.#hold.check();
-    const { session } = this.#hold;
-    session.markDirty();
+    this.#record.check();
+    const { session } = this.#record;
+    session.taint();
     return session.connection.raw ?? session.connection;
   }
 
   /** Whether its connection is good, and nothing would be missed if the next statement had another one. @internal */
   get isClean(): boolean {
-    const { isInForce, session } = this.#hold;
+    const { isInForce, session } = this.#record;
     return isInForce && session.condition === 'clean' && !session.isSuspect;
   }
 
   /** Whether something was left on the connection that the next statement must find: a transaction, a cursor, a PRAGMA. @internal */
   get holdsState(): boolean {
-    return this.#hold.isInForce && this.#hold.session.holdsState;
+    return this.#record.isInForce && this.#record.session.holdsState;
   }
 
   /** Whether a transaction may be open on this connection. @internal */
   get inTransaction(): boolean {
-    return this.#hold.isInForce && this.#hold.session.inTransaction;
+    return this.#record.isInForce && this.#record.session.inTransaction;
   }
 
   /**
@@ -167,7 +167,7 @@ export class Lease extends QueryMethods implements AsyncDisposable {
    * }
    */
   release(): Promise<void> {
-    return this.#hold.end('released');
+    return this.#record.end('released');
   }
 
   /**
@@ -177,7 +177,7 @@ export class Lease extends QueryMethods implements AsyncDisposable {
    * @example if (isSuspicious(error)) await connection.discard();
    */
   discard(): Promise<void> {
-    return this.#hold.end('discarded');
+    return this.#record.end('discarded');
   }
 
   /**
@@ -187,7 +187,7 @@ export class Lease extends QueryMethods implements AsyncDisposable {
    * @example socket.once('close', () => void connection.revoke());
    */
   revoke(reason?: Error): Promise<void> {
-    return this.#hold.end('revoked', reason && (() => reason));
+    return this.#record.end('revoked', reason && (() => reason));
   }
 
   /** The same as {@link Lease.release}. */
@@ -197,44 +197,44 @@ export class Lease extends QueryMethods implements AsyncDisposable {
 
   protected override perform(call: Call): Promise<Result> {
     this.#check();
-    return this.#hold.session.perform(call);
+    return this.#record.session.perform(call);
   }
 
   protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
     this.#check();
-    return this.#hold.session.batch(calls, options);
+    return this.#record.session.batch(calls, options);
   }
 
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
     this.#check();
-    const rows = this.#hold.session.iterate(call);
+    const rows = this.#record.session.iterate(call);
     for await (const row of rows) {
       yield row;
-      this.#hold.check();
+      this.#record.check();
     }
   }
 
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
     this.#check();
-    checkLimits(options);
-    await this.#hold.session.script(sql, options);
+    checkCallOptions(options);
+    await this.#record.session.script(sql, options);
   }
 
   override async transaction<T>(
     fn: (tx: Queryable) => T | Promise<T>,
     options?: TransactionOptions,
   ): Promise<T> {
-    const hold = this.#hold;
-    const { session, clock, revoked } = hold;
+    const record = this.#record;
+    const { session, clock, revoked } = record;
     const check = (): void => {
-      hold.check();
+      record.check();
     };
     check();
     return await transact({ session, clock, outer: undefined, check, ended: revoked }, fn, options);
   }
 
   #check(): void {
-    this.#hold.check();
-    if (this.#hold.session.scope !== undefined) throw new TransactionActiveError();
+    this.#record.check();
+    if (this.#record.session.scope !== undefined) throw new TransactionActiveError();
   }
 }

@@ -217,7 +217,7 @@ export abstract class QueryMethods implements Queryable {
   }
 
   async batch(statements: readonly BatchStatement[], options: QueryOptions = {}): Promise<Result[]> {
-    checkLimits(options);
+    checkCallOptions(options);
     if (!Array.isArray(statements))
       throw new InvalidArgumentError(
         "batch() takes an array: batch([['DELETE FROM a WHERE id = ?', [1]], 'DELETE FROM b']).",
@@ -263,7 +263,7 @@ function check(
 ): Call {
   const values = bind(statement, params);
   if (options === undefined) return { statement: run, values };
-  checkLimits(options, 'rowMode');
+  checkCallOptions(options, 'rowMode');
   const { rowMode, signal, timeoutMs } = options;
   if (rowMode !== undefined && !ROW_MODES.has(rowMode)) {
     throw new InvalidArgumentError(`rowMode must be 'object' or 'array'.`);
@@ -274,7 +274,7 @@ function check(
 const ROW_MODES: ReadonlySet<unknown> = new Set(['object', 'array']);
 
 /** Checks the two options that every call takes; `others` are the names of those that this call takes besides. */
-export function checkLimits(options: unknown, ...others: string[]): asserts options is QueryOptions {
+export function checkCallOptions(options: unknown, ...others: string[]): asserts options is QueryOptions {
   if (typeof options !== 'object' || options === null)
     throw new InvalidArgumentError('The options of a call must be an object.');
   const { signal, timeoutMs, ...rest } = options as Record<string, unknown>;

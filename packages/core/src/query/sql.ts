@@ -21,7 +21,7 @@ export interface Statement {
   /** What it does to rows: only then do the counts of a result mean this statement. */
   readonly effect: 'insert' | 'change' | 'none';
   /** Whether it leaves state on the connection (TEMP, ATTACH, PRAGMA) that the next user must not see. */
-  readonly dirties: boolean;
+  readonly taints: boolean;
   /** Parameters by index: a name, or `undefined` for a `?`. https://www.sqlite.org/lang_expr.html#varparam */
   readonly parameters: readonly (string | undefined)[];
   /** What to run when only the first row is wanted: the same with `LIMIT 1`, or itself if that cannot be added. */
@@ -291,22 +291,22 @@ class Outline {
 }
 
 /** A statement's nature, apart from its text and parameters. */
-type Nature = Pick<Statement, 'control' | 'readonly' | 'returnsRows' | 'effect' | 'dirties'>;
+type Nature = Pick<Statement, 'control' | 'readonly' | 'returnsRows' | 'effect' | 'taints'>;
 
-const READ: Nature = { control: 'none', readonly: true, returnsRows: true, effect: 'none', dirties: false };
+const READ: Nature = { control: 'none', readonly: true, returnsRows: true, effect: 'none', taints: false };
 const WRITE: Nature = {
   control: 'none',
   readonly: false,
   returnsRows: false,
   effect: 'none',
-  dirties: false,
+  taints: false,
 };
 const UNKNOWN: Nature = {
   control: 'none',
   readonly: false,
   returnsRows: true,
   effect: 'insert',
-  dirties: true,
+  taints: true,
 };
 
 function describe(sql: string, outline: Outline): Statement {
@@ -336,14 +336,14 @@ function natureOf(outline: Outline): Nature {
     case 'REPLACE':
       return change(head[0], outline);
     case 'CREATE':
-      return { ...WRITE, dirties: head[1] === 'TEMP' || head[1] === 'TEMPORARY' || namesTemporary };
+      return { ...WRITE, taints: head[1] === 'TEMP' || head[1] === 'TEMPORARY' || namesTemporary };
     case 'ANALYZE':
       // Alone it leaves the schema "temp" out.
-      return { ...WRITE, dirties: head[1] === 'TEMP' || head[1] === '"TEMP"' || namesTemporary };
+      return { ...WRITE, taints: head[1] === 'TEMP' || head[1] === '"TEMP"' || namesTemporary };
     case 'DROP':
     case 'ALTER':
     case 'REINDEX':
-      return { ...WRITE, dirties: namesTemporary };
+      return { ...WRITE, taints: namesTemporary };
     case 'VACUUM':
       return WRITE;
     case 'BEGIN': {
@@ -361,7 +361,7 @@ function natureOf(outline: Outline): Nature {
       return { ...READ, control: 'release', returnsRows: false };
     case 'ATTACH':
     case 'DETACH':
-      return { ...READ, returnsRows: false, dirties: true };
+      return { ...READ, returnsRows: false, taints: true };
     case 'PRAGMA':
       return pragma(outline);
     default:
@@ -372,14 +372,14 @@ function natureOf(outline: Outline): Nature {
 /** A SELECT reads, unless it calls for the work of `PRAGMA optimize` or of a full-text index's `optimize`. */
 function query({ has }: Outline): Nature {
   const writes = [...has].some((token) => token.includes('OPTIMIZE'));
-  return { ...READ, readonly: !writes, dirties: extendsConnection(has) };
+  return { ...READ, readonly: !writes, taints: extendsConnection(has) };
 }
 
 /** A temporary table that it changes may be one that every connection has from `onConnect`, and then has other rows than the others. */
 function change(verb: string | undefined, { has, namesTemporary }: Outline): Nature {
   const effect = verb === 'UPDATE' || verb === 'DELETE' ? 'change' : 'insert';
-  const dirties = namesTemporary || extendsConnection(has);
-  return { ...WRITE, effect, returnsRows: has.has('RETURNING'), dirties };
+  const taints = namesTemporary || extendsConnection(has);
+  return { ...WRITE, effect, returnsRows: has.has('RETURNING'), taints };
 }
 
 function extendsConnection(has: ReadonlySet<string>): boolean {
@@ -412,7 +412,7 @@ function pragma({ explained, has, namesTemporary }: Outline): Nature {
   const name = (explained[2] === '.' ? explained[3] : explained[1])?.replaceAll('"', '');
   const hasArgument = has.has('=') || has.has('(');
   if (name === undefined || SHOWING.has(name)) return READ;
-  if (FILE_CHANGING.has(name)) return { ...WRITE, returnsRows: true, dirties: namesTemporary };
+  if (FILE_CHANGING.has(name)) return { ...WRITE, returnsRows: true, taints: namesTemporary };
   return hasArgument ? { ...UNKNOWN, effect: 'none' } : READ;
 }
 

@@ -1,5 +1,5 @@
 import type { Lease } from '../leasing/lease.ts';
-import type { Spare } from '../leasing/leases.ts';
+import type { ReclaimableLease } from '../leasing/lease-registry.ts';
 import type { Place } from '../waiting/linked-list.ts';
 import type { Statement } from '../query/sql.ts';
 
@@ -10,11 +10,11 @@ import type { Statement } from '../query/sql.ts';
  */
 export type Need = 'read' | 'write' | 'state' | 'pin';
 
-type Nature = Pick<Statement, 'control' | 'readonly' | 'dirties'>;
+type Nature = Pick<Statement, 'control' | 'readonly' | 'taints'>;
 
 /** What statements need that run by one call. */
 export function needOf(statements: readonly Nature[]): Need {
-  if (statements.some(({ control, dirties }) => control !== 'none' || dirties)) return 'state';
+  if (statements.some(({ control, taints }) => control !== 'none' || taints)) return 'state';
   return mustWait(statements) ? 'write' : 'read';
 }
 
@@ -24,8 +24,8 @@ export function mustWait(statements: readonly Nature[]): boolean {
 }
 
 /** A connection that a request has, or is about to have. */
-export class RequestConnection implements Spare {
-  place: Place<Spare> | undefined;
+export class RequestConnection implements ReclaimableLease {
+  place: Place<ReclaimableLease> | undefined;
   lease: Lease | Promise<Lease>;
   /** An earlier one on which reads still run. */
   readonly #before: RequestConnection | undefined;
@@ -59,17 +59,17 @@ export class RequestConnection implements Spare {
     return this.#before?.isUsed === false ? this.#before.before : this.#before;
   }
 
-  enter(need: Need): void {
+  begin(need: Need): void {
     this.#uses += 1;
     if (need !== 'read') this.#pins += 1;
   }
 
-  leave(need: Need): void {
+  end(need: Need): void {
     this.#uses -= 1;
     if (need !== 'read') this.#pins -= 1;
   }
 
-  giveBack(): void {
+  reclaim(): void {
     this.#onReclaim(this);
   }
 

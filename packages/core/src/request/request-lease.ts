@@ -1,10 +1,10 @@
 import type { Result, Row } from '../driver.ts';
-import { bounded, limitOf, noTimeout, Revocation, systemClock } from '../waiting/deadline.ts';
+import { bounded, limitOf, noTimeout, CancelSource, systemClock } from '../waiting/deadline.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
 import type { Lease } from '../leasing/lease.ts';
 import type { SqlitePool } from '../pool.ts';
 import {
-  checkLimits,
+  checkCallOptions,
   performAllOn,
   performOn,
   QueryMethods,
@@ -94,7 +94,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   /** Aborts when the request is revoked, for calls on the pool. Made when there is one. */
   #controller: AbortController | undefined;
   /** The same for the wait for a connection of the request. */
-  readonly #revocation = new Revocation();
+  readonly #cancelSource = new CancelSource();
   #revokedBecause: LeaseEndedError | undefined;
   #cancelGrace: (() => void) | undefined;
   #beforeResponse: (() => void) | undefined;
@@ -139,7 +139,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#cancelGrace?.();
     this.#revokedBecause = reason;
     this.#controller?.abort(reason);
-    this.#revocation.abort(reason);
+    this.#cancelSource.cancel(reason);
     // A cursor may wait for a consumer that never takes another step, so the signal alone would not end it. A lease on
     // its way here finds out when it arrives.
     for (let own = this.#own; own !== undefined; own = own.before)
@@ -152,7 +152,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
-    checkLimits(options);
+    checkCallOptions(options);
     const statements = parseScript(sql);
     await this.#use(needOf(statements), mustWait(statements), options, (db, limits) =>
       db.script(sql, limits),
@@ -239,7 +239,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     use: (db: Lease, options: Limits) => T | Promise<T>,
   ): Promise<T> {
     const keeps = this.#own?.mustStay === true;
-    const turn = waits && !keeps ? this.#pool.writerTurn(this.#signal) : undefined;
+    const turn = waits && !keeps ? this.#pool.acquireWriter(this.#signal) : undefined;
     const own = this.#enter(need, turn);
     try {
       const lease = this.#leaseOf(own, options.signal);
@@ -277,13 +277,13 @@ export class RequestLease extends QueryMethods implements RequestDb {
   #enter(need: Need, turn: Promise<unknown> | undefined): RequestConnection {
     this.#notSpare();
     if (this.#own === undefined || turn !== undefined) this.#own = this.#acquire(turn);
-    this.#own.enter(need);
+    this.#own.begin(need);
     this.#calls += 1;
     return this.#own;
   }
 
   #leave(own: RequestConnection, need: Need): void {
-    own.leave(need);
+    own.end(need);
     this.#calls -= 1;
     if (own !== this.#own && !own.isUsed) own.release();
     this.#settle();
@@ -291,7 +291,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
 
   /** At once, if the pool has an idle one and nothing is to be waited for before. */
   #acquire(turn: Promise<unknown> | undefined): RequestConnection {
-    const lease = this.#pool.lend(this.#revocation, turn);
+    const lease = this.#pool.createLease(this.#cancelSource, turn);
     const own = new RequestConnection(lease, this.#own, this.#giveBack);
     if (lease instanceof Promise) own.lease = this.#arrive(own, lease);
     return own;
@@ -325,7 +325,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   #notSpare(): void {
-    if (this.#own !== undefined) this.#pool.spares.delete(this.#own);
+    if (this.#own !== undefined) this.#pool.idleLeases.delete(this.#own);
   }
 
   #release(own: RequestConnection): void {
@@ -335,7 +335,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
       if (own.mustStay) return;
       // Kept for the next read, unless someone needs it before that: a handler may wait for its client meanwhile. Where every call
       // has given up, it has not come yet, or is still busy: nobody could have it back then, not even a write of this request.
-      if (!(lease instanceof Promise) && lease.isClean) this.#pool.spares.add(own);
+      if (!(lease instanceof Promise) && lease.isClean) this.#pool.idleLeases.add(own);
       else this.#giveBack(own);
       return;
     }

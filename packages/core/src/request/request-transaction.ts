@@ -4,7 +4,7 @@ import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
 import { holdResponse, type HoldableResponse } from './held-response.ts';
 import type { SqlitePool } from '../pool.ts';
 import {
-  checkLimits,
+  checkCallOptions,
   performAllOn,
   performOn,
   QueryMethods,
@@ -123,7 +123,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   }
 
   override async script(sql: string, options: QueryOptions = {}): Promise<void> {
-    checkLimits(options);
+    checkCallOptions(options);
     const tx = await this.#own(options.signal);
     await tx.script(sql, options);
   }

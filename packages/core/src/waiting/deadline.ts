@@ -57,18 +57,18 @@ export const systemClock: Clock = {
 export const outsideCalls: <T>(work: () => T) => T = AsyncLocalStorage.snapshot();
 
 /** Calls `callback` at the end of this turn of the event loop, for all who need that. */
-export function atEndOfTurn(callback: () => void): void {
+export function atEndOfTick(callback: () => void): void {
   outsideCalls(() => setImmediate(callback));
 }
 
 /** What may cut a wait short. */
-export type Cancellation = AbortSignal | Revocation;
+export type CancelToken = AbortSignal | CancelSource;
 
 /**
  * What an `AbortController` and its signal are, without the events: making one of those and listening to it costs more than
  * all the rest of a transaction.
  */
-export class Revocation {
+export class CancelSource {
   #why: (() => unknown) | undefined;
   #followers: Followers | undefined;
 
@@ -76,7 +76,7 @@ export class Revocation {
     return this.#why !== undefined;
   }
 
-  /** Another error each time it is read, if it was aborted with {@link Revocation.abortEach}. */
+  /** Another error each time it is read, if it was aborted with {@link CancelSource.cancelEach}. */
   get reason(): unknown {
     return this.#why?.();
   }
@@ -87,22 +87,22 @@ export class Revocation {
   }
 
   /** One that has been aborted already. */
-  static because(why: () => unknown): Revocation {
-    const revocation = new Revocation();
-    revocation.abortEach(why);
-    return revocation;
+  static because(why: () => unknown): CancelSource {
+    const source = new CancelSource();
+    source.cancelEach(why);
+    return source;
   }
 
   /** Cuts what waits, and what will. Only the first reason counts. */
-  abort(reason: unknown): void {
-    this.abortEach(() => reason);
+  cancel(reason: unknown): void {
+    this.cancelEach(() => reason);
   }
 
   /** The same with an error for each: callers that fail together must not share one, because they may add to it. */
-  abortEach(why: () => unknown): void {
+  cancelEach(why: () => unknown): void {
     if (this.#why !== undefined) return;
     this.#why = why;
-    this.#followers?.tell();
+    this.#followers?.notify();
   }
 }
 
@@ -112,9 +112,10 @@ export class Follower implements Listed<Follower> {
   readonly onAbort: () => void;
   readonly #followers: Followers;
 
-  constructor(cancellation: Cancellation, onAbort: () => void) {
+  constructor(cancellation: CancelToken, onAbort: () => void) {
     this.onAbort = onAbort;
-    this.#followers = cancellation instanceof Revocation ? cancellation.followers : followersOf(cancellation);
+    this.#followers =
+      cancellation instanceof CancelSource ? cancellation.followers : followersOf(cancellation);
     this.#followers.add(this);
   }
 
@@ -146,7 +147,7 @@ class Followers implements Failing {
   }
 
   /** One that is told may make others leave. */
-  tell(): void {
+  notify(): void {
     while (this.failNext());
   }
 
@@ -178,13 +179,13 @@ export interface Limit {
   /** The moment on the clock at which the time is up; `Infinity` for none. */
   readonly deadline: number;
   /** Any of these cuts the wait short. */
-  readonly signals: readonly Cancellation[];
+  readonly signals: readonly CancelToken[];
   /** The error for a wait that ran out of time with `ahead` others before it in the queue, if there is one. */
   timeoutError(ahead: number): Error;
 }
 
 /** The reason a limit is already reached, or `undefined`. Always an object or a value a signal was aborted with. */
-export function alreadyCut(limit: Limit): { readonly reason: unknown } | undefined {
+export function cancelReason(limit: Limit): { readonly reason: unknown } | undefined {
   for (const signal of limit.signals) if (signal.aborted) return { reason: signal.reason };
   if (limit.deadline !== Infinity && limit.clock.now() >= limit.deadline)
     return { reason: limit.timeoutError(0) };
@@ -200,7 +201,7 @@ export function watch(limit: Limit, onCut: (reason: unknown) => void): () => voi
     cancelTimer?.();
     for (const follower of followers) follower.stop();
   };
-  const cut = (reason: unknown): void => {
+  const cancel = (reason: unknown): void => {
     stop();
     onCut(reason);
   };
@@ -209,12 +210,12 @@ export function watch(limit: Limit, onCut: (reason: unknown) => void): () => voi
     cancelTimer = clock.schedule(() => {
       // A timer can fire a moment early, and none runs for longer than LONGEST_DELAY_MS.
       if (clock.now() < deadline) arm();
-      else cut(limit.timeoutError(0));
+      else cancel(limit.timeoutError(0));
     }, deadline - clock.now());
   };
 
   if (deadline !== Infinity) arm();
-  const followers = signals.map((signal) => new Follower(signal, () => cut(signal.reason)));
+  const followers = signals.map((signal) => new Follower(signal, () => cancel(signal.reason)));
   return stop;
 }
 
@@ -225,12 +226,12 @@ export function watch(limit: Limit, onCut: (reason: unknown) => void): () => voi
 export function bounded<T>(work: Promise<T>, limit: Limit, onCut?: (reason: unknown) => void): Promise<T> {
   if (limit.deadline === Infinity && limit.signals.length === 0) return work;
   return new Promise<T>((resolve, reject) => {
-    const cut = (reason: unknown): void => {
+    const cancel = (reason: unknown): void => {
       reject(reason);
       onCut?.(reason);
     };
-    const reached = alreadyCut(limit);
-    const stop = reached === undefined ? watch(limit, cut) : undefined;
+    const reached = cancelReason(limit);
+    const stop = reached === undefined ? watch(limit, cancel) : undefined;
     work.then(
       (value) => {
         stop?.();
@@ -241,7 +242,7 @@ export function bounded<T>(work: Promise<T>, limit: Limit, onCut?: (reason: unkn
         reject(error);
       },
     );
-    if (reached !== undefined) cut(reached.reason);
+    if (reached !== undefined) cancel(reached.reason);
   });
 }
 
@@ -265,7 +266,7 @@ export function limitOf(
   clock: Clock,
   timeoutMs: number,
   timeoutError: (ahead: number) => Error,
-  ...signals: (Cancellation | undefined)[]
+  ...signals: (CancelToken | undefined)[]
 ): Limit {
   const since = clock.now();
   return {
@@ -277,10 +278,10 @@ export function limitOf(
   };
 }
 
-const NO_SIGNALS: readonly Cancellation[] = [];
+const NO_SIGNALS: readonly CancelToken[] = [];
 
 /** The signals there are: of most limits none, and they share one list. */
-function present(signals: readonly (Cancellation | undefined)[]): readonly Cancellation[] {
+function present(signals: readonly (CancelToken | undefined)[]): readonly CancelToken[] {
   for (const signal of signals) if (signal !== undefined) return signals.filter((one) => one !== undefined);
   return NO_SIGNALS;
 }

@@ -1,4 +1,4 @@
-import { limitOf, type Cancellation, type Clock, type Limit } from './deadline.ts';
+import { limitOf, type CancelToken, type Clock, type Limit } from './deadline.ts';
 import { OperationTimeoutError, StatementTimeoutError, type AcquireTimeoutError } from '../errors.ts';
 
 /** Which limit is for what: the time settings of a pool, turned into limits. */
@@ -32,7 +32,7 @@ export function statementLimit(
 }
 
 // A function of its own: a closure costs whatever comes to where it is written, made or not.
-function ownLimit(clock: Clock, time: number, ...signals: (Cancellation | undefined)[]): Limit {
+function ownLimit(clock: Clock, time: number, ...signals: (CancelToken | undefined)[]): Limit {
   return limitOf(clock, time, () => new StatementTimeoutError('statement', time), ...signals);
 }
 
@@ -43,10 +43,10 @@ export function beginLimit({ clock, statementTimeoutMs: time }: TimeSettings, wh
 }
 
 /** For the turn to write: as long as for a connection, or as long as the statement may take, if that is less. */
-export function writeTurnLimit(
+export function writeLockLimit(
   settings: TimeSettings,
   statement: Limit | undefined,
-  ended: Cancellation,
+  ended: CancelToken,
 ): Limit {
   const { clock, acquisitionTimeoutMs } = settings;
   const timeoutError = (): Error => settings.writeTimeoutError();

@@ -1,4 +1,4 @@
-import { alreadyCut, Follower, outsideCalls, type Cancellation, type Limit } from './deadline.ts';
+import { cancelReason, Follower, outsideCalls, type CancelToken, type Limit } from './deadline.ts';
 import { PoolOverloadedError } from '../errors.ts';
 import { LinkedList, type Listed, type Place } from './linked-list.ts';
 import { failTogether } from './rejections.ts';
@@ -16,7 +16,7 @@ interface Waiter<T> extends Listed<Waiter<T>> {
 }
 
 const NOBODY: readonly Follower[] = [];
-const isAborted = ({ aborted }: Cancellation): boolean => aborted;
+const isAborted = ({ aborted }: CancelToken): boolean => aborted;
 
 /** Most waiters that are rejected in one turn of the event loop because their time is up. */
 const MOST_LATE = 1000;
@@ -53,11 +53,11 @@ export class WaitQueue<T> {
   /**
    * Resolves when served; rejects when the limit is reached, or at once when too many wait already.
    *
-   * @param kind - For {@link WaitQueue.failAll}.
+   * @param kind - For {@link WaitQueue.rejectAll}.
    */
   wait(limit: Limit, kind?: string): Promise<T> {
-    const cut = alreadyCut(limit);
-    if (cut !== undefined) return Promise.reject(cut.reason);
+    const cancelled = cancelReason(limit);
+    if (cancelled !== undefined) return Promise.reject(cancelled.reason);
     if (this.#waiters.size >= this.#maxWaiting) {
       return Promise.reject(new PoolOverloadedError(this.#maxWaiting));
     }
@@ -88,7 +88,7 @@ export class WaitQueue<T> {
    * Fails all who wait, or all of a kind, each with an error of its own. All of them leave the queue now; they are rejected in
    * several turns of the event loop if they are many.
    */
-  failAll(why: () => unknown, kind?: string): void {
+  rejectAll(why: () => unknown, kind?: string): void {
     const leaving = this.#waiters;
     this.#waiters = new LinkedList();
     if (kind !== undefined) this.#takeBack(leaving, kind);

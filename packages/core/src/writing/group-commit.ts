@@ -1,16 +1,16 @@
-import { asThrown, Cut } from '../connection/call-queue.ts';
-import { alreadyCut, atEndOfTurn, bounded, type Limit } from '../waiting/deadline.ts';
+import { asThrown, Cancelled } from '../connection/call-queue.ts';
+import { cancelReason, atEndOfTick, bounded, type Limit } from '../waiting/deadline.ts';
 import type { Result } from '../driver.ts';
 import { PoolClosedError, PoolOverloadedError } from '../errors.ts';
-import type { Gate } from '../waiting/gate.ts';
+import type { Semaphore } from '../waiting/semaphore.ts';
 import { Group } from './group.ts';
-import type { Lending } from '../leasing/lending.ts';
+import type { ConnectionPool } from '../leasing/connection-pool.ts';
 import { LinkedList } from '../waiting/linked-list.ts';
 import type { Call } from '../query/queryable.ts';
-import { commitTogether } from './shared-commit.ts';
+import { commitTogether } from './group-transaction.ts';
 import type { TimeSettings } from '../waiting/limits.ts';
 import type { Statements } from '../connection/statements.ts';
-import type { WriteTurn } from '../connection/write-turn.ts';
+import type { WriteLock } from '../connection/write-lock.ts';
 
 /** Most writes that share a COMMIT. */
 const MOST_MEMBERS = 100;
@@ -27,9 +27,9 @@ export interface GroupCommitSettings extends TimeSettings {
  */
 export class GroupCommit {
   readonly #settings: GroupCommitSettings;
-  readonly #lending: Lending;
+  readonly #connections: ConnectionPool;
   /** The gate of the pool's writers, before they take a connection. */
-  readonly #writers: Gate;
+  readonly #writers: Semaphore;
   /** Those that are not sealed, and have members. */
   readonly #groups = new LinkedList<Group>();
   /** The members of those. */
@@ -40,9 +40,9 @@ export class GroupCommit {
   #callersGoOn: Promise<void> | undefined;
   #closed = false;
 
-  constructor(settings: GroupCommitSettings, lending: Lending, writers: Gate) {
+  constructor(settings: GroupCommitSettings, lending: ConnectionPool, writers: Semaphore) {
     this.#settings = settings;
-    this.#lending = lending;
+    this.#connections = lending;
     this.#writers = writers;
   }
 
@@ -57,23 +57,24 @@ export class GroupCommit {
   }
 
   /** Whether a statement may share its COMMIT: one that changes rows, and nothing of the connection or the schema. */
-  takes({ statement: { effect, dirties } }: Call): boolean {
-    return this.#settings.groupCommit && effect !== 'none' && !dirties;
+  takes({ statement: { effect, taints } }: Call): boolean {
+    return this.#settings.groupCommit && effect !== 'none' && !taints;
   }
 
   /** A place among the writers, for one that waits alone. */
-  async enter(signal: AbortSignal | undefined): Promise<void> {
+  async acquire(signal: AbortSignal | undefined): Promise<void> {
     if (this.#closed) throw new PoolClosedError();
     this.#refuseIfCrowded();
-    if (!this.#writers.tryEnter()) await this.#writers.enter(this.#lending.limit({ signal }, 'write'));
+    if (!this.#writers.tryAcquire())
+      await this.#writers.acquire(this.#connections.limit({ signal }, 'write'));
   }
 
   /** The same for another kind of writer: nobody who comes after it may be served before it. The function returned ends it. */
-  async turn(signal: AbortSignal | undefined): Promise<() => void> {
+  async acquireInOrder(signal: AbortSignal | undefined): Promise<() => void> {
     this.#open = undefined;
-    await this.enter(signal);
+    await this.acquire(signal);
     return () => {
-      this.#writers.leave();
+      this.#writers.release();
     };
   }
 
@@ -100,7 +101,7 @@ export class GroupCommit {
   /** The pool is told to close: whoever waits without a connection is refused. */
   close(why: () => PoolClosedError): void {
     this.#closed = true;
-    for (const group of this.#groups.toArray()) if (!group.isConnected) group.failAll(Cut.each(why));
+    for (const group of this.#groups.toArray()) if (!group.isConnected) group.rejectAll(Cancelled.each(why));
   }
 
   #begin(): Group {
@@ -130,9 +131,9 @@ export class GroupCommit {
   async #lead(group: Group): Promise<void> {
     const { abandoned } = group;
     const writers = this.#writers;
-    const entered = writers.tryEnter()
+    const entered = writers.tryAcquire()
       ? writers.changes
-      : await untilItWorks(group, () => writers.enter(group.limit));
+      : await untilItWorks(group, () => writers.acquire(group.limit));
     if (entered === undefined) return;
     // There is no third place: the next that leaves is the one that was there before. It may have left in the same tick, and then a
     // later group has its place, which is behind this one.
@@ -141,30 +142,29 @@ export class GroupCommit {
       writers.onceChanged(() => (group.isBehind = false));
     }
     try {
-      const entry =
-        this.#lending.tryTake() ??
-        (await untilItWorks(group, () => this.#lending.take({ signal: abandoned, timeoutMs: Infinity })));
+      const bounds = { signal: abandoned, timeoutMs: Infinity };
+      const entry = await untilItWorks(group, () => this.#connections.acquire(bounds));
       if (entry === undefined) return;
       try {
         group.connected();
-        await entry.resource.inTurn((statements) => this.#run(statements, group));
+        await entry.resource.withStatements((statements) => this.#run(statements, group));
       } finally {
-        void this.#lending.giveBack(entry);
+        void this.#connections.release(entry);
       }
     } catch (error) {
-      group.failAll(error instanceof PoolClosedError ? Cut.each(() => new PoolClosedError()) : error);
+      group.rejectAll(error instanceof PoolClosedError ? Cancelled.each(() => new PoolClosedError()) : error);
     } finally {
-      this.#writers.leave();
+      this.#writers.release();
     }
   }
 
   async #run(statements: Statements, group: Group): Promise<void> {
-    const { writeTurn, calls } = statements;
-    const limit = { ...group.limit, signals: [...group.limit.signals, calls.turnCancelled] };
-    await this.#behind(group, writeTurn, limit);
-    if (!writeTurn.tryTake()) {
-      const taken = writeTurn.take(limit);
-      group.isLastInLine = writeTurn.lastInLine();
+    const { writeLock, calls } = statements;
+    const limit = { ...group.limit, signals: [...group.limit.signals, calls.cancelToken] };
+    await this.#behind(group, writeLock, limit);
+    if (!writeLock.tryAcquire()) {
+      const taken = writeLock.acquire(limit);
+      group.isLastInLine = writeLock.lastInLine();
       await taken;
     }
     await this.#callersGoOn;
@@ -173,13 +173,13 @@ export class GroupCommit {
     try {
       await commitTogether(statements, group, this.#settings);
     } finally {
-      if (group.members.length > 1) this.#callersGoOn = new Promise(atEndOfTurn);
+      if (group.members.length > 1) this.#callersGoOn = new Promise(atEndOfTick);
     }
   }
 
   /** A writer that came before may still be on its way to the gate of the file, and have more steps to go. */
-  async #behind(group: Group, writeTurn: WriteTurn, limit: Limit): Promise<void> {
-    while (group.isBehind && writeTurn.isFree && alreadyCut(limit) === undefined) {
+  async #behind(group: Group, writeTurn: WriteLock, limit: Limit): Promise<void> {
+    while (group.isBehind && writeTurn.isFree && cancelReason(limit) === undefined) {
       const changed = new Promise<void>((done) => {
         this.#writers.onceChanged(done);
         writeTurn.onceChanged(done);
@@ -190,12 +190,12 @@ export class GroupCommit {
 }
 
 /** What a group needs, or `undefined` when nobody waits for it any more. */
-async function untilItWorks<T>(group: Group, wait: () => Promise<T>): Promise<T | undefined> {
+async function untilItWorks<T>(group: Group, wait: () => T | Promise<T>): Promise<T | undefined> {
   while (group.waiting > 0) {
     try {
       return await wait();
     } catch (error) {
-      group.failFirst(error);
+      group.rejectOldest(error);
     }
   }
   return undefined;

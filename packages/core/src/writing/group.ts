@@ -1,12 +1,12 @@
-import { Cut } from '../connection/call-queue.ts';
+import { Cancelled } from '../connection/call-queue.ts';
 import {
-  alreadyCut,
+  cancelReason,
   limitOf,
   noTimeout,
   outsideCalls,
-  Revocation,
+  CancelSource,
   watch,
-  type Cancellation,
+  type CancelToken,
   type Limit,
 } from '../waiting/deadline.ts';
 import type { Result } from '../driver.ts';
@@ -17,7 +17,7 @@ import type { Call } from '../query/queryable.ts';
 import { failTogether } from '../waiting/rejections.ts';
 
 /** One write of a group. It is settled once, by its end or by its own limit, whichever comes first. */
-export class Member {
+export class QueuedWrite {
   readonly call: Call;
   readonly outcome: Promise<Result>;
   /** The moment at which it has begun to wait for its turn to write. */
@@ -54,7 +54,7 @@ export class Member {
     if (this.isSettled || limit === undefined) return;
     this.#stopWatching?.();
     this.#stopWatching = watch(limit, (reason) => {
-      this.#cut(reason);
+      this.#cancel(reason);
     });
   }
 
@@ -76,13 +76,13 @@ export class Member {
   }
 
   #watchAgain(): void {
-    const cut = this.isSettled ? undefined : this.limit && alreadyCut(this.limit);
+    const cut = this.isSettled ? undefined : this.limit && cancelReason(this.limit);
     if (cut === undefined) this.watch(this.limit);
-    else this.#cut(cut.reason);
+    else this.#cancel(cut.reason);
   }
 
-  #cut(reason: unknown): void {
-    this.reject(new Cut(this.#mayBeDone ? new OutcomeUnknownError(reason) : reason));
+  #cancel(reason: unknown): void {
+    this.reject(new Cancelled(this.#mayBeDone ? new OutcomeUnknownError(reason) : reason));
   }
 
   resolve(result: Result): void {
@@ -93,7 +93,7 @@ export class Member {
     if (this.settle()) this.rejectSettled(error);
   }
 
-  /** Of one that has been {@link Member.settle}d. */
+  /** Of one that has been {@link QueuedWrite.settle}d. */
   rejectSettled(error: unknown): void {
     this.#reject(error);
   }
@@ -125,7 +125,7 @@ export interface GroupSettings extends TimeSettings {
  */
 export class Group implements Listed<Group> {
   place: Place<Group> | undefined;
-  readonly members: Member[] = [];
+  readonly members: QueuedWrite[] = [];
   /** Ends when nobody is left. */
   readonly limit: Limit;
   /** Whether a writer that came before has not left the writers' gate. */
@@ -133,7 +133,7 @@ export class Group implements Listed<Group> {
   /** Whether nobody has queued for the turn to write since this group has. */
   isLastInLine: () => boolean = () => true;
   readonly #settings: GroupSettings;
-  readonly #abandoned = new Revocation();
+  readonly #abandoned = new CancelSource();
   #state: 'gathering' | 'connected' | 'sealed' = 'gathering';
   #waiting = 0;
   #cancelTimer: (() => void) | undefined;
@@ -157,13 +157,13 @@ export class Group implements Listed<Group> {
   }
 
   /** Aborts when nobody is left. */
-  get abandoned(): Cancellation {
+  get abandoned(): CancelToken {
     return this.#abandoned;
   }
 
-  add(call: Call): Member {
+  add(call: Call): QueuedWrite {
     const { clock, acquisitionTimeoutMs } = this.#settings;
-    const member = new Member(call, clock.now(), acquisitionTimeoutMs, this);
+    const member = new QueuedWrite(call, clock.now(), acquisitionTimeoutMs, this);
     this.members.push(member);
     this.#waiting += 1;
     if (this.#cancelTimer === undefined) this.#arm(member.deadline);
@@ -179,19 +179,19 @@ export class Group implements Listed<Group> {
   }
 
   /** It has its turn: nobody joins it any more, and nobody has waited for too long. */
-  seal(): Member[] {
+  seal(): QueuedWrite[] {
     this.#state = 'sealed';
     this.#disarm();
     return this.members.filter((member) => !member.isSettled);
   }
 
   /** What kept the group from its turn is told to whoever has waited the longest, as it is elsewhere. */
-  failFirst(error: unknown): void {
+  rejectOldest(error: unknown): void {
     this.members.find((member) => !member.isSettled)?.reject(error);
   }
 
   /** All members are rejected, a few in each tick, as others are that fail together. */
-  failAll(error: unknown): void {
+  rejectAll(error: unknown): void {
     const open = this.members.filter((member) => member.settle());
     failTogether({
       failNext: () => {
@@ -202,7 +202,7 @@ export class Group implements Listed<Group> {
     });
   }
 
-  #limit(member: Member): void {
+  #limit(member: QueuedWrite): void {
     const { timeoutMs, signal } = member.call;
     member.limit = statementLimit(this.#settings, timeoutMs, signal);
     member.watch(member.limit);
@@ -214,7 +214,7 @@ export class Group implements Listed<Group> {
     if (this.#state !== 'sealed') this.#settings.onMemberLeft();
     if (this.#waiting > 0) return;
     this.#disarm();
-    this.#abandoned.abort(NOBODY_LEFT);
+    this.#abandoned.cancel(NOBODY_LEFT);
   }
 
   /** One timer for all: they came in order, so that their time is over in order. */

@@ -10,12 +10,12 @@ describe('a call queue', () => {
   it('gives the turn to whoever waits for as long as it takes, in order', async () => {
     const clock = fakeClock();
     const queue = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
-    await queue.enter(undefined);
+    await queue.acquire(undefined);
     const order: number[] = [];
-    const turns = [1, 2].map((n) => queue.inTurn(undefined, async () => order.push(n)));
+    const turns = [1, 2].map((n) => queue.withLock(undefined, async () => order.push(n)));
     await clock.advance(1e9);
     expect(order).toEqual([]);
-    queue.leave();
+    queue.release();
     await Promise.all(turns);
     expect([order, queue.busy]).toEqual([[1, 2], false]);
   });
@@ -25,7 +25,7 @@ describe('a call queue', () => {
     const queue = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
     const native = byHand();
     const cut = new Error('cut');
-    await queue.enter(undefined);
+    await queue.acquire(undefined);
     const first = follow(
       queue.call(
         () => native.promise,
@@ -40,17 +40,17 @@ describe('a call queue', () => {
     native.resolve();
     await clock.settle();
     expect(second.now).toEqual({ state: 'resolved', value: 'done' });
-    queue.leave();
+    queue.release();
     expect(queue.busy).toBe(false);
   });
 
   it('gives no turn that comes in the tick in which it is shut', async () => {
     const clock = fakeClock();
     const queue = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
-    await queue.enter(undefined);
-    const waits = follow(queue.enter(undefined));
+    await queue.acquire(undefined);
+    const waits = follow(queue.acquire(undefined));
     const reason = new Error('over');
-    queue.leave();
+    queue.release();
     queue.shut(() => reason);
     await clock.settle();
     expect(errorOf(waits)).toBe(reason);

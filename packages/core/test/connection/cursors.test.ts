@@ -34,10 +34,10 @@ describe('the open cursors of a connection', () => {
     cursors.add(cursor, 'lease');
     expect(cursors.size).toBe(1);
     expect(await cursors.step(cursor, undefined)).toEqual({ done: false, value: { n: 1 } });
-    calls.tryEnter();
+    calls.tryAcquire();
     const closed = cursors.close(cursor);
     expect([cursors.size, cursor.ends]).toEqual([1, 0]);
-    calls.leave();
+    calls.release();
     await closed;
     expect([cursors.size, cursor.ends]).toEqual([0, 1]);
   });
@@ -57,7 +57,7 @@ describe('the open cursors of a connection', () => {
     cursors.add(cursor, 'lease');
     await Promise.all([cursors.close(cursor), cursors.close(cursor)]);
     expect(cursor.ends).toBe(1);
-    calls.tryEnter();
+    calls.tryAcquire();
     await cursors.close(cursor);
     expect(cursor.ends).toBe(1);
   });
@@ -66,11 +66,11 @@ describe('the open cursors of a connection', () => {
     const { cursors } = make();
     const open = { lease: fakeCursor(), transaction: fakeCursor(), commit: fakeCursor() };
     for (const lifetime of ['lease', 'transaction', 'commit'] as const) cursors.add(open[lifetime], lifetime);
-    await cursors.closeInTurn('transaction');
+    await cursors.closeAll('transaction');
     expect([open.lease.ends, open.transaction.ends, open.commit.ends]).toEqual([0, 1, 0]);
-    await cursors.closeInTurn('transaction', 'commit');
+    await cursors.closeAll('transaction', 'commit');
     expect([open.lease.ends, open.transaction.ends, open.commit.ends]).toEqual([0, 1, 1]);
-    await cursors.closeInTurn();
+    await cursors.closeAll();
     expect([open.lease.ends, cursors.size]).toEqual([1, 0]);
   });
 
@@ -78,7 +78,7 @@ describe('the open cursors of a connection', () => {
     const { cursors } = make();
     const cursor: Cursor = { next: () => Promise.resolve({ done: true, value: undefined }) };
     cursors.add(cursor, 'transaction');
-    await cursors.closeInTurn();
+    await cursors.closeAll();
     expect(cursors.size).toBe(0);
   });
 

@@ -33,7 +33,7 @@ const ended: Step = (state) => {
 
 function known(state: TransactionState): Known {
   if (state.isLost) return 'a lost transaction';
-  if (state.isDoubtful) return 'perhaps a transaction';
+  if (state.isUncertain) return 'perhaps a transaction';
   return state.isOpen ? 'a transaction' : 'no transaction';
 }
 

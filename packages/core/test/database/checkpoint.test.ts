@@ -23,10 +23,10 @@ describe('a checkpoint', () => {
     expect(checkpointCall({}).statement).toMatchObject({
       sql: 'PRAGMA wal_checkpoint(passive)',
       readonly: true,
-      dirties: false,
+      taints: false,
     });
     for (const mode of ['full', 'restart', 'truncate'] as const)
-      expect(checkpointCall({ mode }).statement).toMatchObject({ readonly: false, dirties: false });
+      expect(checkpointCall({ mode }).statement).toMatchObject({ readonly: false, taints: false });
   });
 
   it('says what SQLite has answered, and nothing of a driver that answers with no row', () => {

@@ -166,7 +166,7 @@ test.concurrent.for(described)(
 test.concurrent.for(described)(
   '$title leaves state, rows and counts only if it says so',
   async ({ sql, cautious = [] }) => {
-    const { sql: text, dirties, returnsRows, readonly, effect } = parse(sql);
+    const { sql: text, taints, returnsRows, readonly, effect } = parse(sql);
     await withFresh(async (database) => {
       const state = await stateOf(database);
       // The driver's rows have no type of their own: TOTALS says what they are.
@@ -174,7 +174,7 @@ test.concurrent.for(described)(
       const { rows } = await database.all(text);
       const [totalsAfter] = (await database.all(TOTALS)).rows as unknown as Totals;
       const dirty = JSON.stringify(await stateOf(database)) !== JSON.stringify(state);
-      expect(dirties).toBe(dirty || cautious.includes('state'));
+      expect(taints).toBe(dirty || cautious.includes('state'));
       if (!returnsRows) expect(rows).toEqual([]);
       if (readonly) expect(totalsAfter).toEqual(totals);
       if (effect === 'change') expect(totalsAfter.rowid).toBe(totals.rowid);

@@ -90,13 +90,13 @@ test('small and capital letters make no difference', () => {
 });
 
 function natureOf(sql: string): unknown {
-  const { control, readonly, returnsRows, effect, dirties, parameters, firstRow } = parse(sql);
+  const { control, readonly, returnsRows, effect, taints, parameters, firstRow } = parse(sql);
   return {
     control,
     readonly,
     returnsRows,
     effect,
-    dirties,
+    taints,
     parameters,
     limited: firstRow.sql !== parse(sql).sql,
   };

@@ -1,11 +1,11 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
-  alreadyCut,
-  atEndOfTurn,
+  cancelReason,
+  atEndOfTick,
   bounded,
   limitOf,
-  Revocation,
+  CancelSource,
   systemClock,
   watch,
   type Clock,
@@ -19,13 +19,13 @@ describe('a limit', () => {
   it('is reached by its deadline or by any of its signals, and only then', () => {
     const clock = fakeClock();
     const reason = new Error('gone');
-    expect(alreadyCut(limitOf(clock, 1, late))).toBeUndefined();
-    expect(alreadyCut(limitOf(clock, 0, late))).toMatchObject({ reason: { message: 'late' } });
-    expect(alreadyCut(limitOf(clock, Infinity, late, undefined, AbortSignal.abort(reason)))).toEqual({
+    expect(cancelReason(limitOf(clock, 1, late))).toBeUndefined();
+    expect(cancelReason(limitOf(clock, 0, late))).toMatchObject({ reason: { message: 'late' } });
+    expect(cancelReason(limitOf(clock, Infinity, late, undefined, AbortSignal.abort(reason)))).toEqual({
       reason,
     });
     // A reason can be anything, even undefined or false.
-    expect(alreadyCut(limitOf(clock, 1, late, AbortSignal.abort(false)))).toEqual({ reason: false });
+    expect(cancelReason(limitOf(clock, 1, late, AbortSignal.abort(false)))).toEqual({ reason: false });
   });
 
   it('that is watched cuts once, and leaves no timer and no listener, whichever came first', async () => {
@@ -45,17 +45,17 @@ describe('a limit', () => {
 
   it('is cut by a revocation as by a signal, before it is watched and while it is', async () => {
     const clock = fakeClock();
-    const [before, meanwhile, after] = [new Revocation(), new Revocation(), new Revocation()];
-    before.abort(undefined);
-    expect(alreadyCut(limitOf(clock, 10, late, before))).toEqual({ reason: undefined });
+    const [before, meanwhile, after] = [new CancelSource(), new CancelSource(), new CancelSource()];
+    before.cancel(undefined);
+    expect(cancelReason(limitOf(clock, 10, late, before))).toEqual({ reason: undefined });
     const limit = limitOf(clock, 10, late, meanwhile);
-    expect(alreadyCut(limit)).toBeUndefined();
+    expect(cancelReason(limit)).toBeUndefined();
     const cuts: unknown[] = [];
     watch(limit, (reason) => cuts.push(reason));
-    meanwhile.abort('gone');
+    meanwhile.cancel('gone');
     const stop = watch(limitOf(clock, 10, late, after), (reason) => cuts.push(reason));
     stop();
-    after.abort('too late');
+    after.cancel('too late');
     await clock.advance(10);
     expect(cuts).toEqual(['gone']);
     expect(clock.pending).toBe(0);
@@ -63,27 +63,27 @@ describe('a limit', () => {
 
   it('of many who wait on one revocation cuts those who still do, in order, each once, for the first reason', () => {
     const clock = fakeClock();
-    const revocation = new Revocation();
+    const revocation = new CancelSource();
     const cuts: [string, unknown][] = [];
     const stops = new Map<string, () => void>();
     for (const who of ['first', 'gone before', 'second', 'told to go', 'last']) {
       const cut = (reason: unknown): void => {
         cuts.push([who, reason]);
         if (who === 'second') stops.get('told to go')?.();
-        revocation.abort('not again');
+        revocation.cancel('not again');
       };
       stops.set(who, watch(limitOf(clock, Infinity, late, revocation), cut));
     }
     stops.get('gone before')?.();
-    revocation.abort(false);
-    revocation.abort('too late');
+    revocation.cancel(false);
+    revocation.cancel('too late');
     expect(cuts).toEqual([
       ['first', false],
       ['second', false],
       ['last', false],
     ]);
-    expect(alreadyCut(limitOf(clock, Infinity, late, revocation))).toEqual({ reason: false });
-    expect(Revocation.because(() => undefined)).toMatchObject({ aborted: true, reason: undefined });
+    expect(cancelReason(limitOf(clock, Infinity, late, revocation))).toEqual({ reason: false });
+    expect(CancelSource.because(() => undefined)).toMatchObject({ aborted: true, reason: undefined });
   });
 
   it('that is no longer watched never cuts', async () => {
@@ -173,7 +173,7 @@ describe('the clock of the machine', () => {
     const cancel = systemClock.schedule(() => undefined, 5);
     cancel();
     await new Promise<void>((resolve) => {
-      atEndOfTurn(resolve);
+      atEndOfTick(resolve);
     });
     expect(vi.getTimerCount()).toBe(0);
   });

@@ -4,7 +4,7 @@ import {
   beginLimit,
   operationLimit,
   statementLimit,
-  writeTurnLimit,
+  writeLockLimit,
   type TimeSettings,
 } from '../../src/waiting/limits.ts';
 import { limitOf } from '../../src/waiting/deadline.ts';
@@ -69,17 +69,17 @@ describe('the limit', () => {
     const own = settings();
     const [abort, ended] = [signal(), signal()];
     const statement = (ms: number) => limitOf(own.clock, ms, () => new Error('mine'), abort);
-    expect(writeTurnLimit(own, undefined, ended)).toMatchObject({
+    expect(writeLockLimit(own, undefined, ended)).toMatchObject({
       deadline: own.clock.now() + 300,
       signals: [ended],
     });
-    expect(writeTurnLimit(own, undefined, ended).timeoutError(0)).toBe(NO_TURN);
+    expect(writeLockLimit(own, undefined, ended).timeoutError(0)).toBe(NO_TURN);
     for (const longer of [300, 400]) {
-      const limit = writeTurnLimit(own, statement(longer), ended);
+      const limit = writeLockLimit(own, statement(longer), ended);
       expect(limit).toMatchObject({ deadline: own.clock.now() + 300, signals: [abort, ended] });
       expect(limit.timeoutError(0)).toBe(NO_TURN);
     }
-    const shorter = writeTurnLimit(own, statement(299), ended);
+    const shorter = writeLockLimit(own, statement(299), ended);
     expect(shorter).toMatchObject({ deadline: own.clock.now() + 299, signals: [abort, ended] });
     expect(shorter.timeoutError(0).message).toBe('mine');
   });

@@ -124,7 +124,7 @@ describe('a wait queue', () => {
     expect(Math.min(...late)).toBe(0);
     expect(Math.max(...late)).toBeLessThanOrEqual(2);
     expect(new Set(late).size).toBeGreaterThan(1);
-    queue.failAll(() => 'the end');
+    queue.rejectAll(() => 'the end');
     for (let turn = 0; turn < 20; turn += 1) await clock.settle();
     expect(clock.pending).toBe(0);
   });
@@ -133,7 +133,7 @@ describe('a wait queue', () => {
     const queue = new WaitQueue<string>();
     const wait = (kind: string, timeoutMs?: number) => follow(queue.wait(limit(timeoutMs), kind));
     const waits = [wait('a'), wait('b', 20), wait('a', 10), wait('b'), wait('b')];
-    queue.failAll(() => 'failed', 'a');
+    queue.rejectAll(() => 'failed', 'a');
     expect(queue.size).toBe(3);
     queue.serve('first');
     await clock.advance(20);
@@ -146,7 +146,7 @@ describe('a wait queue', () => {
       { state: 'resolved', value: 'second' },
       { state: 'pending' },
     ]);
-    queue.failAll(() => 'failed');
+    queue.rejectAll(() => 'failed');
     expect([queue.size, clock.pending]).toEqual([0, 0]);
   });
 

@@ -1,4 +1,4 @@
-import { atEndOfTurn, outsideCalls, systemClock } from '../../waiting/deadline.ts';
+import { atEndOfTick, outsideCalls, systemClock } from '../../waiting/deadline.ts';
 import { LinkedList, type Listed } from '../../waiting/linked-list.ts';
 import { LONG_MS } from './estimates.ts';
 
@@ -91,7 +91,7 @@ export class Threads {
 
   /** Begins a call at the end of this turn of the event loop. */
   together(call: LaterCall): void {
-    if (this.#together.size === 0) atEndOfTurn(this.#beginAll);
+    if (this.#together.size === 0) atEndOfTick(this.#beginAll);
     this.#together.add(call);
   }
 

@@ -20,10 +20,10 @@ interface WalDatabase {
   tryWriteTurn(): (() => void) | undefined;
   writeTurn(limit: Limit): Promise<() => void>;
 }
-interface WalLending {
-  takeForChore(urgent: boolean): Promise<Entry<Session> | undefined>;
-  takeIdle(): Entry<Session> | undefined;
-  giveBack(entry: Entry<Session>): Promise<void>;
+interface WalConnections {
+  acquireForChore(urgent: boolean): Promise<Entry<Session> | undefined>;
+  tryAcquireIdle(): Entry<Session> | undefined;
+  release(entry: Entry<Session>): Promise<void>;
 }
 interface WalLeases {
   /** Those that read at the moment, the oldest first. */
@@ -43,12 +43,12 @@ const TURN_WAIT_MS = 1000;
  * Keeps the WAL small. SQLite writes it back after every 1000 pages, but never what a reader still needs, and it starts
  * the file anew only when nobody reads from it: https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files
  */
-export class WalCare {
+export class WalMonitor {
   readonly #clock: Clock;
   readonly #limit: number;
   readonly #closed: AbortSignal;
   readonly #database: WalDatabase;
-  readonly #lending: WalLending;
+  readonly #connections: WalConnections;
   readonly #leases: WalLeases;
   #state: 'resting' | 'looking' = 'resting';
   #bytes = 0;
@@ -60,14 +60,14 @@ export class WalCare {
   constructor(
     settings: { readonly clock: Clock; readonly walLimitBytes: number; readonly closed: AbortSignal },
     database: WalDatabase,
-    lending: WalLending,
+    connections: WalConnections,
     leases: WalLeases,
   ) {
     this.#clock = settings.clock;
     this.#limit = settings.walLimitBytes;
     this.#closed = settings.closed;
     this.#database = database;
-    this.#lending = lending;
+    this.#connections = connections;
     this.#leases = leases;
   }
 
@@ -77,13 +77,13 @@ export class WalCare {
   }
 
   /** Looks, and does what is to be done. Never rejects; does nothing while it is at work already. */
-  async look(): Promise<void> {
+  async check(): Promise<void> {
     if (this.#state === 'looking') return;
     this.#state = 'looking';
     try {
       this.#bytes = await this.#database.walBytes();
-      if (this.#bytes <= this.#limit) this.#calm();
-      else await this.#care();
+      if (this.#bytes <= this.#limit) this.#reset();
+      else await this.#checkpoint();
     } catch {
       // There is a next time. A connection that is no longer good is noticed by its next user.
     } finally {
@@ -91,8 +91,8 @@ export class WalCare {
     }
   }
 
-  async #care(): Promise<void> {
-    const entry = await this.#lending.takeForChore(this.#bytes > 2 * this.#limit);
+  async #checkpoint(): Promise<void> {
+    const entry = await this.#connections.acquireForChore(this.#bytes > 2 * this.#limit);
     if (entry === undefined) return;
     try {
       const { busy, walPages, checkpointedPages: page } = await checkpoint(entry, 'passive');
@@ -100,7 +100,7 @@ export class WalCare {
       if (busy) return;
       const moved = page !== this.#stopped.page && this.#stopped.times > 0;
       if (page < walPages) this.#stop(page);
-      else this.#calm();
+      else this.#reset();
       // Readers that come and go stop it at another page each time. While nobody writes there is a way past those.
       if (this.#stopped.times > 0 && !moved) return;
       const leave = this.#database.tryWriteTurn();
@@ -109,7 +109,7 @@ export class WalCare {
         return;
       }
     } finally {
-      await this.#lending.giveBack(entry);
+      await this.#connections.release(entry);
     }
     await this.#truncateLater();
   }
@@ -118,7 +118,7 @@ export class WalCare {
   async #truncateLater(): Promise<void> {
     const limit = limitOf(this.#clock, TURN_WAIT_MS, () => new Error('no turn'), this.#closed);
     const leave = await this.#database.writeTurn(limit);
-    const entry = this.#lending.takeIdle();
+    const entry = this.#connections.tryAcquireIdle();
     if (entry === undefined) {
       leave();
       return;
@@ -126,7 +126,7 @@ export class WalCare {
     try {
       await this.#truncate(entry, leave);
     } finally {
-      await this.#lending.giveBack(entry);
+      await this.#connections.release(entry);
     }
   }
 
@@ -141,7 +141,7 @@ export class WalCare {
     }
   }
 
-  #calm(): void {
+  #reset(): void {
     this.#stopped = { page: -1, times: 0 };
     this.#readers = [];
   }

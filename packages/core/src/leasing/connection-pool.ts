@@ -1,21 +1,21 @@
-import { limitOf, type Cancellation, type Clock, type Limit } from '../waiting/deadline.ts';
+import { limitOf, type CancelToken, type Clock, type Limit } from '../waiting/deadline.ts';
 import type { Entry } from '../engine/entries.ts';
 import { AcquireTimeoutError, type AcquirePhase } from '../errors.ts';
 import type { LeaseEnding } from './lease.ts';
-import { Spares, type Leases } from './leases.ts';
+import { IdleLeases, type LeaseRegistry } from './lease-registry.ts';
 import type { ResourcePool } from '../engine/resource-pool.ts';
 import type { Session } from '../connection/session.ts';
 
 /** What lending needs to know of the pool. */
-export interface LendingSettings {
+export interface ConnectionPoolSettings {
   readonly clock: Clock;
   readonly poolSize: number;
   readonly acquisitionTimeoutMs: number;
 }
 
 /** What bounds a wait for a connection. */
-interface Bounds {
-  readonly signal?: Cancellation | undefined;
+export interface Bounds {
+  readonly signal?: CancelToken | undefined;
   readonly timeoutMs?: number | undefined;
 }
 
@@ -25,19 +25,19 @@ const CHORE_WAIT_MS = 1000;
 const GIVEN_BACK = Promise.resolve();
 
 /** How connections leave the engine and come back: at once, after a wait, reset, or not at all. */
-export class Lending {
+export class ConnectionPool {
   /** For those who keep a connection between two uses. */
-  readonly spares: Spares;
-  readonly #settings: LendingSettings;
+  readonly idleLeases: IdleLeases;
+  readonly #settings: ConnectionPoolSettings;
   readonly #engine: ResourcePool<Session>;
-  readonly #leases: Leases;
+  readonly #leases: LeaseRegistry;
   #timeouts = 0;
 
-  constructor(settings: LendingSettings, engine: ResourcePool<Session>, leases: Leases) {
+  constructor(settings: ConnectionPoolSettings, engine: ResourcePool<Session>, leases: LeaseRegistry) {
     this.#settings = settings;
     this.#engine = engine;
     this.#leases = leases;
-    this.spares = new Spares(() => engine.waiting > 0);
+    this.idleLeases = new IdleLeases(() => engine.waiting > 0);
   }
 
   /** How many have run out of time. */
@@ -45,31 +45,45 @@ export class Lending {
     return this.#timeouts;
   }
 
-  /** A good connection, if one is idle. */
-  tryTake(): Entry<Session> | undefined {
+  /** A connection: at once if a good one is idle, and else as soon as there is one. */
+  acquire(bounds: Bounds): Entry<Session> | Promise<Entry<Session>> {
+    if (bounds.signal?.aborted === true) return Promise.reject(bounds.signal.reason);
+    return this.#tryAcquire() ?? this.#wait(bounds);
+  }
+
+  /** Runs `work` with a connection, and releases it afterwards. */
+  async use<T>(bounds: Bounds, work: (session: Session) => Promise<T>): Promise<T> {
+    const acquired = this.acquire(bounds);
+    const entry = acquired instanceof Promise ? await acquired : acquired;
+    try {
+      return await work(entry.resource);
+    } finally {
+      void this.release(entry);
+    }
+  }
+
+  #tryAcquire(): Entry<Session> | undefined {
     const entry = this.#engine.tryAcquire();
     if (entry === undefined) return undefined;
     if (entry.resource.broken) {
       void this.#engine.destroy(entry, 'invalid');
-      return this.tryTake();
+      return this.#tryAcquire();
     }
     this.#engine.waits.add(0);
     return entry;
   }
 
-  /** A connection, as soon as there is one, for whom {@link Lending.tryTake} had none. */
-  take(options: Bounds): Promise<Entry<Session>> {
-    if (options.signal?.aborted === true) return Promise.reject(options.signal.reason);
-    if (this.#engine.size >= this.#settings.poolSize) this.spares.reclaim();
-    return this.#engine.acquire(this.limit(options));
+  #wait(bounds: Bounds): Promise<Entry<Session>> {
+    if (this.#engine.size >= this.#settings.poolSize) this.idleLeases.reclaim();
+    return this.#engine.acquire(this.limit(bounds));
   }
 
   /**
    * A connection for the pool's own work, one that nobody waits for: an idle one, fresh or not, or a new one. An `urgent` chore
    * stands in line for a second if there is none.
    */
-  async takeForChore(urgent: boolean): Promise<Entry<Session> | undefined> {
-    const idle = this.takeIdle();
+  async acquireForChore(urgent: boolean): Promise<Entry<Session> | undefined> {
+    const idle = this.tryAcquireIdle();
     if (idle !== undefined) return idle;
     const { clock, poolSize } = this.#settings;
     if (this.#engine.size >= poolSize && !urgent) return undefined;
@@ -77,12 +91,12 @@ export class Lending {
   }
 
   /** An idle connection, fresh or not, if nobody waits for one. */
-  takeIdle(): Entry<Session> | undefined {
+  tryAcquireIdle(): Entry<Session> | undefined {
     return this.#engine.tryAcquireAnyIdle();
   }
 
   /** Takes a connection back; resolves when it is idle again or closed, and never rejects. */
-  giveBack(entry: Entry<Session>, ending: LeaseEnding = 'released'): Promise<void> {
+  release(entry: Entry<Session>, ending: LeaseEnding = 'released'): Promise<void> {
     if (ending === 'discarded') return this.#engine.destroy(entry, 'discarded');
     const { resource } = entry;
     switch (resource.condition) {
@@ -92,7 +106,7 @@ export class Lending {
       case 'open':
         // What still runs on it, a call that was made before the release for example, may change it, too.
         return resource.reset().then(
-          () => this.giveBack(entry),
+          () => this.release(entry),
           () => this.#engine.destroy(entry, 'dirty'),
         );
       case 'tainted':

@@ -4,7 +4,7 @@ import type { Entry } from '../../src/engine/entries.ts';
 import type { Call } from '../../src/query/queryable.ts';
 import type { Session } from '../../src/connection/session.ts';
 import { fakeClock } from '../../src/testing/index.ts';
-import { WalCare, type Reader } from '../../src/database/wal-care.ts';
+import { WalMonitor, type Reader } from '../../src/database/wal-monitor.ts';
 import { byHand } from '../pool/support.ts';
 
 /** What a checkpoint finds: the pages in the WAL, and those it could write back. */
@@ -36,7 +36,7 @@ function bench() {
   // The care for the WAL does nothing else with it.
   const entry = { resource: { perform }, state: 'leased' } as unknown as Entry<Session>;
   const clock = fakeClock();
-  const care = new WalCare(
+  const care = new WalMonitor(
     { clock, walLimitBytes: 16 * 2 ** 20, closed: new AbortController().signal },
     {
       walBytes: () => Promise.resolve(world.bytes),
@@ -52,15 +52,15 @@ function bench() {
       },
     },
     {
-      takeIdle: () => {
+      tryAcquireIdle: () => {
         world.log.push('take idle');
         return world.isIdle ? entry : undefined;
       },
-      takeForChore: (urgent) => {
+      acquireForChore: (urgent) => {
         world.log.push(urgent ? 'take urgently' : 'take');
         return Promise.resolve(world.hasConnection ? entry : undefined);
       },
-      giveBack: () => Promise.resolve(void world.log.push('give back')),
+      release: () => Promise.resolve(void world.log.push('give back')),
     },
     {
       readers: () => world.readers,
@@ -72,7 +72,7 @@ function bench() {
     world.log.length = 0;
     for (; times > 0; times -= 1) {
       await clock.advance(1000);
-      await care.look();
+      await care.check();
     }
     return world.log;
   };
@@ -145,7 +145,7 @@ describe('the care for the WAL', () => {
   it('gives up on a turn that does not come, with no connection in its hand', async () => {
     const { world, care } = bench();
     Object.assign(world, { isTurnFree: false, doesTurnCome: false });
-    await care.look();
+    await care.check();
     expect(world.log).toEqual(['take', 'passive', 'give back']);
   });
 
@@ -154,18 +154,18 @@ describe('the care for the WAL', () => {
     const { promise, resolve } = byHand();
     const walBytes = vi.fn<() => Promise<number>>(() => promise.then(() => 0));
     const unused = (): never => expect.fail('nothing is to be done');
-    const care = new WalCare(
+    const care = new WalMonitor(
       { clock, walLimitBytes: 1, closed: new AbortController().signal },
       { walBytes, tryWriteTurn: unused, writeTurn: unused },
-      { takeForChore: unused, takeIdle: unused, giveBack: unused },
+      { acquireForChore: unused, tryAcquireIdle: unused, release: unused },
       { readers: unused },
     );
-    const first = care.look();
-    await care.look();
+    const first = care.check();
+    await care.check();
     expect(walBytes).toHaveBeenCalledOnce();
     resolve();
     await first;
-    await care.look();
+    await care.check();
     expect(walBytes).toHaveBeenCalledTimes(2);
   });
 });

@@ -5,16 +5,16 @@ import { WaitQueue } from './wait-queue.ts';
  * Lets a number of holders in at a time, the others first come first served. One place per connection makes its
  * calls take turns; one place per database file makes its writers take turns.
  */
-export class Gate {
+export class Semaphore {
   readonly #queue: WaitQueue<number>;
-  readonly #places: number;
+  readonly #permits: number;
   #held = 0;
   #arrivals = 0;
   #changes = 0;
   readonly #onChange: (() => void)[] = [];
 
   constructor(places: number = 1, maxWaiting: number = Infinity) {
-    this.#places = places;
+    this.#permits = places;
     this.#queue = new WaitQueue(maxWaiting);
   }
 
@@ -30,7 +30,7 @@ export class Gate {
 
   /** Whether whoever comes now has to wait. */
   get isFull(): boolean {
-    return this.#held >= this.#places;
+    return this.#held >= this.#permits;
   }
 
   /** How many have had to wait so far. */
@@ -44,7 +44,7 @@ export class Gate {
   }
 
   /** Enters if there is a place; whoever waits already goes first, because a place is never free while anyone waits. */
-  tryEnter(): boolean {
+  tryAcquire(): boolean {
     if (this.isFull) return false;
     this.#held += 1;
     this.#changed();
@@ -57,17 +57,17 @@ export class Gate {
   }
 
   /**
-   * Enters as soon as there is a place, and resolves to what {@link Gate.changes} was then; rejects when the limit is reached. `kind` is
-   * for {@link Gate.failAll}.
+   * Enters as soon as there is a place, and resolves to what {@link Semaphore.changes} was then; rejects when the limit is reached. `kind` is
+   * for {@link Semaphore.rejectAll}.
    */
-  enter(limit: Limit, kind?: string): Promise<number> {
-    if (this.tryEnter()) return Promise.resolve(this.#changes);
+  acquire(limit: Limit, kind?: string): Promise<number> {
+    if (this.tryAcquire()) return Promise.resolve(this.#changes);
     this.#arrivals += 1;
     return this.#queue.wait(limit, kind);
   }
 
   /** Leaves; the place passes to the next in line. */
-  leave(): void {
+  release(): void {
     if (!this.#queue.serve(this.#changes + 1)) this.#held -= 1;
     this.#changed();
   }
@@ -79,7 +79,7 @@ export class Gate {
   }
 
   /** Fails everyone who waits, or all of a kind, each with an error of its own. */
-  failAll(why: () => unknown, kind?: string): void {
-    this.#queue.failAll(why, kind);
+  rejectAll(why: () => unknown, kind?: string): void {
+    this.#queue.rejectAll(why, kind);
   }
 }

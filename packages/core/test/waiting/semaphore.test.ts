@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { limitOf, type Limit } from '../../src/waiting/deadline.ts';
 import { DriverConflictError } from '../../src/errors.ts';
-import { Gate } from '../../src/waiting/gate.ts';
+import { Semaphore } from '../../src/waiting/semaphore.ts';
 import { fakeClock } from '../../src/testing/index.ts';
 import { joinSharedFile } from '../../src/connection/shared-file.ts';
 import { fakePool, follow } from '../pool/support.ts';
@@ -14,56 +14,60 @@ function limit(timeoutMs = Infinity): Limit {
 
 describe('a gate', () => {
   it('lets in as many as it has places, and the others in the order in which they came', async () => {
-    const gate = new Gate(2);
+    const gate = new Semaphore(2);
     const entered: string[] = [];
-    for (const name of ['a', 'b', 'c', 'd']) void gate.enter(limit()).then(() => entered.push(name));
+    for (const name of ['a', 'b', 'c', 'd']) void gate.acquire(limit()).then(() => entered.push(name));
     await clock.settle();
     expect([entered, gate.held, gate.waiting]).toEqual([['a', 'b'], 2, 2]);
-    gate.leave();
+    gate.release();
     await clock.settle();
     expect([entered, gate.held, gate.waiting]).toEqual([['a', 'b', 'c'], 2, 1]);
-    for (let n = 0; n < 3; n += 1) gate.leave();
+    for (let n = 0; n < 3; n += 1) gate.release();
     await clock.settle();
     expect([entered, gate.held, gate.waiting]).toEqual([['a', 'b', 'c', 'd'], 0, 0]);
   });
 
   it('does not let anyone overtake those who wait, not even in the tick in which a place comes free', async () => {
-    const gate = new Gate();
-    expect(gate.tryEnter()).toBe(true);
-    const waits = follow(gate.enter(limit()));
-    gate.leave();
-    expect(gate.tryEnter()).toBe(false);
+    const gate = new Semaphore();
+    expect(gate.tryAcquire()).toBe(true);
+    const waits = follow(gate.acquire(limit()));
+    gate.release();
+    expect(gate.tryAcquire()).toBe(false);
     await clock.settle();
     expect(waits.now.state).toBe('resolved');
   });
 
   it('tells whoever enters what its changes were then, so that one sees what has changed in the same tick', async () => {
-    const gate = new Gate(2);
-    gate.tryEnter();
-    expect([gate.changes, await gate.enter(limit())]).toEqual([1, 2]);
-    const entered = Promise.all([gate.enter(limit()), gate.enter(limit())]);
-    gate.leave();
-    gate.leave();
+    const gate = new Semaphore(2);
+    gate.tryAcquire();
+    expect([gate.changes, await gate.acquire(limit())]).toEqual([1, 2]);
+    const entered = Promise.all([gate.acquire(limit()), gate.acquire(limit())]);
+    gate.release();
+    gate.release();
     expect([await entered, gate.changes]).toEqual([[3, 4], 4]);
   });
 
   it('passes the place by one who has given up', async () => {
-    const gate = new Gate();
-    gate.tryEnter();
-    const late = follow(gate.enter(limit(10)));
-    const next = follow(gate.enter(limit()));
+    const gate = new Semaphore();
+    gate.tryAcquire();
+    const late = follow(gate.acquire(limit(10)));
+    const next = follow(gate.acquire(limit()));
     await clock.advance(10);
-    gate.leave();
+    gate.release();
     await clock.settle();
     expect([late.now.state, next.now.state, gate.held]).toEqual(['rejected', 'resolved', 1]);
   });
 
   it('fails all who wait, and keeps those who are inside', async () => {
-    const gate = new Gate(1, 2);
-    gate.tryEnter();
-    const waits = [follow(gate.enter(limit())), follow(gate.enter(limit())), follow(gate.enter(limit()))];
+    const gate = new Semaphore(1, 2);
+    gate.tryAcquire();
+    const waits = [
+      follow(gate.acquire(limit())),
+      follow(gate.acquire(limit())),
+      follow(gate.acquire(limit())),
+    ];
     const reason = new Error('closed');
-    gate.failAll(() => reason);
+    gate.rejectAll(() => reason);
     await clock.settle();
     expect(waits.map(({ now }) => now.state)).toEqual(['rejected', 'rejected', 'rejected']);
     expect(waits[0]?.now).toMatchObject({ error: reason });
@@ -76,7 +80,7 @@ describe('the gate of a file', () => {
   it('F60 is one and the same for all who name the same file, until the last has left', () => {
     const first = joinSharedFile('file', 'one driver');
     expect(joinSharedFile('file', 'one driver')).toBe(first);
-    expect(joinSharedFile('another file', 'one driver').writeGate).not.toBe(first.writeGate);
+    expect(joinSharedFile('another file', 'one driver').writeLock).not.toBe(first.writeLock);
     first.leave();
     expect(joinSharedFile('file', 'one driver')).toBe(first);
     first.leave();

@@ -1,9 +1,9 @@
-import { Cut, type CallEnd } from '../connection/call-queue.ts';
+import { Cancelled, type CallEnd } from '../connection/call-queue.ts';
 import { bounded, limitOf, outsideCalls, type Limit } from '../waiting/deadline.ts';
 import type { BatchOutcome } from '../driver.ts';
 import { isLocked } from '../driver-errors.ts';
 import { OutcomeUnknownError } from '../errors.ts';
-import type { Group, Member } from './group.ts';
+import type { Group, QueuedWrite } from './group.ts';
 import { operationLimit, type TimeSettings } from '../waiting/limits.ts';
 import { asFarAsKnown, unknownBecause } from '../connection/outcome.ts';
 import { isOutcomes, type Statements } from '../connection/statements.ts';
@@ -26,18 +26,18 @@ export async function commitTogether(
   settings: TimeSettings,
 ): Promise<void> {
   const members = group.seal();
-  const shared = new SharedCommit(statements, settings);
-  for (let waiting = members; waiting.length > 1 && !statements.dirty;) {
+  const shared = new GroupTransaction(statements, settings);
+  for (let waiting = members; waiting.length > 1 && !statements.tainted;) {
     const before = waiting.length;
     const isOver = await shared.run(waiting);
     waiting = waiting.filter(({ isSettled }) => !isSettled);
     if (isOver || waiting.length === before) break;
   }
-  await oneByOne(statements, members, settings);
+  await commitEachSeparately(statements, members, settings);
 }
 
 /** One transaction of several writes. Members that are settled after it are done; the others are as if it had not been. */
-class SharedCommit {
+class GroupTransaction {
   readonly #statements: Statements;
   readonly #settings: TimeSettings;
 
@@ -47,7 +47,7 @@ class SharedCommit {
   }
 
   /** Resolves to `false` if nothing has begun, so that those that can still wait may try together again. */
-  async run(members: readonly Member[]): Promise<boolean> {
+  async run(members: readonly QueuedWrite[]): Promise<boolean> {
     for (const member of members) member.runs();
     try {
       const calls = members.map(({ call }) => call);
@@ -62,7 +62,7 @@ class SharedCommit {
   }
 
   /** The first limit that any of them reaches ends it for all: who has time left runs again. */
-  #firstLimit(members: readonly Member[]): Limit | undefined {
+  #firstLimit(members: readonly QueuedWrite[]): Limit | undefined {
     const { clock } = this.#settings;
     const canStop = this.#statements.connection.interrupt !== undefined;
     let first = limitOf(clock, canStop ? SHORT_MS : Infinity, () => new Error('The group takes too long.'));
@@ -74,22 +74,22 @@ class SharedCommit {
     return first.deadline === Infinity && first.signals.length === 0 ? undefined : first;
   }
 
-  async #failed(members: readonly Member[], error: unknown): Promise<boolean> {
+  async #failed(members: readonly QueuedWrite[], error: unknown): Promise<boolean> {
     const { calls } = this.#statements;
-    if (!(error instanceof Cut) && !isLocked(error)) {
+    if (!(error instanceof Cancelled) && !isLocked(error)) {
       fail(members, error);
       return true;
     }
-    if (calls.shutReason !== undefined) throw new Cut(calls.shutReason.reason);
+    if (calls.shutReason !== undefined) throw new Cancelled(calls.shutReason.reason);
     if (calls.returned !== undefined) return await this.#afterwards(members, calls.returned);
     // The time of those that came later is not up: they try again, as long as each would have.
-    if (!(error instanceof Cut)) fail(late(members, this.#settings.clock.now()), error);
+    if (!(error instanceof Cancelled)) fail(expired(members, this.#settings.clock.now()), error);
     else if (isUnknown(error)) fail(members, error);
-    return error instanceof Cut && isUnknown(error);
+    return error instanceof Cancelled && isUnknown(error);
   }
 
   /** It was cancelled, and has not returned: those whose limit is reached must not wait for that. */
-  async #afterwards(members: readonly Member[], returned: Promise<CallEnd>): Promise<boolean> {
+  async #afterwards(members: readonly QueuedWrite[], returned: Promise<CallEnd>): Promise<boolean> {
     for (const member of members) member.mayHaveRun();
     const end = await bounded(returned, operationLimit(this.#settings, 'batch')).catch((reason: unknown) => {
       fail(members, unknownBecause(reason));
@@ -98,21 +98,21 @@ class SharedCommit {
     if ('value' in end && isOutcomes(end.value, members)) settle(members, end.value);
     else if ('error' in end) {
       const error = asFarAsKnown(end.error);
-      if (error instanceof Cut) fail(members, error);
+      if (error instanceof Cancelled) fail(members, error);
     }
     return true;
   }
 }
 
 /** Runs each write that is not settled with a COMMIT of its own, in order. */
-async function oneByOne(
+async function commitEachSeparately(
   statements: Statements,
-  members: readonly Member[],
+  members: readonly QueuedWrite[],
   settings: TimeSettings,
 ): Promise<void> {
   const waiting = members.filter(({ isSettled }) => !isSettled);
   if (waiting.length === 0) return;
-  let current: Member | undefined;
+  let current: QueuedWrite | undefined;
   // Each waits for the write lock again: behind a write that never ends, no other waits for ever.
   const { clock, acquisitionTimeoutMs } = settings;
   const rejectOthers = (): void => {
@@ -126,7 +126,7 @@ async function oneByOne(
   try {
     for (const member of waiting) {
       current = member;
-      await alone(statements, member, settings);
+      await commitSeparately(statements, member, settings);
     }
   } finally {
     cancel?.();
@@ -134,13 +134,17 @@ async function oneByOne(
 }
 
 /** Runs one write with a COMMIT of its own. */
-async function alone(statements: Statements, member: Member, settings: TimeSettings): Promise<void> {
+async function commitSeparately(
+  statements: Statements,
+  member: QueuedWrite,
+  settings: TimeSettings,
+): Promise<void> {
   const { calls } = statements;
   // If a call that was cancelled does not return, this rejects: then the connection is given up, and no write waits on it for ever.
   if (calls.returned !== undefined) await bounded(calls.returned, operationLimit(settings, 'statement'));
   if (member.isSettled) return;
   try {
-    if (calls.shutReason !== undefined) throw new Cut(calls.shutReason.reason);
+    if (calls.shutReason !== undefined) throw new Cancelled(calls.shutReason.reason);
     member.runs();
     member.resolve(
       await statements.perform(member.call, member.limit, { since: member.since, unleased: true }),
@@ -151,7 +155,7 @@ async function alone(statements: Statements, member: Member, settings: TimeSetti
 }
 
 /** If any of them is undone, all are: each of them runs again alone. */
-function settle(members: readonly Member[], outcomes: readonly BatchOutcome[]): void {
+function settle(members: readonly QueuedWrite[], outcomes: readonly BatchOutcome[]): void {
   if (outcomes.some(({ status }) => status === 'undone')) return;
   for (const [at, outcome] of outcomes.entries()) {
     if (outcome.status === 'done') members[at]?.resolve(outcome.result);
@@ -159,15 +163,15 @@ function settle(members: readonly Member[], outcomes: readonly BatchOutcome[]): 
   }
 }
 
-function fail(members: readonly Member[], error: unknown): void {
+function fail(members: readonly QueuedWrite[], error: unknown): void {
   for (const member of members) member.reject(error);
 }
 
 /** Those that have waited for too long. */
-function late(members: readonly Member[], now: number): Member[] {
+function expired(members: readonly QueuedWrite[], now: number): QueuedWrite[] {
   return members.filter(({ deadline }) => now >= deadline);
 }
 
-function isUnknown(error: Cut): boolean {
+function isUnknown(error: Cancelled): boolean {
   return error.reason instanceof OutcomeUnknownError;
 }

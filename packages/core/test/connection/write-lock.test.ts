@@ -1,0 +1,29 @@
+import { expect, it } from 'vitest';
+import { limitOf } from '../../src/waiting/deadline.ts';
+import { Semaphore } from '../../src/waiting/semaphore.ts';
+import { fakeClock } from '../../src/testing/fake-clock.ts';
+import { WriteLock } from '../../src/connection/write-lock.ts';
+
+it('a connection takes the turn to write once, however often it asks, and gives it up once', () => {
+  const gate = new Semaphore(2);
+  const turn = new WriteLock(gate);
+  expect([turn.tryAcquire(), turn.tryAcquire(), gate.held]).toEqual([true, true, 1]);
+  turn.release();
+  turn.release();
+  expect(gate.held).toBe(0);
+  expect([turn.tryAcquire(), gate.held]).toEqual([true, 1]);
+});
+
+it('a connection whose turn has not come does not have it, and gives nothing up', async () => {
+  const gate = new Semaphore();
+  const [first, second] = [new WriteLock(gate), new WriteLock(gate)];
+  expect([first.tryAcquire(), second.tryAcquire()]).toEqual([true, false]);
+  second.release();
+  expect(gate.held).toBe(1);
+  const taken = second.acquire(limitOf(fakeClock(), Infinity, () => new Error('never')));
+  first.release();
+  await taken;
+  expect([second.tryAcquire(), first.tryAcquire(), gate.held]).toEqual([true, false, 1]);
+  second.release();
+  expect(gate.held).toBe(0);
+});
