@@ -1,5 +1,5 @@
 import type { BasicConnection, BatchedStatement, BatchOutcome, Connection } from '../driver.ts';
-import { leftNothing } from '../driver-errors.ts';
+import { leftNothing, resultCodeOf } from '../driver-errors.ts';
 import { DeferredConstraints } from './deferred-constraints.ts';
 
 /** A connection that the pool can drive. */
@@ -163,15 +163,21 @@ class CompletedConnection implements CompleteConnection {
 }
 
 /**
- * Finds out whether a transaction is open: SQLite refuses a BEGIN inside one. If this is cancelled, the BEGIN may succeed later and
- * look like the user's, so the connection must not be used again.
+ * Whether a transaction is open: SQLite refuses a BEGIN inside one. Rejects if the BEGIN fails in any other way. After that, or if the
+ * call is cancelled, the connection must not be used again: the BEGIN may succeed later, and look like the user's.
  */
 export async function tryBegin(connection: Pick<Connection, 'execute' | 'rollback'>): Promise<boolean> {
   try {
     await connection.execute('BEGIN');
-  } catch {
-    return true;
+  } catch (error) {
+    if (isRefusedBegin(error)) return true;
+    throw error;
   }
   await connection.rollback();
   return false;
+}
+
+/** SQLITE_ERROR, "cannot start a transaction within a transaction". Not every driver has a result code. */
+function isRefusedBegin(error: unknown): boolean {
+  return resultCodeOf(error) === 1 || (error instanceof Error && error.message.includes('within a transaction'));
 }
