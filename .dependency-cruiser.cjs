@@ -1,6 +1,17 @@
 /** The rooms of packages/core/src, the highest first: a file imports from its own room and from those below. See docs/architecture.md. */
 const rooms = [
-  ...['testing', 'index', 'request', 'pool', 'writing', 'leasing', 'database', 'options', 'connection'],
+  ...[
+    'testing',
+    'index',
+    'plugin',
+    'request',
+    'pool',
+    'writing',
+    'leasing',
+    'database',
+    'options',
+    'connection',
+  ],
   ...['engine', 'drivers', 'query', 'diagnostics', 'waiting', 'driver', 'driver-errors', 'errors'],
 ];
 

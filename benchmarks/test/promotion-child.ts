@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { getHeapSpaceStatistics } from 'node:v8';
 
-import { createPool, RequestLease } from '@sqlite-pool/core';
+import { createPool } from '@sqlite-pool/core';
+import { RequestLease } from '@sqlite-pool/core/plugin';
 
 const AT_ONCE = 4;
 const ROUNDS = 1000;

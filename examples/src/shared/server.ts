@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo, Server } from 'node:net';
 
-import type { ClosableServer } from '@sqlite-pool/core';
+import type { ClosableServer } from '@sqlite-pool/core/plugin';
 
 /** An example that listens. */
 export interface RunningServer {

@@ -33,12 +33,6 @@ export interface Result<R = Row> {
   readonly lastInsertRowid: number | bigint;
 }
 
-/** An integer of SQLite that came as something else than a number: a number if that holds it. @internal */
-export function toInteger(exact: string | bigint): number | bigint {
-  const number = Number(exact);
-  return Number.isSafeInteger(number) ? number : BigInt(exact);
-}
-
 /**
  * What the pool knows of a statement and wants of its result; a driver may ignore all of it but `rowMode`.
  *

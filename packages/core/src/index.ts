@@ -1,27 +1,6 @@
 export { createPool, SqlitePool } from './pool.ts';
 export { type PoolOptions, type PoolSource } from './options.ts';
-export {
-  RequestLease,
-  type LeaseMode,
-  type RequestDb,
-  type RequestLeaseOptions,
-} from './request/request-lease.ts';
-export {
-  checkRequestTransaction,
-  RequestTransaction,
-  type RequestTransactionOptions,
-} from './request/request-transaction.ts';
-export { type HoldableResponse } from './request/held-response.ts';
-export { type ResponseEvents } from './request/response-events.ts';
-export { pluginHandle, type PluginHandle } from './request/plugin-handle.ts';
-export {
-  pluginSettings,
-  type ExistingPool,
-  type PluginOptions,
-  type PluginSettings,
-  type RequestOptions,
-} from './request/plugin-options.ts';
-export { closeWithServer, type ClosableServer, type ShutdownOptions } from './request/server-close.ts';
+export { type RequestDb } from './request/request-lease.ts';
 export { type CheckpointMode, type CheckpointOptions, type CheckpointResult } from './database/checkpoint.ts';
 export { Lease, type AcquireOptions } from './leasing/lease.ts';
 export {
@@ -34,17 +13,7 @@ export {
   type TransactionOptions,
 } from './query/queryable.ts';
 export { type BindValue, type Params } from './query/parameters.ts';
-export {
-  type BasicConnection,
-  type BatchedStatement,
-  type BatchOutcome,
-  type Connection,
-  type Driver,
-  type ExecuteHint,
-  type Result,
-  type Row,
-  type Value,
-} from './driver.ts';
+export { type Connection, type Driver, type Result, type Row, type Value } from './driver.ts';
 export { RECOMMENDED_PRAGMAS, type Pragmas } from './drivers/pragmas.ts';
 export { type EvictionReason, type PoolStats, type WaitStats } from './diagnostics/stats.ts';
 export { type Clock } from './waiting/deadline.ts';

@@ -4,18 +4,17 @@
  *
  * @module
  */
+import { NameTakenError, type RequestDb } from '@sqlite-pool/core';
 import {
   checkRequestTransaction,
-  NameTakenError,
   pluginHandle,
   pluginSettings,
   RequestLease,
   RequestTransaction,
   type PluginHandle,
   type PluginOptions,
-  type RequestDb,
   type RequestTransactionOptions,
-} from '@sqlite-pool/core';
+} from '@sqlite-pool/core/plugin';
 import type { Request, RequestHandler, Response } from 'express';
 
 /**

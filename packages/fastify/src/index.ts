@@ -4,13 +4,8 @@
  *
  * @module
  */
-import {
-  NameTakenError,
-  pluginSettings,
-  type PluginOptions,
-  type RequestDb,
-  type SqlitePool,
-} from '@sqlite-pool/core';
+import { NameTakenError, type RequestDb, type SqlitePool } from '@sqlite-pool/core';
+import { pluginSettings, type PluginOptions } from '@sqlite-pool/core/plugin';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import { serveRequests } from './requests.ts';

@@ -1,4 +1,5 @@
-import { LeaseEndedError, RequestLease, RequestTransaction, type PluginSettings } from '@sqlite-pool/core';
+import { LeaseEndedError } from '@sqlite-pool/core';
+import { RequestLease, RequestTransaction, type PluginSettings } from '@sqlite-pool/core/plugin';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { transactionOf } from './route-config.ts';
 

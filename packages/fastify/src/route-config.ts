@@ -1,8 +1,5 @@
-import {
-  checkRequestTransaction,
-  InvalidArgumentError,
-  type RequestTransactionOptions,
-} from '@sqlite-pool/core';
+import { InvalidArgumentError } from '@sqlite-pool/core';
+import { checkRequestTransaction, type RequestTransactionOptions } from '@sqlite-pool/core/plugin';
 
 /**
  * What a route may say in its `config.sqlite`.

@@ -5,18 +5,17 @@
  * @module
  */
 import { validateHeaderValue } from 'node:http';
+import { NameTakenError, type RequestDb } from '@sqlite-pool/core';
 import {
   checkRequestTransaction,
-  NameTakenError,
   pluginHandle,
   pluginSettings,
   RequestLease,
   RequestTransaction,
   type PluginHandle,
   type PluginOptions,
-  type RequestDb,
   type RequestTransactionOptions,
-} from '@sqlite-pool/core';
+} from '@sqlite-pool/core/plugin';
 import type { Context, MiddlewareHandler, Next } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import { nodeResponse, SignalledResponse, webSocketEvents, webSocketOf } from './response.ts';

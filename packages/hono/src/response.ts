@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { HoldableResponse, ResponseEvents } from '@sqlite-pool/core';
+import type { HoldableResponse, ResponseEvents } from '@sqlite-pool/core/plugin';
 import type { Context } from 'hono';
 
 /**

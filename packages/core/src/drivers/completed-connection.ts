@@ -179,5 +179,7 @@ export async function tryBegin(connection: Pick<Connection, 'execute' | 'rollbac
 
 /** SQLITE_ERROR, "cannot start a transaction within a transaction". Not every driver has a result code. */
 function isRefusedBegin(error: unknown): boolean {
-  return resultCodeOf(error) === 1 || (error instanceof Error && error.message.includes('within a transaction'));
+  return (
+    resultCodeOf(error) === 1 || (error instanceof Error && error.message.includes('within a transaction'))
+  );
 }

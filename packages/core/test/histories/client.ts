@@ -1,10 +1,5 @@
-import {
-  RequestLease,
-  RequestTransaction,
-  type Lease,
-  type Queryable,
-  type SqlitePool,
-} from '../../src/index.ts';
+import type { Lease, Queryable, SqlitePool } from '../../src/index.ts';
+import { RequestLease, RequestTransaction } from '../../src/plugin.ts';
 import type { Log } from './log.ts';
 import { complainUnlessKnown, noteFailure } from './outcome.ts';
 import { perform, run, runWhole } from './perform.ts';

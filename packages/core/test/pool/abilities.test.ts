@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { createPool, type BasicConnection, type Connection, type Result } from '../../src/index.ts';
+import { createPool, type Connection, type Result } from '../../src/index.ts';
+import type { BasicConnection } from '../../src/driver.ts';
 import { fakePool } from './support.ts';
 
 const nothing = async (): Promise<void> => undefined;

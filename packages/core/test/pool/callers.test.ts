@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
-import { RequestLease, type SqlitePool } from '../../src/index.ts';
+import type { SqlitePool } from '../../src/index.ts';
+import { RequestLease } from '../../src/plugin.ts';
 import { errorOf, fakePool, follow, type FakePool } from './support.ts';
 
 const forEver = new Promise<never>(() => undefined);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { LeaseEndedError, PoolClosedError, RequestLease, type Queryable } from '../../src/index.ts';
+import { LeaseEndedError, PoolClosedError, type Queryable } from '../../src/index.ts';
+import { RequestLease } from '../../src/plugin.ts';
 import type { FakeCall } from '../../src/testing/index.ts';
 import { byHand, errorOf, fakePool, follow } from './support.ts';
 

@@ -6,8 +6,8 @@ import {
   OperationTimeoutError,
   PoolClosedError,
   type Connection,
-  type BasicConnection,
 } from '../../src/index.ts';
+import type { BasicConnection } from '../../src/driver.ts';
 import { fakeClock, fakeDriver } from '../../src/testing/index.ts';
 import { byHand, checkCapacity, errorOf, fakePool, follow } from './support.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RequestLease } from '../../src/index.ts';
+import { RequestLease } from '../../src/plugin.ts';
 import type { FakeCall, FakeOutcome } from '../../src/testing/index.ts';
 import { errorOf, fakePool, follow, type FakePool } from './support.ts';
 

@@ -1,12 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import {
-  type BatchStatement,
-  type Queryable,
-  type Result,
-  RequestLease,
-  type SqlitePool,
-} from '../../src/index.ts';
+import type { BatchStatement, Queryable, Result, SqlitePool } from '../../src/index.ts';
+import { RequestLease } from '../../src/plugin.ts';
 import { ENDLESS, failure, poolOf, poolWithTable, temporaryFile, valuesOf } from './helpers.ts';
 import { recording } from './recording.ts';
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { RequestLease, RequestTransaction, type LeaseMode, type SqlitePool } from '../../src/index.ts';
+import type { SqlitePool } from '../../src/index.ts';
+import { RequestLease, RequestTransaction, type LeaseMode } from '../../src/plugin.ts';
 import { failure, poolWithTable } from './helpers.ts';
 
 interface Made {

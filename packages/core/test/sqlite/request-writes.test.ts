@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { RequestLease, type LeaseMode, type SqlitePool } from '../../src/index.ts';
+import type { SqlitePool } from '../../src/index.ts';
+import { RequestLease, type LeaseMode } from '../../src/plugin.ts';
 import { moment, poolOf, temporaryFile, valuesOf } from './helpers.ts';
 import { recording } from './recording.ts';
 import { count } from './together.ts';

@@ -1,13 +1,7 @@
 import { resultCodeOf } from '../../driver-errors.ts';
 import { tryBegin } from '../completed-connection.ts';
-import {
-  toInteger,
-  type Connection,
-  type ExecuteHint,
-  type Result,
-  type Row,
-  type Value,
-} from '../../driver.ts';
+import { toInteger } from '../integers.ts';
+import type { Connection, ExecuteHint, Result, Row, Value } from '../../driver.ts';
 import { isShort, learn, learnFromFailure, UNKNOWN_MS, type Estimate, type Estimates } from './estimates.ts';
 import { SHORT_BUSY_TIMEOUT_MS } from '../pragmas.ts';
 import { interrupted, NativeCalls, userOf } from './calls.ts';

@@ -26,6 +26,7 @@ it('docs/testing.md says which cases apply to node:http, and shows its plugin', 
   const source = await readFile(join(import.meta.dirname, 'http.ts'), 'utf8');
   const published = source
     .replace('../../../src/index.ts', '@sqlite-pool/core')
+    .replace('../../../src/plugin.ts', '@sqlite-pool/core/plugin')
     .replace('../../../src/testing/index.ts', '@sqlite-pool/core/testing');
   expect(docs).toContain(published);
 });

@@ -11,15 +11,14 @@ import { pipeline, Readable } from 'node:stream';
 import { json } from 'node:stream/consumers';
 import inject from 'light-my-request';
 import { WebSocketServer } from 'ws';
+import type { RequestDb, RetryableError } from '../../../src/index.ts';
 import {
   pluginSettings,
   RequestLease,
   RequestTransaction,
   type PluginSettings,
-  type RequestDb,
   type ResponseEvents,
-  type RetryableError,
-} from '../../../src/index.ts';
+} from '../../../src/plugin.ts';
 import type {
   PluginAbility,
   PluginAnswer,

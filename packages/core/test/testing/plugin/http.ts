@@ -3,7 +3,8 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline, Readable } from 'node:stream';
 import { json } from 'node:stream/consumers';
-import { pluginSettings, RequestLease, RequestTransaction, type RetryableError } from '../../../src/index.ts';
+import type { RetryableError } from '../../../src/index.ts';
+import { pluginSettings, RequestLease, RequestTransaction } from '../../../src/plugin.ts';
 import type { PluginAbility, StartPlugin } from '../../../src/testing/index.ts';
 
 /** What a server of Node.js can do here. */

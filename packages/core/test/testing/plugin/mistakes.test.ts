@@ -1,6 +1,6 @@
 import { AssertionError } from 'node:assert';
 import { describe, expect, it } from 'vitest';
-import { RequestLease, type ResponseEvents } from '../../../src/index.ts';
+import { RequestLease, type ResponseEvents } from '../../../src/plugin.ts';
 import { pluginCases, type PluginContext, type StartPlugin } from '../../../src/testing/index.ts';
 import { starter, type MakeDb } from './every-ability.ts';
 

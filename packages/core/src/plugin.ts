@@ -1,0 +1,27 @@
+/**
+ * What a plugin for a web framework needs: see docs/plugins.md, and the cases for plugins in `@sqlite-pool/core/testing`.
+ *
+ * @module
+ */
+export { type HoldableResponse } from './request/held-response.ts';
+export { pluginHandle, type PluginHandle } from './request/plugin-handle.ts';
+export {
+  pluginSettings,
+  type ExistingPool,
+  type PluginOptions,
+  type PluginSettings,
+  type RequestOptions,
+} from './request/plugin-options.ts';
+export {
+  RequestLease,
+  type LeaseMode,
+  type RequestDb,
+  type RequestLeaseOptions,
+} from './request/request-lease.ts';
+export {
+  checkRequestTransaction,
+  RequestTransaction,
+  type RequestTransactionOptions,
+} from './request/request-transaction.ts';
+export { type ResponseEvents } from './request/response-events.ts';
+export { closeWithServer, type ClosableServer, type ShutdownOptions } from './request/server-close.ts';
