@@ -48,7 +48,7 @@ async function bench(what: readonly string[], { out = home, scale: name, ...give
   }
   if (out !== home) return;
   await updateReadme(join(home, 'README.md'), results);
-  await updateSummary(join(home, '..', 'README.md'), await readAllResults(join(home, 'results'), names));
+  await updateSummary(join(home, 'README.md'), await readAllResults(join(home, 'results'), names));
 }
 
 function show(results: Results): void {

@@ -10,7 +10,7 @@ export async function updateReadme(path: string, results: readonly Results[]): P
   await writeFile(path, text);
 }
 
-/** Puts what was to be reached, and whether it was, into the README of the whole. */
+/** Puts what was to be reached, and whether it was, into one table. */
 export async function updateSummary(path: string, results: readonly Results[]): Promise<void> {
   await writeFile(path, withSummary(await readFile(path, 'utf8'), results));
 }
@@ -19,7 +19,7 @@ export async function updateSummary(path: string, results: readonly Results[]): 
 export function withSummary(text: string, results: readonly Results[]): string {
   const rows = results.flatMap(({ benchmark, targets }) =>
     targets.map(({ text: what, atLeast, atMost, verdict }) => [
-      `[${benchmark}](benchmarks/README.md#${benchmark})`,
+      `[${benchmark}](#${benchmark})`,
       what,
       atLeast === undefined ? `at most ${shown(atMost ?? NaN)}` : `at least ${shown(atLeast)}`,
       verdict,

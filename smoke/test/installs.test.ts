@@ -32,12 +32,14 @@ afterAll(async () => {
   if (isFull) console.table(table);
 });
 
-/** The first example of the README, and how it is installed. */
+/** The first example of the README of Fastify's plugin, and how it is installed. */
 async function example(): Promise<{ readonly packages: string[]; readonly code: string }> {
-  const readme = await readFile(join(import.meta.dirname, '..', '..', 'README.md'), 'utf8');
-  const use = readme.slice(readme.indexOf('\n## Use\n'));
-  const [, packages = ''] = /^npm install ([^#\n]*)/m.exec(use) ?? [];
-  const [, code = ''] = /```js\n(.*?)```/s.exec(use) ?? [];
+  const readme = await readFile(
+    join(import.meta.dirname, '..', '..', 'packages', 'fastify', 'README.md'),
+    'utf8',
+  );
+  const [, packages = ''] = /^npm install ([^#\n]*)/m.exec(readme) ?? [];
+  const [, code = ''] = /```js\n(.*?)```/s.exec(readme) ?? [];
   return { packages: packages.trim().split(' '), code: code.replace('3000', '0') };
 }
 
@@ -54,43 +56,46 @@ async function answers(manager: Manager, program: string, node: string, folder: 
   const ended = exit.then(() => Promise.reject(new Error(`It ended: ${errors}`)));
   const [line] = (await Promise.race([once(createInterface(child.stdout), 'line'), ended])) as [string];
   const url = line.replace(/(localhost|\[::1\])/, '127.0.0.1');
-  const made = await fetch(`${url}/users`, {
+  const made = await fetch(`${url}/notes`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ name: 'Ada' }),
+    body: JSON.stringify({ body: 'hello' }),
   });
   const { id } = (await made.json()) as { id: number };
-  const row = await fetch(`${url}/users/${String(id)}`);
-  const missing = await fetch(`${url}/users/1000`);
+  const row = await fetch(`${url}/notes/${String(id)}`);
+  const missing = await fetch(`${url}/notes/1000`);
   child.kill('SIGTERM');
   const [code, signal] = (await exit) as unknown[];
   const statuses = [made.status, row.status, missing.status];
   return { statuses, row: await row.json(), end: code ?? signal, errors };
 }
 
-describe.skipIf(pnpm === undefined)('the first example of the README, as it is installed', () => {
-  for (const manager of managers) {
-    const program = programs.get(manager.name);
-    test.skipIf(program === undefined)(
-      `with ${manager.name}, no install script and no compiler`,
-      async () => {
-        const row: Record<string, string> = (table[manager.name] = { install: 'failed' });
-        const { packages, code } = await example();
-        const began = performance.now();
-        const folder = await install(manager, String(program), registry, packages);
-        onTestFinished(() => rm(folder, { recursive: true, maxRetries: 3 }));
-        row['install'] = `${((performance.now() - began) / 1000).toFixed(1)} s`;
-        await writeFile(join(folder, 'app.mjs'), code);
-        for (const [name, node] of nodes) {
-          const column = `Node.js ${name}`;
-          row[column] = node === undefined ? 'skipped' : 'failed';
-          if (node === undefined) continue;
-          const works = { statuses: [201, 200, 404], row: { name: 'Ada' }, end: 0, errors: '' };
-          expect(await answers(manager, String(program), node, folder)).toMatchObject(works);
-          row[column] = 'works';
-        }
-      },
-      120_000,
-    );
-  }
-});
+describe.skipIf(pnpm === undefined)(
+  "the first example of the README of Fastify's plugin, as it is installed",
+  () => {
+    for (const manager of managers) {
+      const program = programs.get(manager.name);
+      test.skipIf(program === undefined)(
+        `with ${manager.name}, no install script and no compiler`,
+        async () => {
+          const row: Record<string, string> = (table[manager.name] = { install: 'failed' });
+          const { packages, code } = await example();
+          const began = performance.now();
+          const folder = await install(manager, String(program), registry, packages);
+          onTestFinished(() => rm(folder, { recursive: true, maxRetries: 3 }));
+          row['install'] = `${((performance.now() - began) / 1000).toFixed(1)} s`;
+          await writeFile(join(folder, 'app.mjs'), code);
+          for (const [name, node] of nodes) {
+            const column = `Node.js ${name}`;
+            row[column] = node === undefined ? 'skipped' : 'failed';
+            if (node === undefined) continue;
+            const works = { statuses: [201, 200, 404], row: { body: 'hello' }, end: 0, errors: '' };
+            expect(await answers(manager, String(program), node, folder)).toMatchObject(works);
+            row[column] = 'works';
+          }
+        },
+        120_000,
+      );
+    }
+  },
+);

@@ -1,9 +1,10 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 
 const README = new URL('../README.md', import.meta.url);
+const FRONT_PAGE = new URL('../../../README.md', import.meta.url);
 const SOURCE = new URL('../src/index.ts', import.meta.url);
 
 test('the examples of the README run one after the other, and say what the text says', async () => {
@@ -36,4 +37,27 @@ test('the examples of the README run one after the other, and say what the text 
       [2, 2],
     ],
   });
+});
+
+test('the ten lines on the front page run as they stand', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'sqlite-pool-'));
+  onTestFinished(() => rm(directory, { recursive: true, force: true }));
+  const [, code = ''] = /^```js\n([^]*?)^```$/m.exec(await readFile(FRONT_PAGE, 'utf8')) ?? [];
+  const file = join(directory, 'app.mjs');
+  await writeFile(
+    file,
+    code
+      .replace("'@sqlite-pool/core'", JSON.stringify(SOURCE.href))
+      .replace("'app.db'", JSON.stringify(join(directory, 'app.db'))),
+  );
+  const log = vi.spyOn(console, 'log').mockReturnValue();
+  await import(file);
+  expect(log.mock.calls).toEqual([
+    [
+      [
+        { id: 1, name: 'Ada' },
+        { id: 2, name: 'Bob' },
+      ],
+    ],
+  ]);
 });

@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { createPool, InvalidArgumentError, type PoolOptions } from '../src/index.ts';
 import { sqlite3 } from '../src/drivers/sqlite3/sqlite3.ts';
-import { checkOptions, POOL_OPTIONS, type Settings } from '../src/options.ts';
+import { checkOptions, POOL_OPTIONS } from '../src/options.ts';
 
 const FILE = { filename: 'app.db' };
 
@@ -204,30 +203,6 @@ test('an option that is undefined has its default', () => {
   const { driver: _a, ...expected } = checkOptions(FILE);
   const { driver: _b, ...actual } = checkOptions({ ...undefinedOptions, ...FILE });
   expect(actual).toEqual(expected);
-});
-
-/** The rows of the README's table of options: name and default. */
-async function tableOfOptions(): Promise<Map<string, string>> {
-  const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
-  const rows = readme.matchAll(/^\| `(\w+)` \| ([^|]*) \| [^|]+ \|$/gm);
-  return new Map(Array.from(rows, ([, name, value]) => [name ?? '', value?.trim() ?? '']));
-}
-
-function asText(value: unknown): string {
-  if (value === Infinity) return 'no limit';
-  return typeof value === 'number' ? String(value).replace(/\B(?=(\d{3})+$)/g, ' ') : 'none';
-}
-
-test('the table of options in the README has every option, and its default', async () => {
-  const table = await tableOfOptions();
-  expect([...table.keys()].sort()).toEqual([...POOL_OPTIONS].sort());
-  const settings: Settings = checkOptions(FILE);
-  for (const [name] of BOUNDS) {
-    expect(`${name}: ${table.get(name) ?? ''}`).toBe(
-      `${name}: ${asText({ ...settings }[name as keyof Settings])}`,
-    );
-  }
-  expect(table.get('onConnect')).toBe('none');
 });
 
 test.for([0, 'yes', null, {}])('groupCommit: %o is refused', (groupCommit) => {
