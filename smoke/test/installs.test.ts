@@ -70,32 +70,29 @@ async function answers(manager: Manager, program: string, node: string, folder: 
   return { statuses, row: await row.json(), end: code ?? signal, errors };
 }
 
-describe.skipIf(pnpm === undefined)(
-  "the first example of the README of Fastify's plugin, as it is installed",
-  () => {
-    for (const manager of managers) {
-      const program = programs.get(manager.name);
-      test.skipIf(program === undefined)(
-        `with ${manager.name}, no install script and no compiler`,
-        async () => {
-          const row: Record<string, string> = (table[manager.name] = { install: 'failed' });
-          const { packages, code } = await example();
-          const began = performance.now();
-          const folder = await install(manager, String(program), registry, packages);
-          onTestFinished(() => rm(folder, { recursive: true, maxRetries: 3 }));
-          row['install'] = `${((performance.now() - began) / 1000).toFixed(1)} s`;
-          await writeFile(join(folder, 'app.mjs'), code);
-          for (const [name, node] of nodes) {
-            const column = `Node.js ${name}`;
-            row[column] = node === undefined ? 'skipped' : 'failed';
-            if (node === undefined) continue;
-            const works = { statuses: [201, 200, 404], row: { body: 'hello' }, end: 0, errors: '' };
-            expect(await answers(manager, String(program), node, folder)).toMatchObject(works);
-            row[column] = 'works';
-          }
-        },
-        120_000,
-      );
-    }
-  },
-);
+describe.skipIf(pnpm === undefined)("the example of Fastify's README, as it is installed", () => {
+  for (const manager of managers) {
+    const program = programs.get(manager.name);
+    test.skipIf(program === undefined)(
+      `with ${manager.name}, no install script and no compiler`,
+      async () => {
+        const row: Record<string, string> = (table[manager.name] = { install: 'failed' });
+        const { packages, code } = await example();
+        const began = performance.now();
+        const folder = await install(manager, String(program), registry, packages);
+        onTestFinished(() => rm(folder, { recursive: true, maxRetries: 3 }));
+        row['install'] = `${((performance.now() - began) / 1000).toFixed(1)} s`;
+        await writeFile(join(folder, 'app.mjs'), code);
+        for (const [name, node] of nodes) {
+          const column = `Node.js ${name}`;
+          row[column] = node === undefined ? 'skipped' : 'failed';
+          if (node === undefined) continue;
+          const works = { statuses: [201, 200, 404], row: { body: 'hello' }, end: 0, errors: '' };
+          expect(await answers(manager, String(program), node, folder)).toMatchObject(works);
+          row[column] = 'works';
+        }
+      },
+      120_000,
+    );
+  }
+});

@@ -1,6 +1,6 @@
 import { access, readdir, readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import { RECOMMENDED_PRAGMAS } from '../src/index.ts';
+import { RECOMMENDED_PRAGMAS, type PoolOptions } from '../src/index.ts';
 import { checkOptions, POOL_OPTIONS } from '../src/options.ts';
 import { pluginSettings } from '../src/request/plugin-options.ts';
 
@@ -164,6 +164,16 @@ function asText(value: unknown): string {
   return `\`${String(value)}\``;
 }
 
+function isTaken(options: unknown): boolean {
+  try {
+    // What JavaScript callers can pass.
+    checkOptions(options as PoolOptions);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 test('docs/options.md has every option of a pool once, the essential ones first', async () => {
   const [essential, often, rarely] = await Promise.all(TIERS.map(documentedOptions));
   const names = [essential, often, rarely].flatMap((tier = []) => tier.map(({ name }) => name));
@@ -189,14 +199,7 @@ test('docs/options.md has the default of each option, and says where null means 
   });
   for (const { name, type } of options) {
     if (!/^number/.test(type) || !(name in settings)) continue;
-    const takesNull = ((): boolean => {
-      try {
-        checkOptions({ filename: 'app.db', [name]: null });
-        return true;
-      } catch {
-        return false;
-      }
-    })();
+    const takesNull = isTaken({ filename: 'app.db', [name]: null });
     expect(`${name}: ${String(type.includes('`null`'))}`).toBe(`${name}: ${String(takesNull)}`);
   }
 });
