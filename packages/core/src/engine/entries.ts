@@ -1,4 +1,7 @@
-/** The life of a resource in the pool. `quarantined`: given up, because a call on it does not return. */
+/**
+ * The states of a resource in the pool. `quarantined`: a call on the resource does not return, and the pool has
+ * abandoned it.
+ */
 export type EntryState = 'opening' | 'idle' | 'validating' | 'leased' | 'closing' | 'quarantined' | 'closed';
 
 const MOVES: Readonly<Record<EntryState, Partial<Record<EntryState, true>>>> = {
@@ -17,17 +20,17 @@ export interface Entry<R> {
   readonly state: EntryState;
 }
 
-/** The same, for the engine, which may change it. */
+/** The same record for the engine, which may change it. */
 export interface OwnEntry<R> extends Entry<R> {
-  // There in every state but `opening`, and what follows from a failed open.
+  // Set in every state but `opening` and the states that follow a failed open.
   resource: R;
   state: EntryState;
-  /** Which round of evictions it was opened after. */
+  /** The number of evictions before this entry was opened. */
   readonly generation: number;
   idleSince: number;
 }
 
-/** Every entry that is not closed, counted by state. The states change here, and nowhere else. */
+/** Every entry that is not closed, counted by state. No other code changes the state of an entry. */
 export class Entries<R> {
   readonly #all = new Set<OwnEntry<R>>();
   readonly #counts: Record<EntryState, number> = {
@@ -40,17 +43,16 @@ export class Entries<R> {
     closed: 0,
   };
 
-  /** How many are in each state. */
   get counts(): Readonly<Record<EntryState, number>> {
     return this.#counts;
   }
 
-  /** How many there are, but for those that were given up. */
+  /** The number of entries that are not quarantined. */
   get alive(): number {
     return this.#all.size - this.#counts.quarantined;
   }
 
-  /** Begins an entry, whose resource is being opened. */
+  /** Adds an entry in the state `opening`. */
   add(generation: number): OwnEntry<R> {
     const entry: OwnEntry<R> = { resource: undefined as R, state: 'opening', generation, idleSince: 0 };
     this.#all.add(entry);
@@ -58,7 +60,7 @@ export class Entries<R> {
     return entry;
   }
 
-  /** Changes the state of an entry; a move that is not legal is a mistake in the engine. */
+  /** Changes the state of an entry. An illegal move is a bug in the engine. */
   move(entry: OwnEntry<R>, to: EntryState): void {
     if (MOVES[entry.state][to] !== true)
       throw new Error(`sqlite-pool: an entry cannot go from ${entry.state} to ${to}`);
@@ -68,7 +70,6 @@ export class Entries<R> {
     if (to === 'closed') this.#all.delete(entry);
   }
 
-  /** Those that are lent at the moment. */
   leased(): OwnEntry<R>[] {
     return [...this.#all].filter(({ state }) => state === 'leased');
   }

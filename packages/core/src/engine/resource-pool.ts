@@ -6,35 +6,38 @@ import { WaitHistogram, type EvictionReason } from '../diagnostics/stats.ts';
 import { WaitQueue } from '../waiting/wait-queue.ts';
 
 /**
- * The engine: lends a bounded number of resources, newest first, to waiters, oldest first. It knows nothing of SQL
- * and owns no timer but those that bound an operation.
+ * The engine leases a bounded number of resources to waiters. It leases the newest resource first and serves the oldest
+ * waiter first. It knows nothing of SQL. Its only timers are those that limit an operation.
  *
- * One rule drives it, in {@link ResourcePool.#supply}: as long as more waiters are queued than resources are on their
- * way to one, take the newest idle resource (by way of a health check if it was idle for long), or else open one. A
- * resource on its way belongs to nobody: when it arrives it serves whoever has waited the longest. So a waiter that
- * gives up takes no resource with it. When an open fails, it fails whoever has waited the longest, unless enough others
- * are on their way for all who wait.
+ * {@link ResourcePool.#supply} follows one rule. A resource is pending while the engine opens or checks it. While there
+ * are more waiters than pending resources, the engine takes the newest idle resource, or else opens one. A resource
+ * that was idle for long passes a health check first. A pending resource has no owner: when it is ready, it serves the
+ * oldest waiter. So a waiter that gives up takes no resource with it. When an open fails, the engine rejects the oldest
+ * waiter, unless enough other resources are pending for all waiters.
  *
- * Opens, health checks and closes run outside the calls that happen to cause them: they are for the pool, and for others.
+ * The engine runs opens, health checks and closes outside the async context of the call that causes them, because they
+ * serve the whole pool.
  *
- * No method awaits between reading and writing the state: each runs to its end before any other begins.
+ * No method awaits between reading and writing the state. So each method runs to its end before another one begins.
  */
 
-/** What the engine cannot know of its resources. None of it throws: what fails rejects. */
+/** The operations on a resource that the engine does not know. A hook never throws: when it fails, it rejects. */
 export interface ResourceHooks<R> {
-  /** `signal` aborts when the resource is not wanted any more. */
+  /** `signal` aborts when the engine no longer wants the resource. */
   open(signal: AbortSignal): Promise<R>;
-  /** Rejects if the resource is no longer good. */
+  /** Rejects if the resource is no longer usable. */
   validate(resource: R): Promise<void>;
-  /** Cancels what runs on the resource; resolves when nothing does any more. */
+  /** Cancels the calls on the resource. Resolves when no call runs any more. */
   drain(resource: R): Promise<void>;
-  /** Drains and closes. `last`: no other resource is left in the pool, which is closing. */
+  /** Drains and closes the resource. `last`: the pool is closing and has no other resource. */
   close(resource: R, last: boolean): Promise<void>;
-  /** A close does not return: whatever the resource holds for others must be given up. */
+  /**
+   * The engine calls this when a close does not return. The hook must release everything that the resource holds for
+   * others.
+   */
   abandon(resource: R): void;
 }
 
-/** The settings the engine needs. */
 export interface ResourcePoolSettings {
   readonly clock: Clock;
   readonly poolSize: number;
@@ -47,14 +50,14 @@ export interface ResourcePoolSettings {
 
 type PoolState = 'open' | 'draining' | 'closed';
 
-/** Lends resources. See the head of this file. */
+/** Leases resources. The head of this file explains the rules. */
 export class ResourcePool<R> {
   readonly #settings: ResourcePoolSettings;
   readonly #hooks: ResourceHooks<R>;
   readonly #entries = new Entries<R>();
-  /** A stack: the newest idle entry is the last. */
+  /** A stack: the last entry is the newest. */
   readonly #idle: OwnEntry<R>[] = [];
-  /** How long those have waited who were served. */
+  /** The wait times of the waiters that got a resource. */
   readonly waits: WaitHistogram = new WaitHistogram();
   readonly #waiters = new WaitQueue<Entry<R>>(Infinity, (waitedMs) => {
     this.waits.add(waitedMs);
@@ -68,13 +71,13 @@ export class ResourcePool<R> {
     replaced: 0,
     closed: 0,
   };
-  /** What ends the opens under way. */
+  /** Aborts the opens in progress. */
   readonly #opening = new Set<AbortController>();
-  /** Cuts short, while draining, what does not return. */
+  /** While the engine drains, aborts the calls that do not return. */
   readonly #givenUp = new AbortController();
   #state: PoolState = 'open';
   #generation = 0;
-  /** Why those of an earlier generation are retired when they come back. */
+  /** The reason for retiring the entries of an earlier generation when they are released. */
   #evictedAs: EvictionReason = 'evicted';
   #opens = 0;
   #openFailures = 0;
@@ -111,12 +114,15 @@ export class ResourcePool<R> {
     return this.#openFailures;
   }
 
-  /** The newest failure to open, until an open succeeds. */
+  /** The error of the newest failed open. The next successful open clears it. */
   get lastOpenError(): unknown {
     return this.#lastOpenError;
   }
 
-  /** Places taken; never more than `poolSize`. A quarantined entry gives its place up, so that the pool goes on. */
+  /**
+   * The number of places taken; never more than `poolSize`. A quarantined entry frees its place, so that the pool can
+   * go on.
+   */
   get size(): number {
     const { opening, idle, validating, leased, closing, quarantined } = this.#entries.counts;
     return (
@@ -124,14 +130,14 @@ export class ResourcePool<R> {
     );
   }
 
-  /** An idle resource that needs no health check, at once, or `undefined`. */
+  /** Returns an idle resource that needs no health check, or `undefined`. Does not wait. */
   tryAcquire(): Entry<R> | undefined {
     const entry = this.#idle.at(-1);
     if (entry === undefined || this.#idleMs(entry) >= this.#settings.validateAfterIdleMs) return undefined;
     return this.tryAcquireAnyIdle();
   }
 
-  /** An idle resource, at once, even if it was idle for long; only if nobody waits for one. */
+  /** Returns an idle resource even if it was idle for long, or `undefined` if there are waiters. Does not wait. */
   tryAcquireAnyIdle(): Entry<R> | undefined {
     if (this.#waiters.size > 0 || this.#state !== 'open') return undefined;
     const entry = this.#idle.pop();
@@ -139,14 +145,17 @@ export class ResourcePool<R> {
     return entry;
   }
 
-  /** What a waiter with `ahead` others before it is waiting for: what is on its way goes to the first in line. */
+  /** What a waiter with `ahead` others before it is waiting for. The first pending resource goes to the first waiter. */
   phase(ahead: number): AcquirePhase {
     const { opening, validating } = this.#entries.counts;
     if (ahead >= opening + validating) return 'wait';
     return opening > 0 ? 'open' : 'validate';
   }
 
-  /** A resource, as soon as there is one. Rejects when the limit is reached, the queue is full or the pool closes. */
+  /**
+   * Resolves to a resource as soon as there is one. Rejects at the limit, when the queue is full, or when the pool
+   * closes.
+   */
   acquire(limit: Limit): Promise<Entry<R>> {
     if (this.#state !== 'open') return Promise.reject(new PoolClosedError());
     if (this.#isCrowded()) return Promise.reject(new PoolOverloadedError(this.#settings.maxWaiting));
@@ -155,7 +164,7 @@ export class ResourcePool<R> {
     return acquired;
   }
 
-  /** Takes a leased resource back, ready for the next user; one that is suspect passes a health check first. */
+  /** Releases a leased resource for the next lease. A suspect resource passes a health check first. */
   release(entry: Entry<R>, isSuspect: boolean = false): void {
     const own = entry as OwnEntry<R>;
     if (own.state !== 'leased') return;
@@ -165,20 +174,20 @@ export class ResourcePool<R> {
     else this.#arrive(own);
   }
 
-  /** Closes a leased resource instead of taking it back; resolves when it is closed, or that has taken too long. */
+  /** Closes a leased resource instead of releasing it. Resolves when it is closed, or when the close has taken too long. */
   async destroy(entry: Entry<R>, reason: EvictionReason): Promise<void> {
     const own = entry as OwnEntry<R>;
     if (own.state === 'leased') await this.#retire(own, reason);
   }
 
-  /** Retires every resource there is: the idle ones now, the others as they come back. */
+  /** Retires every resource: the idle ones now, the others when they are released. */
   evict(reason: EvictionReason = 'evicted'): void {
     this.#generation += 1;
     this.#evictedAs = reason;
     for (const entry of this.#idle.splice(0)) void this.#retire(entry, reason);
   }
 
-  /** Closes what was idle for too long, a quarter of the pool at a time, and opens up to `minIdle`. */
+  /** Closes resources that were idle for too long, at most a quarter of the pool per sweep. Then opens up to `minIdle`. */
   sweep(): void {
     if (this.#state !== 'open') return;
     const { poolSize, minIdle, idleTimeoutMs } = this.#settings;
@@ -194,8 +203,9 @@ export class ResourcePool<R> {
   }
 
   /**
-   * Refuses newcomers, rejects waiters, ends the opens under way, and closes every resource as it comes back: all but one at
-   * once, then the last alone. Resolves when all are closed. Called once.
+   * Refuses new callers, rejects the waiters and aborts the opens in progress. Closes every resource when it is
+   * released: all but one at the same time, then the last one alone. Resolves when all are closed. The pool calls this
+   * once.
    */
   close(): Promise<void> {
     this.#state = 'draining';
@@ -205,12 +215,12 @@ export class ResourcePool<R> {
     return this.#closed;
   }
 
-  /** What is lent at the moment. */
+  /** The resources that are leased now. */
   leased(): R[] {
     return this.#entries.leased().map(({ resource }) => resource);
   }
 
-  /** Gives up, while draining, on what does not come back and on calls that do not return. */
+  /** While the engine drains, discards the leased resources and abandons the calls that do not return. */
   giveUp(): void {
     this.#givenUp.abort(new OperationTimeoutError('last call', this.#settings.operationTimeoutMs));
     for (const entry of this.#entries.leased()) void this.#retire(entry, 'discarded');
@@ -220,7 +230,7 @@ export class ResourcePool<R> {
     return this.#settings.clock.now() - idleSince;
   }
 
-  /** Whether one more would queue behind `maxWaiting` others; those for whom there is a resource do not queue. */
+  /** Whether a new waiter would queue behind `maxWaiting` others. A waiter that a resource will serve does not count. */
   #isCrowded(): boolean {
     const { maxWaiting, poolSize } = this.#settings;
     if (this.#waiters.size < maxWaiting) return false;
@@ -229,27 +239,29 @@ export class ResourcePool<R> {
     return this.#waiters.size - reachable >= maxWaiting;
   }
 
-  /** Whether more wait than there are resources on their way. */
+  /** Whether there are more waiters than pending resources. */
   #isShort(): boolean {
     return this.#waiters.size > this.#entries.counts.opening + this.#entries.counts.validating;
   }
 
   /**
-   * See the head of this file. A resource that was idle for too long is still good for someone who waits, if it passes
-   * its health check: only {@link ResourcePool.sweep} retires it, so that a pool never closes all it has at once.
+   * The head of this file explains the rule. A resource that was idle for too long is still good for a waiter if it
+   * passes its health check. Only {@link ResourcePool.sweep} retires such resources, so that a pool never closes all of
+   * them at once.
    */
   #supply(): void {
-    // An idle one before one that is still being opened for someone who has left: that may take for ever.
+    // Prefer an idle resource to one that is opening for a waiter that has left: that open may take for ever.
     while (this.#waiters.size > this.#entries.counts.validating) {
       const entry = this.#idle.pop();
       if (entry === undefined) break;
-      // While anyone waits none is fresh: `tryAcquire` takes those, and what arrives then is not laid aside.
+      // While there are waiters, no idle resource is fresh: `tryAcquire` takes the fresh ones, and `#offer` leaves none
+      // idle.
       this.#validate(entry);
     }
     while (this.#isShort() && this.size < this.#settings.poolSize) this.#open();
   }
 
-  /** Takes in a resource that was opened, checked or given back. */
+  /** Handles a resource that was opened, checked or released. */
   #arrive(entry: OwnEntry<R>): void {
     if (this.#state !== 'open') {
       this.#layAside(entry);
@@ -258,10 +270,10 @@ export class ResourcePool<R> {
     else this.#offer(entry);
   }
 
-  /** Gives a good resource to the first waiter, or lays it on the idle stack. */
+  /** Leases a good resource to the first waiter, or pushes it on the idle stack. */
   #offer(entry: OwnEntry<R>): void {
     if (this.#waiters.size > 0) {
-      // The state changes before the waiter is told, so that it never sees an entry that is not its own.
+      // Change the state before the waiter resumes, so that the waiter never sees an entry that is not its own.
       this.#entries.move(entry, 'leased');
       this.#waiters.serve(entry);
     } else this.#layAside(entry);
@@ -292,7 +304,7 @@ export class ResourcePool<R> {
           this.#arrive(entry);
         },
         (error: unknown) => {
-          // Those that a close has ended did not fail.
+          // An open that a close has aborted did not fail.
           if (this.#state === 'open') this.#openFailures += 1;
           this.#lastOpenError = error;
           if (error instanceof OperationTimeoutError) this.#quarantineOpen(entry, opening);
@@ -304,7 +316,10 @@ export class ResourcePool<R> {
     });
   }
 
-  /** An open that takes too long loses its place; should it ever succeed, its resource is closed and never lent. */
+  /**
+   * An open that takes too long loses its place. If it ever succeeds, the engine closes the resource and never leases
+   * it.
+   */
   #quarantineOpen(entry: OwnEntry<R>, opening: Promise<R>): void {
     this.#entries.move(entry, 'quarantined');
     const gone = (): void => {
@@ -330,7 +345,7 @@ export class ResourcePool<R> {
     });
   }
 
-  /** Closes a resource; its place is free again when the close has returned, or has taken too long. */
+  /** Closes a resource. Its place is free when the close has returned, or when the close has taken too long. */
   #retire(entry: OwnEntry<R>, reason: EvictionReason): Promise<void> {
     return outsideCalls(() => {
       this.#evictions[reason] += 1;
@@ -339,7 +354,8 @@ export class ResourcePool<R> {
       const last = orderly && this.#entries.alive === 1;
       const closing = this.#hooks.close(entry.resource, last);
       const limit = operationLimit(this.#settings, 'close');
-      // What is given up is a call that does not return. A close that is under way may write back a large WAL.
+      // The engine abandons only a call that does not return. It waits for a close in progress, which may write a large
+      // WAL.
       const drained = bounded(this.#hooks.drain(entry.resource), {
         ...limit,
         signals: orderly ? [] : [this.#givenUp.signal],
@@ -351,7 +367,7 @@ export class ResourcePool<R> {
             this.#gone(entry);
           },
           (error: unknown) => {
-            // A close that fails is over: the handle is useless, and there is nothing more to do with it.
+            // A close that fails has ended: the handle is useless, and the engine can do no more with it.
             if (error instanceof OperationTimeoutError) this.#quarantine(entry, closing);
             else this.#gone(entry);
           },
@@ -361,7 +377,10 @@ export class ResourcePool<R> {
     });
   }
 
-  /** The close of a resource does not return: its place is free, and the rest happens whenever it does. */
+  /**
+   * The close of a resource does not return. Its place is free now; the entry ends when the close returns, if it ever
+   * does.
+   */
   #quarantine(entry: OwnEntry<R>, closing: Promise<void>): void {
     this.#entries.move(entry, 'quarantined');
     this.#hooks.abandon(entry.resource);
@@ -377,16 +396,16 @@ export class ResourcePool<R> {
     this.#changed();
   }
 
-  /** After a place came free, or something came back while draining. */
+  /** Runs after a place became free, and after a resource was released while the engine drains. */
   #changed(): void {
     if (this.#state === 'open') this.#supply();
     else if (this.#state === 'draining') this.#drain();
   }
 
   /**
-   * Closes idle resources, but keeps one until all others are gone. SQLite checkpoints and removes the WAL when the
-   * last connection closes, and two that close at the same moment can each take the other for the last one:
-   * https://www.sqlite.org/wal.html#the_wal_file
+   * Closes idle resources, but keeps one until all others are closed. SQLite checkpoints and removes the WAL when the
+   * last connection closes. Of two connections that close at the same moment, each can assume that the other is the
+   * last one: https://www.sqlite.org/wal.html#the_wal_file
    */
   #drain(): void {
     const alive = this.#entries.alive;
