@@ -1,15 +1,15 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 /**
- * Time and cancellation, in one place: the clock, and a limit on how long something may wait. Everything in the pool
- * that waits does so under a {@link Limit}, and leaves no timer and no listener behind.
+ * The clock, and the limits on how long a caller may wait. Everything in the pool that waits has a {@link Limit}, and
+ * leaves no timer and no listener behind.
  */
 
 import { LinkedList, type Listed, type Place } from './linked-list.ts';
 import { failTogether, type Failing } from './rejections.ts';
 
 /**
- * Where the pool gets its time from; replaced in tests by the fake clock of `@sqlite-pool/core/testing`.
+ * The clock of the pool. Tests replace it by the fake clock of `@sqlite-pool/core/testing`.
  *
  * @example
  * const clock: Clock = {
@@ -21,19 +21,20 @@ import { failTogether, type Failing } from './rejections.ts';
  * };
  */
 export interface Clock {
-  /** Milliseconds on a clock that never jumps (not the time of day). */
+  /** The time in milliseconds on a monotonic clock (not the time of day). */
   now(): number;
   /**
-   * Calls `callback` once after `delayMs`, and returns what cancels it. `background` work does not keep the process
-   * alive.
+   * Calls `callback` once after `delayMs` milliseconds. Returns a function that cancels the call. A `background` timer
+   * does not keep the process alive.
    */
   schedule(callback: () => void, delayMs: number, background?: boolean): () => void;
 }
 
-/** The longest delay a Node.js timer takes: about 24.8 days. A longer one would fire at once. */
+/** The longest delay that a Node.js timer accepts: about 24.8 days. Node.js would fire a longer one at once. */
 export const LONGEST_DELAY_MS: number = 2 ** 31 - 1;
 
-// Taken when this is loaded: test runners replace them, and a pool whose timers stand still while SQLite goes on waits for ever.
+// Read when this file loads, because test runners replace these functions. A pool would wait for ever if its timers
+// stood still while SQLite went on.
 const { setTimeout, clearTimeout, setImmediate } = globalThis;
 const now = performance.now.bind(performance);
 
@@ -50,23 +51,24 @@ export const systemClock: Clock = {
 };
 
 /**
- * Calls `work` outside the context of every call, that of the load of this file. What a pool keeps, or does for all, timers
- * and connections for example, is made here: in the context of the call that happens to come first it would keep what that
- * call has in its `AsyncLocalStorage`, a request for example, as long as the pool lives, and show it to others.
+ * Calls `work` in the async context in which this file was loaded, outside the context of every call. The pool uses it
+ * for everything it keeps or shares, such as timers and connections. A timer that is made in the context of a call
+ * keeps the `AsyncLocalStorage` of that call (a request, for example) alive as long as the pool, and shows it to other
+ * callers.
  */
 export const outsideCalls: <T>(work: () => T) => T = AsyncLocalStorage.snapshot();
 
-/** Calls `callback` at the end of this turn of the event loop, for all who need that. */
+/** Calls `callback` at the end of this tick of the event loop, outside the context of every call. */
 export function atEndOfTick(callback: () => void): void {
   outsideCalls(() => setImmediate(callback));
 }
 
-/** What may cut a wait short. */
+/** What can cancel a wait. */
 export type CancelToken = AbortSignal | CancelSource;
 
 /**
- * What an `AbortController` and its signal are, without the events: making one of those and listening to it costs more than
- * all the rest of a transaction.
+ * An `AbortController` and its signal without the events. To make a real one and listen to it costs more than all the
+ * rest of a transaction.
  */
 export class CancelSource {
   #why: (() => unknown) | undefined;
@@ -76,29 +78,29 @@ export class CancelSource {
     return this.#why !== undefined;
   }
 
-  /** Another error each time it is read, if it was aborted with {@link CancelSource.cancelEach}. */
+  /** If {@link CancelSource.cancelEach} was called, every read returns a new error. */
   get reason(): unknown {
     return this.#why?.();
   }
 
-  /** Who follows it. Made for the first: of most, nobody ever does. */
+  /** The followers. Made on first use, because most sources never have one. */
   get followers(): Followers {
     return (this.#followers ??= new Followers());
   }
 
-  /** One that has been aborted already. */
+  /** Makes a source that is already cancelled. */
   static because(why: () => unknown): CancelSource {
     const source = new CancelSource();
     source.cancelEach(why);
     return source;
   }
 
-  /** Cuts what waits, and what will. Only the first reason counts. */
+  /** Cancels all followers, now and later. Only the first reason counts. */
   cancel(reason: unknown): void {
     this.cancelEach(() => reason);
   }
 
-  /** The same with an error for each: callers that fail together must not share one, because they may add to it. */
+  /** Cancels with a new error for each follower. Callers must not share an error, because each may add properties to it. */
   cancelEach(why: () => unknown): void {
     if (this.#why !== undefined) return;
     this.#why = why;
@@ -106,7 +108,7 @@ export class CancelSource {
   }
 }
 
-/** Calls `onAbort` when its cancellation comes, unless it has stopped by then. */
+/** Calls `onAbort` when the token is cancelled, unless {@link Follower.stop} was called before. */
 export class Follower implements Listed<Follower> {
   place: Place<Follower> | undefined;
   readonly onAbort: () => void;
@@ -125,8 +127,8 @@ export class Follower implements Listed<Follower> {
 }
 
 /**
- * Those who follow one cancellation, each in constant time. To a signal they are one listener, while there are any: Node.js
- * compares a listener that is added with all that are there, so that the time for many grows with their square.
+ * The followers of one token. Each is added and removed in constant time. All of them together are one listener of the
+ * signal: Node.js compares a new listener with every existing one, so the time for n listeners would grow with n².
  */
 class Followers implements Failing {
   readonly #members = new LinkedList<Follower>();
@@ -146,7 +148,7 @@ class Followers implements Failing {
       this.#signal?.removeEventListener('abort', this);
   }
 
-  /** One that is told may make others leave. */
+  /** A follower that is called may make others leave. */
   notify(): void {
     while (this.failNext());
   }
@@ -157,7 +159,7 @@ class Followers implements Failing {
     return next !== undefined;
   }
 
-  /** The signal is aborted. */
+  /** The signal calls this when it aborts. */
   handleEvent(): void {
     failTogether(this);
   }
@@ -171,20 +173,20 @@ function followersOf(signal: AbortSignal): Followers {
   return followers;
 }
 
-/** How long something may wait, and who may cut it short. */
+/** How long a caller may wait, and what may cancel the wait. */
 export interface Limit {
   readonly clock: Clock;
-  /** The moment at which it was made. */
+  /** The time at which the limit was made. */
   readonly since: number;
-  /** The moment on the clock at which the time is up; `Infinity` for none. */
+  /** The time on the clock at which the wait ends; `Infinity` for no deadline. */
   readonly deadline: number;
-  /** Any of these cuts the wait short. */
+  /** Each of these cancels the wait. */
   readonly signals: readonly CancelToken[];
-  /** The error for a wait that ran out of time with `ahead` others before it in the queue, if there is one. */
+  /** The error of a wait that reached the deadline. `ahead`: the number of waiters before it in the queue. */
   timeoutError(ahead: number): Error;
 }
 
-/** The reason a limit is already reached, or `undefined`. Always an object or a value a signal was aborted with. */
+/** The reason why the limit is already reached, or `undefined`. In an object, because a signal may abort with any value. */
 export function cancelReason(limit: Limit): { readonly reason: unknown } | undefined {
   for (const signal of limit.signals) if (signal.aborted) return { reason: signal.reason };
   if (limit.deadline !== Infinity && limit.clock.now() >= limit.deadline)
@@ -192,7 +194,7 @@ export function cancelReason(limit: Limit): { readonly reason: unknown } | undef
   return undefined;
 }
 
-/** Calls `onCut` once if the limit is reached; the function returned stops the watch. */
+/** Calls `onCut` once when the limit is reached. The returned function stops the watch. */
 export function watch(limit: Limit, onCut: (reason: unknown) => void): () => void {
   const { clock, deadline, signals } = limit;
   let cancelTimer: (() => void) | undefined;
@@ -208,7 +210,7 @@ export function watch(limit: Limit, onCut: (reason: unknown) => void): () => voi
 
   const arm = (): void => {
     cancelTimer = clock.schedule(() => {
-      // A timer can fire a moment early, and none runs for longer than LONGEST_DELAY_MS.
+      // A timer can fire a moment too early, and no timer runs for longer than LONGEST_DELAY_MS.
       if (clock.now() < deadline) arm();
       else cancel(limit.timeoutError(0));
     }, deadline - clock.now());
@@ -220,8 +222,8 @@ export function watch(limit: Limit, onCut: (reason: unknown) => void): () => voi
 }
 
 /**
- * Settles as `work` does, or rejects as soon as the limit is reached. In the second case `onCut` is called, and how
- * `work` ends later is ignored.
+ * Settles as `work` does, or rejects as soon as the limit is reached. In the second case it calls `onCut` and ignores
+ * the outcome of `work`.
  */
 export function bounded<T>(work: Promise<T>, limit: Limit, onCut?: (reason: unknown) => void): Promise<T> {
   if (limit.deadline === Infinity && limit.signals.length === 0) return work;
@@ -246,7 +248,7 @@ export function bounded<T>(work: Promise<T>, limit: Limit, onCut?: (reason: unkn
   });
 }
 
-/** Resolves after `delayMs`, or rejects as soon as the limit is reached. */
+/** Resolves after `delayMs` milliseconds, or rejects as soon as the limit is reached. */
 export function pause(delayMs: number, limit: Limit): Promise<void> {
   let cancel: (() => void) | undefined;
   const paused = new Promise<void>((done) => {
@@ -255,13 +257,13 @@ export function pause(delayMs: number, limit: Limit): Promise<void> {
   return bounded(paused, limit, cancel);
 }
 
-/** The `timeoutError` of a limit without an end. */
+/** The `timeoutError` of a limit without a deadline. */
 /* v8 ignore next -- a deadline that is `Infinity` is never reached */
 export function noTimeout(): Error {
   return new Error('There is no time limit.');
 }
 
-/** A limit of `timeoutMs` from now (`Infinity` for none). */
+/** Makes a limit of `timeoutMs` milliseconds from now (`Infinity` for no deadline). */
 export function limitOf(
   clock: Clock,
   timeoutMs: number,
@@ -280,7 +282,7 @@ export function limitOf(
 
 const NO_SIGNALS: readonly CancelToken[] = [];
 
-/** The signals there are: of most limits none, and they share one list. */
+/** The signals that are defined. Most limits have none; those share one list. */
 function present(signals: readonly (CancelToken | undefined)[]): readonly CancelToken[] {
   for (const signal of signals) if (signal !== undefined) return signals.filter((one) => one !== undefined);
   return NO_SIGNALS;

@@ -1,17 +1,17 @@
 import { limitOf, type CancelToken, type Clock, type Limit } from './deadline.ts';
 import { OperationTimeoutError, StatementTimeoutError, type AcquireTimeoutError } from '../errors.ts';
 
-/** Which limit is for what: the time settings of a pool, turned into limits. */
+/** The time settings of a pool, and the limits that follow from them. */
 export interface TimeSettings {
   readonly clock: Clock;
   readonly operationTimeoutMs: number;
   readonly acquisitionTimeoutMs: number;
   readonly statementTimeoutMs: number;
-  /** The error of a write whose turn did not come. */
+  /** The error of a write that reached its deadline while it waited for the write lock. */
   writeTimeoutError(): AcquireTimeoutError;
 }
 
-/** For the pool's own work on a connection: an open, a health check, a reset, a rollback, a close. */
+/** The limit of the pool's own work on a connection: an open, a health check, a reset, a rollback, a close. */
 export function operationLimit(
   { clock, operationTimeoutMs }: Pick<TimeSettings, 'clock' | 'operationTimeoutMs'>,
   what: string,
@@ -21,7 +21,10 @@ export function operationLimit(
   return limitOf(clock, operationTimeoutMs, timeoutError, signal);
 }
 
-/** For a statement of a user. `undefined` if nothing limits it: then there is nothing to allocate and to watch. */
+/**
+ * The limit of a caller's statement. `undefined` if the statement has no limit: then there is nothing to allocate or
+ * watch.
+ */
 export function statementLimit(
   { clock, statementTimeoutMs }: TimeSettings,
   timeoutMs: number | undefined,
@@ -31,18 +34,21 @@ export function statementLimit(
   return time === Infinity && signal === undefined ? undefined : ownLimit(clock, time, signal);
 }
 
-// A function of its own: a closure costs whatever comes to where it is written, made or not.
+// A separate function, because a closure slows down the function that contains it, even when it is never created.
 function ownLimit(clock: Clock, time: number, ...signals: (CancelToken | undefined)[]): Limit {
   return limitOf(clock, time, () => new StatementTimeoutError('statement', time), ...signals);
 }
 
-/** For the statement that begins a transaction: one like another, inside the limit of the whole. */
+/**
+ * The limit of the statement that begins a transaction: that of any statement, but never beyond the limit of the
+ * transaction.
+ */
 export function beginLimit({ clock, statementTimeoutMs: time }: TimeSettings, whole: Limit): Limit {
   const own = ownLimit(clock, time, ...whole.signals);
   return own.deadline < whole.deadline ? own : whole;
 }
 
-/** For the turn to write: as long as for a connection, or as long as the statement may take, if that is less. */
+/** The limit of a wait for the write lock: the acquisition timeout, or the limit of the statement if that ends earlier. */
 export function writeLockLimit(
   settings: TimeSettings,
   statement: Limit | undefined,

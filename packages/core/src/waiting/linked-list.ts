@@ -1,30 +1,30 @@
-/** Where a member stands in its list. */
+/** The position of a member in its list. */
 export class Place<T> {
   state: 'in' | 'out' = 'out';
   before: T | undefined = undefined;
   behind: T | undefined = undefined;
 }
 
-/** What can be a member of one {@link LinkedList} at a time. */
+/** A member of at most one {@link LinkedList} at a time. */
 export interface Listed<T> {
-  /** `undefined` until it is first added. Only the list changes it. */
+  /** `undefined` until the member is first added. Only the list changes it. */
   place: Place<T> | undefined;
 }
 
 /**
- * Members in the order in which they came, who leave from anywhere in constant time.
+ * Members in the order in which they were added. Every member can leave in constant time.
  *
- * For what comes and goes with every short statement it takes the place of a `Set` or a `Map`. Those lay out a new table after every few
- * changes, and the old one keeps a reference to the new one, for iterators that are under way. So once a table has lived long
- * enough to be moved to the old generation, all that come after it are moved there with it, dead as they are, and only a
- * collection of the whole heap, which stops the event loop for milliseconds, finds them.
+ * The hot path of short statements uses it instead of a `Set` or a `Map`. Those allocate a new table after every few
+ * changes, and the old table keeps a reference to the new one, for the iterators in progress. Once a table has moved to
+ * the old generation, V8 therefore moves every later table there too, even when it is already dead. Only a collection
+ * of the whole heap frees them, and that stops the event loop for milliseconds.
  */
 export class LinkedList<T extends Listed<T>> {
   #first: T | undefined;
   #last: T | undefined;
   #size = 0;
 
-  /** The one that has been in it for the longest. */
+  /** The oldest member. */
   get first(): T | undefined {
     return this.#first;
   }
@@ -33,7 +33,7 @@ export class LinkedList<T extends Listed<T>> {
     return this.#size;
   }
 
-  /** Adds a member at the end, unless it is in it already. */
+  /** Adds a member at the end. Does nothing if the member is already in the list. */
   add(member: T): void {
     const place = (member.place ??= new Place());
     if (place.state === 'in') return;
@@ -45,7 +45,7 @@ export class LinkedList<T extends Listed<T>> {
     this.#size += 1;
   }
 
-  /** Takes a member out; says whether it was in. */
+  /** Removes a member. Returns whether it was in the list. */
   delete({ place }: T): boolean {
     if (place?.state !== 'in') return false;
     const { before, behind } = place;
@@ -54,21 +54,21 @@ export class LinkedList<T extends Listed<T>> {
     if (behind?.place === undefined) this.#last = before;
     else behind.place.before = before;
     place.state = 'out';
-    // One that is gone, but not yet collected, would keep all that came after it from being collected.
+    // A removed member that is not yet collected would keep all later members from being collected.
     place.before = undefined;
     place.behind = undefined;
     this.#size -= 1;
     return true;
   }
 
-  /** Takes out the one that has been in it for the longest. */
+  /** Removes the oldest member and returns it. */
   shift(): T | undefined {
     const first = this.#first;
     if (first !== undefined) this.delete(first);
     return first;
   }
 
-  /** The members as they are now, whoever leaves meanwhile. */
+  /** A copy of the members, which does not change when a member leaves. */
   toArray(): T[] {
     const members: T[] = [];
     for (let member = this.#first; member !== undefined; member = member.place?.behind) members.push(member);

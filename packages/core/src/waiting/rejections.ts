@@ -1,22 +1,23 @@
 /**
- * How many callers may fail in one turn of the event loop. What a caller does about its failure runs before the event loop
- * goes on: a thousand of them take some milliseconds, and eighty thousand would take a second.
+ * How many callers may fail in one tick of the event loop. A caller's reaction to its failure runs before the event
+ * loop goes on. A thousand reactions take some milliseconds; eighty thousand would take a second.
  */
 const MOST_IN_ONE_TURN = 1000;
 
 /** Callers that fail together. */
 export interface Failing {
-  /** Fails the first of those that are left; `false` if there is none. */
+  /** Rejects the first of the remaining callers. Returns `false` if there is none. */
   failNext(): boolean;
 }
 
-// Taken when this is loaded, because test runners that replace timers replace it too, and it has nothing to do with time.
+// Read when this file loads, because test runners that replace timers also replace it, and it has nothing to do with
+// time.
 const atEndOfTurn = setImmediate;
 const crowds: Failing[] = [];
 let failed = 0;
 let state: 'resting' | 'at work' = 'resting';
 
-/** Has callers fail: now, or, if they are many, so many in each turn of the event loop. */
+/** Rejects the callers now. If there are many, rejects a limited number in each tick of the event loop. */
 export function failTogether(crowd: Failing): void {
   crowds.push(crowd);
   if (state === 'resting') goOn();

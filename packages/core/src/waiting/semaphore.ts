@@ -2,8 +2,8 @@ import type { Limit } from './deadline.ts';
 import { WaitQueue } from './wait-queue.ts';
 
 /**
- * Lets a number of holders in at a time, the others first come first served. One place per connection makes its
- * calls take turns; one place per database file makes its writers take turns.
+ * Admits a limited number of holders and serves the waiters in the order of their arrival. A semaphore with one permit
+ * per connection serializes the calls on it. One with one permit per database file serializes its writers.
  */
 export class Semaphore {
   readonly #queue: WaitQueue<number>;
@@ -18,32 +18,30 @@ export class Semaphore {
     this.#queue = new WaitQueue(maxWaiting);
   }
 
-  /** How many are inside. */
   get held(): number {
     return this.#held;
   }
 
-  /** How many wait outside. */
   get waiting(): number {
     return this.#queue.size;
   }
 
-  /** Whether whoever comes now has to wait. */
+  /** Whether a new caller has to wait. */
   get isFull(): boolean {
     return this.#held >= this.#permits;
   }
 
-  /** How many have had to wait so far. */
+  /** How many callers have had to wait so far. */
   get arrivals(): number {
     return this.#arrivals;
   }
 
-  /** How often somebody has entered or left so far. */
+  /** How often the semaphore was acquired or released so far. */
   get changes(): number {
     return this.#changes;
   }
 
-  /** Enters if there is a place; whoever waits already goes first, because a place is never free while anyone waits. */
+  /** Acquires a free permit. A newcomer never overtakes a waiter, because no permit is free while there are waiters. */
   tryAcquire(): boolean {
     if (this.isFull) return false;
     this.#held += 1;
@@ -51,14 +49,14 @@ export class Semaphore {
     return true;
   }
 
-  /** Calls `callback` the next time somebody enters or leaves. */
+  /** Calls `callback` at the next acquire or release. */
   onceChanged(callback: () => void): void {
     this.#onChange.push(callback);
   }
 
   /**
-   * Enters as soon as there is a place, and resolves to what {@link Semaphore.changes} was then; rejects when the limit is reached. `kind` is
-   * for {@link Semaphore.rejectAll}.
+   * Acquires a permit as soon as one is free. Resolves to the value of {@link Semaphore.changes} at that moment.
+   * Rejects when the limit is reached. `kind` is for {@link Semaphore.rejectAll}.
    */
   acquire(limit: Limit, kind?: string): Promise<number> {
     if (this.tryAcquire()) return Promise.resolve(this.#changes);
@@ -66,7 +64,7 @@ export class Semaphore {
     return this.#queue.wait(limit, kind);
   }
 
-  /** Leaves; the place passes to the next in line. */
+  /** Releases a permit. It passes to the first waiter. */
   release(): void {
     if (!this.#queue.serve(this.#changes + 1)) this.#held -= 1;
     this.#changed();
@@ -78,7 +76,7 @@ export class Semaphore {
     for (const callback of this.#onChange.splice(0)) callback();
   }
 
-  /** Fails everyone who waits, or all of a kind, each with an error of its own. */
+  /** Rejects all waiters, or all waiters of one kind, each with an error of its own. */
   rejectAll(why: () => unknown, kind?: string): void {
     this.#queue.rejectAll(why, kind);
   }

@@ -5,38 +5,39 @@ import { failTogether } from './rejections.ts';
 
 interface Waiter<T> extends Listed<Waiter<T>> {
   place: Place<Waiter<T>> | undefined;
-  /** Those who wait, or those who fail together with it. */
+  /** The list that this waiter is in: the queue, or the waiters that are rejected together with it. */
   list: LinkedList<Waiter<T>>;
   readonly limit: Limit;
   readonly kind: string | undefined;
   readonly resolve: (value: T) => void;
   readonly reject: (reason: unknown) => void;
-  /** What follows the signals of its limit. */
+  /** The followers of the signals of its limit. */
   followers: readonly Follower[];
 }
 
 const NOBODY: readonly Follower[] = [];
 const isAborted = ({ aborted }: CancelToken): boolean => aborted;
 
-/** Most waiters that are rejected in one turn of the event loop because their time is up. */
+/** How many waiters may be rejected for their deadline in one tick of the event loop. */
 const MOST_LATE = 1000;
 
-/** So many waiters are looked at in a tenth of a millisecond: after that long a millisecond is for something else. */
+/** The queue checks this many waiters in a tenth of a millisecond. After each such check it pauses for a millisecond. */
 const LOOKED_AT_PER_MS = 10_000;
 
 /**
- * Those who wait for something, first come first served. A waiter leaves the queue in the same step in which it is
- * settled, so it is settled exactly once, and keeps no listener afterwards.
+ * Waiters in the order of their arrival. A waiter leaves the queue in the same step in which it is settled. So it is
+ * settled exactly once, and leaves no listener behind.
  *
- * The queue has one timer, for the first deadline it knows of, because setting one for each waiter costs as much as
- * all the rest. It can be too early, when that waiter has left meanwhile; it then is set again. To find out for when, all who
- * wait are looked at: the longer the queue, the more seldom, so that this takes a tenth of the time at most.
+ * The queue has one timer, for the earliest deadline it knows, because one timer for each waiter costs as much as all
+ * the rest. The timer is too early when that waiter has left in the meantime; the queue then sets it again. For that it
+ * checks the deadline of every waiter. The longer the queue, the less often it does so, so that the checks take at most
+ * a tenth of the time.
  */
 export class WaitQueue<T> {
   readonly #maxWaiting: number;
   readonly #onServed: ((waitedMs: number) => void) | undefined;
   #waiters = new LinkedList<Waiter<T>>();
-  /** When the timer fires; `Infinity` without one. No deadline in the queue is earlier. */
+  /** When the timer fires; `Infinity` without a timer. No deadline in the queue is earlier. */
   #timerAt = Infinity;
   #cancelTimer: () => void = () => undefined;
 
@@ -45,13 +46,12 @@ export class WaitQueue<T> {
     this.#onServed = onServed;
   }
 
-  /** How many wait. */
   get size(): number {
     return this.#waiters.size;
   }
 
   /**
-   * Resolves when served; rejects when the limit is reached, or at once when too many wait already.
+   * Resolves when the waiter is served. Rejects when the limit is reached, or at once when the queue is full.
    *
    * @param kind - For {@link WaitQueue.rejectAll}.
    */
@@ -67,7 +67,7 @@ export class WaitQueue<T> {
     });
   }
 
-  /** Gives `value` to whoever has waited the longest; `false` if nobody waits. */
+  /** Resolves the oldest waiter with `value`. Returns `false` if there is no waiter. */
   serve(value: T): boolean {
     const waiter = this.#takeFirst();
     if (waiter === undefined) return false;
@@ -77,7 +77,7 @@ export class WaitQueue<T> {
     return true;
   }
 
-  /** Fails whoever has waited the longest; `false` if nobody waits. */
+  /** Rejects the oldest waiter. Returns `false` if there is no waiter. */
   fail(error: unknown): boolean {
     const waiter = this.#takeFirst();
     waiter?.reject(error);
@@ -85,8 +85,8 @@ export class WaitQueue<T> {
   }
 
   /**
-   * Fails all who wait, or all of a kind, each with an error of its own. All of them leave the queue now; they are rejected in
-   * several turns of the event loop if they are many.
+   * Rejects all waiters, or all waiters of one kind, each with an error of its own. They leave the queue now. If there
+   * are many, the queue rejects them in several ticks of the event loop.
    */
   rejectAll(why: () => unknown, kind?: string): void {
     const leaving = this.#waiters;
@@ -104,7 +104,7 @@ export class WaitQueue<T> {
     });
   }
 
-  /** Those of another kind go on waiting. */
+  /** Returns the waiters of other kinds to the queue. */
   #takeBack(leaving: LinkedList<Waiter<T>>, kind: string): void {
     for (let waiter = leaving.first; waiter !== undefined;) {
       const behind = waiter.place?.behind;
@@ -119,7 +119,8 @@ export class WaitQueue<T> {
 
   #takeFirst(): Waiter<T> | undefined {
     let { first } = this.#waiters;
-    // Whoever follows a signal with many others is rejected later than it is aborted, and must get nothing meanwhile.
+    // An aborted signal with many followers rejects some of its waiters in a later tick. Do not serve those in the
+    // meantime.
     for (; first?.limit.signals.some(isAborted) === true; first = this.#waiters.first) this.#waiters.shift();
     if (first !== undefined) this.#remove(first);
     return first;
@@ -133,12 +134,13 @@ export class WaitQueue<T> {
   }
 
   #listen(waiter: Waiter<T>): void {
-    // Bound, because V8 moves what a closure made here refers to to the old generation with it: benchmarks/test/hot-path.test.ts.
+    // `bind` instead of a closure: V8 would move what the closure refers to into the old generation together with the
+    // closure, see benchmarks/test/hot-path.test.ts.
     const onAbort = this.#abort.bind(this, waiter);
     waiter.followers = waiter.limit.signals.map((signal) => new Follower(signal, onAbort));
   }
 
-  /** The reason is that of the first signal that is aborted, as it is where a wait begins. */
+  /** Uses the reason of the first aborted signal in the list, as `cancelReason` does at the start of a wait. */
   #abort(waiter: Waiter<T>): void {
     this.#remove(waiter);
     waiter.reject(waiter.limit.signals.find(isAborted)?.reason);
@@ -157,7 +159,7 @@ export class WaitQueue<T> {
       this.#timerAt = Infinity;
       this.#cutLate();
     };
-    // It is the timer of all who wait.
+    // The timer serves all waiters, so it belongs to the context of no call.
     this.#cancelTimer = outsideCalls(() => clock.schedule(wake, Math.max(deadline - clock.now(), pauseMs)));
   }
 
@@ -167,7 +169,10 @@ export class WaitQueue<T> {
     this.#cancelTimer();
   }
 
-  /** Rejects those whose time is up, as many as may be at once, and sets the timer for the next. */
+  /**
+   * Rejects the waiters that have reached their deadline, at most MOST_LATE at once. Then sets the timer for the next
+   * deadline.
+   */
   #cutLate(): void {
     let ahead = 0;
     let late = 0;
@@ -177,13 +182,13 @@ export class WaitQueue<T> {
       const behind = place?.behind;
       const now = limit.clock.now();
       if (late === MOST_LATE) {
-        // The others are looked at as soon as the event loop has gone on.
+        // Checks the remaining waiters in the next tick of the event loop.
         this.#arm({ ...limit, deadline: now });
         return;
       }
       if (now >= limit.deadline) {
         late += 1;
-        // Made before it leaves, so that it counts itself.
+        // Made before the waiter leaves, so that the counts in the error include it.
         const error = limit.timeoutError(ahead);
         this.#remove(waiter);
         reject(error);
