@@ -4,30 +4,30 @@ import { InvalidArgumentError } from '../errors.ts';
 import type { Statement } from './sql.ts';
 
 /**
- * What a caller may bind: a {@link Value} or a boolean, which becomes 0 or 1.
+ * A value that a caller may bind: a {@link Value} or a boolean. A boolean becomes 0 or 1.
  *
  * @example const value: BindValue = true;
  */
 export type BindValue = Value | boolean;
 
 /**
- * Parameters of one statement: in order, or by name for `:id`, `@id` and `$id`. Keys that no parameter has are ignored, but
- * those of the options of a call are refused.
+ * The parameters of one statement: an array in order, or an object with names for `:id`, `@id` and `$id`. Unknown keys
+ * are ignored, except the names of call options, which are refused.
  *
  * @example const params: Params = { id: 1 };
  */
 export type Params = readonly BindValue[] | Readonly<Record<string, BindValue>>;
 
 const NONE: readonly Value[] = [];
-/** Keys that a parameter object has by mistake; others that no parameter has are ignored. */
+/** A parameter object with one of these keys is a mistake of the caller. Other unknown keys are ignored. */
 const CALL_OPTIONS = ['timeoutMs', 'signal', 'rowMode'];
 const INT64_MAX = 2n ** 63n - 1n;
 const INT64_MIN = -(2n ** 63n);
 
 /**
- * Checks parameters against the statement and puts them in order. SQLite itself binds NULL where one is missing, and
- * node-sqlite3 does so for what it does not know (`undefined`, a BigInt) and ends the process for a throwing getter:
- * whatever passes here is a plain value, read once.
+ * Checks the parameters against the statement and puts them in order. SQLite binds NULL for a missing parameter.
+ * node-sqlite3 also binds NULL for a type that it does not know (`undefined`, a BigInt), and a getter that throws ends
+ * its process. So every value that passes here is a plain value, and each getter is read once.
  */
 export function bind(statement: Statement, params: Params | undefined): readonly Value[] {
   const names = statement.parameters;
@@ -45,7 +45,8 @@ export function bind(statement: Statement, params: Params | undefined): readonly
   }
 }
 
-// Every statement passes here: no closure, no name made up for a value that is good, and no room for more values than there are.
+// Every statement passes here. So there is no closure, no name for a good value, and no array longer than the
+// parameters.
 function bindInOrder(names: readonly unknown[], params: readonly unknown[]): Value[] {
   if (params.length !== names.length) {
     throw new InvalidArgumentError(
@@ -87,11 +88,11 @@ function count(parameters: number): string {
   return parameters === 1 ? '1 parameter' : `${String(parameters)} parameters`;
 }
 
-/** `name`: of a parameter, or its index in the array. */
+/** `name`: the name of the parameter, or its index in the array. */
 function check(value: unknown, name: string | number): Value {
   switch (typeof value) {
     case 'string':
-      // SQLite stores UTF-8, in which a lone half of a surrogate pair would come back as U+FFFD.
+      // SQLite stores UTF-8. A lone half of a surrogate pair would come back as U+FFFD.
       if (!value.isWellFormed()) {
         throw refuse(
           name,
@@ -132,12 +133,12 @@ function checkObject(value: object | null, name: string | number): Value {
   throw refuse(name, 'an object', 'use JSON.stringify(…)');
 }
 
-/** No value of SQLite has more bytes: https://www.sqlite.org/limits.html */
+/** The largest value in SQLite, in bytes: https://www.sqlite.org/limits.html */
 const MOST_BYTES = 2 ** 31 - 1;
 
-/** The statement may wait for its turn, and the caller may use its buffer for something else meanwhile. */
+/** Copies the bytes, because the statement may have to wait, and the caller may reuse its buffer in the meantime. */
 function copy(value: Uint8Array, name: string | number): Uint8Array {
-  // Drivers pass the length on as a C int, and a negative one makes an empty value of it.
+  // Drivers pass the length as a C int. A negative length would store an empty value.
   if (value.byteLength > MOST_BYTES) throw refuse(name, 'a buffer of 2 GiB or more', 'store it in parts');
   try {
     return new Uint8Array(value);

@@ -4,16 +4,16 @@ import { bind, type Params } from './parameters.ts';
 import { parse, type Statement } from './sql.ts';
 
 /**
- * How long a call may take, and who may cancel it.
+ * The time limit of a call, and the signal that cancels it.
  *
  * @example await db.all(sql, [], { timeoutMs: 200, signal: AbortSignal.timeout(500) });
  */
 export interface QueryOptions {
-  /** Cancels the call: the wait, or the running statement, which SQLite interrupts. */
+  /** Cancels the call: its wait, or its running statement, which SQLite interrupts. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Milliseconds from when the call has its connection, its wait for the turn to write included; `Infinity` for no end.
-   * Default: the pool's `statementTimeoutMs`.
+   * The time limit in milliseconds; `Infinity` for none. It begins when the call has its connection, and includes the
+   * wait for the write lock. Default: the pool's `statementTimeoutMs`.
    */
   readonly timeoutMs?: number | undefined;
 }
@@ -24,20 +24,21 @@ export interface QueryOptions {
  * @example const { rows } = await db.execute(sql, [], { rowMode: 'array' });
  */
 export interface ExecuteOptions extends QueryOptions {
-  /** `array` gives rows as arrays, so that two columns of one name both survive. Default: `object`. */
+  /** `array` returns each row as an array, which keeps two columns with the same name. Default: `object`. */
   readonly rowMode?: 'object' | 'array' | undefined;
 }
 
 /**
  * How a transaction begins (https://www.sqlite.org/lang_transaction.html). `immediate`, the default, takes the write
- * lock at once. `deferred` only reads until its first write, which can fail with `SQLITE_BUSY_SNAPSHOT`.
+ * lock at once. `deferred` only reads until its first write, and that write can fail with `SQLITE_BUSY_SNAPSHOT`.
  *
  * @example await db.transaction(report, { mode: 'deferred' });
  */
 export type TransactionMode = 'immediate' | 'deferred' | 'exclusive';
 
 /**
- * Options of `transaction`; the time is for the whole of it. `mode` and `retries` are refused on a nested one.
+ * Options of `transaction`. The time limit is for the whole transaction. A nested transaction refuses `mode` and
+ * `retries`.
  *
  * @example await db.transaction(transfer, { mode: 'deferred', retries: 3, timeoutMs: 5000 });
  */
@@ -45,41 +46,45 @@ export interface TransactionOptions extends QueryOptions {
   /** Default: `immediate`. A nested transaction is a savepoint and has no mode. */
   readonly mode?: TransactionMode | undefined;
   /**
-   * How often to run `fn` again from its start when a deferred transaction met `SQLITE_BUSY_SNAPSHOT`; it must have no
-   * other effects than on the database. Default 0.
+   * How often to run `fn` again from its start when a deferred transaction met `SQLITE_BUSY_SNAPSHOT`. `fn` must have
+   * no effects outside the database. Default: 0.
    */
   readonly retries?: number | undefined;
 }
 
 /**
- * What a statement that changes rows did.
+ * The result of a statement that changes rows.
  *
  * @example const { changes, lastInsertRowid }: RunResult = await db.run('INSERT INTO users (name) VALUES (?)', ['Ada']);
  */
 export interface RunResult {
-  /** How many rows it inserted, changed or deleted. */
+  /** The number of rows that the statement inserted, updated or deleted. */
   readonly changes: number;
   /**
-   * The rowid of the newest inserted row on this connection: of an older one after an UPSERT that updated, or an INSERT
-   * into a `WITHOUT ROWID` table.
+   * The rowid of the newest inserted row on this connection. It belongs to an older insert after an UPSERT that updated
+   * a row, and after an INSERT into a `WITHOUT ROWID` table.
    */
   readonly lastInsertRowid: number | bigint;
 }
 
 /**
- * The query methods, the same on the pool, a lease, a transaction and a request's `db`.
+ * The query methods. They are the same on the pool, a lease, a transaction and a request's `db`.
  *
- * Every one rejects with `InvalidArgumentError` before SQLite is asked, `SqliteError` or `BusyError` for what SQLite
- * refused, `StatementTimeoutError` at its `timeoutMs`, or the reason of its `signal`; a write outside a transaction of which it is
- * not known whether it was done with `OutcomeUnknownError`. On the pool and a request's `db` they
- * also reject as `acquire` does; on a handle that has ended with `LeaseEndedError`, on one with a transaction inside it with
- * `TransactionActiveError`.
+ * Every method rejects
+ *
+ * - with `InvalidArgumentError` before it calls SQLite;
+ * - with `SqliteError` or `BusyError` when SQLite refuses the statement;
+ * - with `StatementTimeoutError` at its `timeoutMs`, or with the reason of its `signal`;
+ * - with `OutcomeUnknownError` when the pool does not know whether a write outside a transaction was done.
+ *
+ * On the pool and on a request's `db`, the methods also reject as `acquire` does. On a handle that has ended, they
+ * reject with `LeaseEndedError`. On a handle with a transaction inside it, they reject with `TransactionActiveError`.
  *
  * @example const count = (db: Queryable) => db.get<{ n: number }>('SELECT count(*) AS n FROM users');
  */
 export interface Queryable {
   /**
-   * Runs one statement and resolves to all there is to know of it.
+   * Runs one statement and resolves to the full result.
    * @example const { rows, columns } = await db.execute('SELECT a.id, b.id FROM a, b', [], { rowMode: 'array' });
    */
   execute(
@@ -89,7 +94,7 @@ export interface Queryable {
   ): Promise<Result<unknown[]>>;
   execute<R = Row>(sql: string, params?: Params, options?: ExecuteOptions): Promise<Result<R>>;
   /**
-   * Resolves to the first row, or `undefined`. SQLite is asked for one row only.
+   * Resolves to the first row, or to `undefined`. It asks SQLite for one row only.
    * @example const user = await db.get<User>('SELECT * FROM users WHERE id = ?', [1]);
    */
   get<R = Row>(sql: string, params?: Params, options?: QueryOptions): Promise<R | undefined>;
@@ -104,9 +109,10 @@ export interface Queryable {
    */
   run(sql: string, params?: Params, options?: QueryOptions): Promise<RunResult>;
   /**
-   * Runs several statements in one transaction, all or nothing, and resolves to the result of each. No other
-   * call uses the connection meanwhile. Inside a transaction it is a savepoint. If all of them read, they see one state of the database, and wait for no
-   * writer. `timeoutMs` is for the whole. Rejects with the error of the statement that failed.
+   * Runs several statements in one transaction, all or nothing, and resolves to the result of each. No other call uses
+   * the connection in the meantime. Inside a transaction, the batch is a savepoint. If all statements read, they see
+   * one state of the database and wait for no writer. `timeoutMs` is for the whole batch. Rejects with the error of the
+   * statement that failed.
    * @example
    * const [inserted] = await db.batch([
    *   ['INSERT INTO users (name) VALUES (?) RETURNING id', ['Ada']],
@@ -115,24 +121,25 @@ export interface Queryable {
    */
   batch(statements: readonly BatchStatement[], options?: QueryOptions): Promise<Result[]>;
   /**
-   * Steps through rows one at a time, no faster than they are taken. Its connection stays pinned until the loop ends.
-   * A write on that same connection is refused with `BusyError` if somebody else has written since. Throws
-   * `InvalidArgumentError` at once for a statement that writes; the loop rejects with the rest, and `UnsupportedError`.
+   * Steps through the rows one at a time, as fast as the loop takes them. The loop keeps its connection until it ends.
+   * A write on the same connection rejects with `BusyError` if another connection has written since the loop began. For
+   * a statement that writes, the method throws `InvalidArgumentError` at once. The loop rejects with the other errors,
+   * and with `UnsupportedError` if the connection has no cursors.
    * @example for await (const user of db.iterate<User>('SELECT * FROM users')) await send(user);
    */
   iterate<R = Row>(sql: string, params?: Params, options?: QueryOptions): AsyncIterableIterator<R>;
   /**
-   * Runs several statements, without parameters. If one fails or it is cancelled, a transaction the script has opened is
-   * rolled back.
-   * Rejects with `UnsupportedError` if the connection has no such ability.
+   * Runs several statements without parameters. If one fails, or the call is cancelled, the pool rolls back a
+   * transaction that the script has opened. Rejects with `UnsupportedError` if the connection cannot run scripts.
    * @example await db.script('CREATE TABLE a (x); CREATE TABLE b (y);');
    */
   script(sql: string, options?: QueryOptions): Promise<void>;
   /**
-   * Runs `fn` in a transaction: commits when it resolves, rolls back and rejects with the same value when it rejects.
-   * Only calls on the `tx` it is given are part of it. Inside a transaction it is a savepoint. Rejects with
-   * `TransactionLostError` if SQLite has rolled it back by itself, `TransactionActiveError` beside another one on the same
-   * connection, and `OutcomeUnknownError` if the COMMIT took longer than `operationTimeoutMs`.
+   * Runs `fn` in a transaction. Commits when `fn` resolves. When `fn` rejects, rolls back and rejects with the same
+   * value. Only calls on the given `tx` are part of the transaction. Inside a transaction, it is a savepoint. Rejects
+   * with `TransactionLostError` if SQLite has rolled the transaction back by itself, with `TransactionActiveError` if
+   * the connection has another transaction, and with `OutcomeUnknownError` if the COMMIT took longer than
+   * `operationTimeoutMs`.
    * @example
    * await db.transaction(async (tx) => {
    *   await tx.run('UPDATE accounts SET cents = cents - ? WHERE id = ?', [100, 1]);
@@ -153,26 +160,26 @@ export type BatchStatement = string | readonly [sql: string, params?: Params];
 export interface Call extends ExecuteOptions {
   readonly statement: Omit<Statement, 'firstRow'>;
   readonly values: readonly Value[];
-  /** Who waits for it, if not who the statement says. */
+  /** Overrides the urgency that follows from the statement. */
   readonly urgency?: ExecuteHint['urgency'];
-  /** Whether the cursor that it opens goes on after the COMMIT of its transaction. */
+  /** Whether the cursor of the call stays open after the COMMIT of its transaction. */
   readonly outlivesCommit?: boolean;
 }
 
-/** Runs a call that another handle has checked already. */
+/** Runs a call that another handle has already checked. */
 export let performOn: (db: QueryMethods, call: Call) => Promise<Result>;
-/** Runs the calls of a batch that another handle has checked already. */
+/** Runs the calls of a batch that another handle has already checked. */
 export let performAllOn: (
   db: QueryMethods,
   calls: readonly Call[],
   options: QueryOptions,
 ) => Promise<Result[]>;
-/** Steps through the rows of a call that another handle has checked already. */
+/** Steps through the rows of a call that another handle has already checked. */
 export let stepOn: (db: QueryMethods, call: Call) => AsyncIterableIterator<Row>;
 
 /**
- * The query methods over what their owner can do with a checked call. Owners differ only in where the connection
- * comes from: a lease of their own per statement, or the one they stand for.
+ * Implements the query methods with what a subclass does with a checked call. The subclasses differ only in the source
+ * of the connection: some acquire a lease for each statement, others stand for one lease.
  */
 export abstract class QueryMethods implements Queryable {
   static {
@@ -181,11 +188,9 @@ export abstract class QueryMethods implements Queryable {
     performAllOn = (db, calls, options) => db.performAll(calls, options);
   }
 
-  /** Runs one checked statement. */
   protected abstract perform(call: Call): Promise<Result>;
   /** Runs several checked statements, at least one, all or nothing. */
   protected abstract performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]>;
-  /** Steps through the rows of one checked statement. */
   protected abstract step(call: Call): AsyncIterableIterator<Row>;
   abstract script(sql: string, options?: QueryOptions): Promise<void>;
   abstract transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options?: TransactionOptions): Promise<T>;
@@ -235,7 +240,7 @@ export abstract class QueryMethods implements Queryable {
   }
 }
 
-/** Checks one statement of a batch, and says which one it is if something is wrong with it. */
+/** Checks one statement of a batch. The error names the position of the statement. */
 function checkOfBatch(given: BatchStatement, at: number): Call {
   try {
     if (typeof given !== 'string' && !Array.isArray(given)) throw new InvalidArgumentError(NO_STATEMENT);
@@ -254,7 +259,7 @@ function checkOfBatch(given: BatchStatement, at: number): Call {
 
 const NO_STATEMENT = 'A statement is a text, or [text, parameters].';
 
-/** Checks everything about a call that can be checked before it needs a connection. */
+/** Checks everything about a call that can be checked without a connection. */
 function check(
   statement: Statement,
   params: Params | undefined,
@@ -273,7 +278,7 @@ function check(
 
 const ROW_MODES: ReadonlySet<unknown> = new Set(['object', 'array']);
 
-/** Checks the two options that every call takes; `others` are the names of those that this call takes besides. */
+/** Checks the two options that every call takes. `others`: the names of the other options that this call takes. */
 export function checkCallOptions(options: unknown, ...others: string[]): asserts options is QueryOptions {
   if (typeof options !== 'object' || options === null)
     throw new InvalidArgumentError('The options of a call must be an object.');

@@ -1,9 +1,9 @@
 import { InvalidArgumentError } from '../errors.ts';
 
 /**
- * What kind of statement a text is. The driver does not say whether a statement writes, so the pool reads the text:
- * far enough to know what it must take care of, never to change its meaning. When in doubt a statement counts as one
- * that writes, returns rows and leaves something behind: that costs time, never correctness.
+ * Finds out what kind of statement a text is, because the driver does not say whether a statement writes. The pool
+ * reads the text only as far as it must, and never changes its meaning. When in doubt, it assumes that a statement
+ * writes, returns rows and leaves state behind: that costs time, never correctness.
  */
 
 /** How a statement moves its connection between autocommit and a transaction. */
@@ -14,21 +14,24 @@ export type TransactionControl =
 export interface Statement {
   readonly sql: string;
   readonly control: TransactionControl;
-  /** Whether it takes no write lock: it then needs no turn at the write gate. */
+  /** Whether the statement takes no write lock of SQLite. Then it does not need the pool's write lock either. */
   readonly readonly: boolean;
   /** Whether it may return rows. `INSERT … RETURNING` does. */
   readonly returnsRows: boolean;
-  /** What it does to rows: only then do the counts of a result mean this statement. */
+  /** How it changes rows. Unless it is `none`, the counts of a result belong to this statement. */
   readonly effect: 'insert' | 'change' | 'none';
   /** Whether it leaves state on the connection (TEMP, ATTACH, PRAGMA) that the next user must not see. */
   readonly taints: boolean;
-  /** Parameters by index: a name, or `undefined` for a `?`. https://www.sqlite.org/lang_expr.html#varparam */
+  /** The parameters by index: a name, or `undefined` for a `?`. https://www.sqlite.org/lang_expr.html#varparam */
   readonly parameters: readonly (string | undefined)[];
-  /** What to run when only the first row is wanted: the same with `LIMIT 1`, or itself if that cannot be added. */
+  /**
+   * The statement to run when the caller wants only the first row: the text with `LIMIT 1`, or itself if that is not
+   * possible.
+   */
   readonly firstRow: Omit<Statement, 'firstRow'>;
 }
 
-/** Texts that were read already. Applications have few; one that builds its texts must not fill the memory. */
+/** A cache of parsed texts. Applications have few texts; one that builds its texts must not fill the memory. */
 const known = new Map<string, Statement>();
 let knownText = 0;
 const MOST_KNOWN = 1000;
@@ -51,7 +54,7 @@ export function parse(sql: string): Statement {
   return statement;
 }
 
-/** Reads every statement of a text, which has no parameters: SQLite would bind NULL to each. */
+/** Reads every statement of a script. The script must have no parameters, because SQLite would bind NULL to each. */
 export function parseScript(sql: string): Statement[] {
   const statements = read(sql);
   const at = statements.findIndex(({ parameters }) => parameters.length > 0);
@@ -61,7 +64,7 @@ export function parseScript(sql: string): Statement[] {
   );
 }
 
-/** Whether the statements of a script are done all or not at all: one, or a transaction from its first to its last. */
+/** Whether a script is atomic: it has one statement, or one transaction from its first statement to its last. */
 export function isAllOrNothing(statements: readonly Pick<Statement, 'control'>[]): boolean {
   const [first, ...others] = statements.map(({ control }) => control);
   const last = others.pop();
@@ -73,7 +76,7 @@ export function isAllOrNothing(statements: readonly Pick<Statement, 'control'>[]
 
 const ENDS_TRANSACTION: ReadonlySet<TransactionControl> = new Set(['commit', 'rollback']);
 
-/** Whether a script needs the turn to write. */
+/** Whether a script needs the write lock. */
 export function scriptWrites(sql: string): boolean {
   return parseScript(sql).some(({ readonly }) => !readonly);
 }
@@ -89,23 +92,23 @@ function remember(sql: string, statement: Statement): void {
 }
 
 // One alternative per kind of token, as in https://www.sqlite.org/src/file/src/tokenize.c. A doubled quote inside a
-// string makes two tokens of it, which is all the same here. No alternative
-// can fail after it has read far, so that the time is linear, however odd the text.
+// string makes two tokens of the string, which makes no difference here. No alternative can fail after it has read far.
+// So the time is linear for every text.
 const SPACE = /[ \t\n\f\r][ \t\n\v\f\r]*|\ufeff|--[^\n]*|\/\*[^]*?(?:\*\/|$)/;
 const QUOTED = /'[^']*(?:'|$)|"[^"]*(?:"|$)|`[^`]*(?:`|$)|\[[^\]]*(?:\]|$)/;
-// With any of its four signs SQLite takes a name as Tcl has them, `$a::b(c)`.
+// After any of its four signs, SQLite accepts a Tcl variable name: `$a::b(c)`.
 const PARAMETER = /\?\d*|[:@$#][\w$:\u0080-\uffff]*(?:\([^) \t\n\v\f\r]*\)?)?/;
 const WORD = /[\w\u0080-\uffff][\w$\u0080-\uffff]*/;
 const SYMBOL = /[^]/;
 const TOKEN = new RegExp([SPACE, QUOTED, PARAMETER, WORD, SYMBOL].map(({ source }) => source).join('|'), 'y');
 
-/** A text with a `?` for each of its parameters, and the numbers of their values in the order of the text. */
+/** A text with a `?` for each parameter, and the numbers of the parameters in the order of the text. */
 export interface PlainParameters {
   readonly text: string;
   readonly numbers: readonly number[];
 }
 
-/** Gives every parameter of a statement the one form that every binding knows; nothing else of the text changes. */
+/** Replaces every parameter by a `?`, the form that every native binding knows. Changes nothing else of the text. */
 export function plainParameters(sql: string): PlainParameters {
   const outline = new Outline();
   const numbers: number[] = [];
@@ -127,7 +130,7 @@ export function plainParameters(sql: string): PlainParameters {
 
 /** Splits a text at its semicolons and describes each statement. */
 function read(sql: string): Statement[] {
-  // node-sqlite3 ends the process when it is given anything but a string, and cuts the text at a NUL.
+  // node-sqlite3 ends the process when it gets anything but a string, and ends the text at a NUL.
   if (typeof sql !== 'string') {
     throw new InvalidArgumentError(`SQL must be a string, not ${kindOf(sql)}.`);
   }
@@ -154,10 +157,13 @@ function kindOf(value: unknown): string {
   return value === null ? 'null' : typeof value;
 }
 
-/** Names that matter are shorter; what is longer is not copied. */
+/** All names that matter are shorter. Longer ones are not copied. */
 const LONGEST_NAME = 32;
 
-/** Words in capitals, quoted text in capitals and double quotes, the rest as it stands; nothing for space. */
+/**
+ * Returns words in capitals, quoted text in capitals and double quotes, other tokens unchanged, and `undefined` for
+ * space.
+ */
 function tokenAt(sql: string, start: number, end: number): string | undefined {
   const length = end - start;
   const first = sql.charAt(start);
@@ -188,23 +194,24 @@ function tokenAt(sql: string, start: number, end: number): string | undefined {
   }
 }
 
-/** Only those of ASCII, as in SQLite: elsewhere the capital of another letter can be an "I" or an "S". */
+/** Converts only ASCII, as SQLite does: outside ASCII, the capital of another letter can be an "I" or an "S". */
 function capitals(text: string): string {
   return /[\u0080-\uffff]/.test(text) ? text : text.toUpperCase();
 }
 
-/** Tokens that say something of a statement wherever they stand in it. */
+/** Tokens that matter wherever they stand in a statement. */
 const TELLING = new Set([
   'RETURNING',
   'TO',
   '=',
   '(',
-  // They are looked for by name because a SELECT that calls them writes: https://www.sqlite.org/fts3.html#optimize
+  // A SELECT that calls these functions writes: https://www.sqlite.org/fts3.html#optimize
   'OPTIMIZE',
   '"OPTIMIZE"',
   'PRAGMA_OPTIMIZE',
   '"PRAGMA_OPTIMIZE"',
-  // Functions that give their connection new functions, or tokenizers: https://www.sqlite.org/lang_corefunc.html#load_extension
+  // These functions add functions or tokenizers to their connection:
+  // https://www.sqlite.org/lang_corefunc.html#load_extension
   'LOAD_EXTENSION',
   '"LOAD_EXTENSION"',
   'FTS3_TOKENIZER',
@@ -212,24 +219,24 @@ const TELLING = new Set([
 ]);
 const VERBS = new Set(['SELECT', 'VALUES', 'INSERT', 'UPDATE', 'DELETE', 'REPLACE']);
 
-/** SQLite's own limit; a `?999999` in a text must not become an array of that length. */
+/** SQLite's own limit. A `?999999` in a text must not become an array of that length. */
 const MOST_PARAMETERS = 32_766;
 
-/** What is kept of a statement while it is read: what tells its nature, so that a long text takes no memory. */
+/** What the reader keeps of a statement. It keeps only what decides the kind, so that a long text takes no memory. */
 class Outline {
   start = 0;
   end = 0;
-  /** The first tokens, as many as `EXPLAIN QUERY PLAN PRAGMA main.user_version` has. */
+  /** The first tokens, as many as in `EXPLAIN QUERY PLAN PRAGMA main.user_version`. */
   readonly head: string[] = [];
-  /** Those of {@link TELLING} that stand in it. */
+  /** The tokens of {@link TELLING} that occur in the statement. */
   readonly has = new Set<string>();
-  /** Whether something in it is qualified with the schema "temp". */
+  /** Whether the statement qualifies a name with the schema "temp". */
   namesTemporary = false;
-  /** The verb after the list of common table expressions: the first that follows a closing parenthesis. */
+  /** The verb after the list of common table expressions: the first verb that follows a closing parenthesis. */
   mainVerb: string | undefined;
   /** The last SELECT or VALUES outside parentheses. */
   lastQuery: string | undefined;
-  /** Whether it has a LIMIT outside parentheses. */
+  /** Whether the statement has a LIMIT outside parentheses. */
   limited = false;
   readonly parameters: (string | undefined)[] = [];
   readonly #indexOf = new Map<string, number>();
@@ -243,7 +250,7 @@ class Outline {
     return this.head.slice(this.head[1] === 'QUERY' ? 3 : 1);
   }
 
-  /** The body of a trigger has semicolons and ends with `; END`: https://www.sqlite.org/c3ref/complete.html */
+  /** The body of a trigger contains semicolons and ends with `; END`: https://www.sqlite.org/c3ref/complete.html */
   get isInsideTrigger(): boolean {
     const [create, second, third] = this.explained;
     const name = second === 'TEMP' || second === 'TEMPORARY' ? third : second;
@@ -271,7 +278,7 @@ class Outline {
     if (this.#last === ')' && VERBS.has(token)) this.mainVerb ??= token;
   }
 
-  /** The number of a parameter, `undefined` for any other token: https://www.sqlite.org/lang_expr.html#varparam */
+  /** The number of a parameter, or `undefined` for any other token: https://www.sqlite.org/lang_expr.html#varparam */
   number(token: string): number | undefined {
     if (token.length > 1 ? !/^[:@$#?]/.test(token) : token !== '?') return undefined;
     const numbered = token.startsWith('?');
@@ -290,7 +297,7 @@ class Outline {
   }
 }
 
-/** A statement's nature, apart from its text and parameters. */
+/** The kind of a statement, apart from its text and parameters. */
 type Nature = Pick<Statement, 'control' | 'readonly' | 'returnsRows' | 'effect' | 'taints'>;
 
 const READ: Nature = { control: 'none', readonly: true, returnsRows: true, effect: 'none', taints: false };
@@ -326,7 +333,7 @@ function natureOf(outline: Outline): Nature {
     case 'VALUES':
       return query(outline);
     case 'EXPLAIN':
-      // Some PRAGMAs take effect when they are prepared, explained or not: https://www.sqlite.org/pragma.html
+      // Some PRAGMAs take effect when they are prepared, even under EXPLAIN: https://www.sqlite.org/pragma.html
       return outline.explained[0] === 'PRAGMA' ? { ...pragma(outline), returnsRows: true } : READ;
     case 'WITH':
       return mainVerb === 'SELECT' || mainVerb === 'VALUES' ? query(outline) : change(mainVerb, outline);
@@ -338,7 +345,7 @@ function natureOf(outline: Outline): Nature {
     case 'CREATE':
       return { ...WRITE, taints: head[1] === 'TEMP' || head[1] === 'TEMPORARY' || namesTemporary };
     case 'ANALYZE':
-      // Alone it leaves the schema "temp" out.
+      // Without a name, ANALYZE leaves out the schema "temp".
       return { ...WRITE, taints: head[1] === 'TEMP' || head[1] === '"TEMP"' || namesTemporary };
     case 'DROP':
     case 'ALTER':
@@ -369,13 +376,16 @@ function natureOf(outline: Outline): Nature {
   }
 }
 
-/** A SELECT reads, unless it calls for the work of `PRAGMA optimize` or of a full-text index's `optimize`. */
+/** A SELECT reads, unless it calls `PRAGMA optimize` or the `optimize` function of a full-text index. */
 function query({ has }: Outline): Nature {
   const writes = [...has].some((token) => token.includes('OPTIMIZE'));
   return { ...READ, readonly: !writes, taints: extendsConnection(has) };
 }
 
-/** A temporary table that it changes may be one that every connection has from `onConnect`, and then has other rows than the others. */
+/**
+ * A change of a temporary table taints: `onConnect` may make that table on every connection, and its rows would then
+ * differ.
+ */
 function change(verb: string | undefined, { has, namesTemporary }: Outline): Nature {
   const effect = verb === 'UPDATE' || verb === 'DELETE' ? 'change' : 'insert';
   const taints = namesTemporary || extendsConnection(has);
@@ -386,7 +396,7 @@ function extendsConnection(has: ReadonlySet<string>): boolean {
   return [...has].some((token) => token.includes('LOAD_EXTENSION') || token.includes('FTS3_TOKENIZER'));
 }
 
-// https://www.sqlite.org/pragma.html: those that take an argument only to say what to show …
+// https://www.sqlite.org/pragma.html: PRAGMAs whose argument only selects what they show.
 const SHOWING = new Set([
   'TABLE_INFO',
   'TABLE_XINFO',
@@ -399,7 +409,7 @@ const SHOWING = new Set([
   'INTEGRITY_CHECK',
   'QUICK_CHECK',
 ]);
-// … and those that change the file and nothing of the connection, some of them without an argument.
+// PRAGMAs that change the file and not the connection. Some of them take no argument.
 const FILE_CHANGING = new Set([
   'USER_VERSION',
   'APPLICATION_ID',
@@ -416,7 +426,7 @@ function pragma({ explained, has, namesTemporary }: Outline): Nature {
   return hasArgument ? { ...UNKNOWN, effect: 'none' } : READ;
 }
 
-/** `LIMIT` can follow a SELECT that has none; it cannot follow VALUES, PRAGMA or EXPLAIN. */
+/** A SELECT without a LIMIT can take one. VALUES, PRAGMA and EXPLAIN cannot. */
 function takesLimit({ head, mainVerb, limited, lastQuery }: Outline): boolean {
   const selects = head[0] === 'SELECT' || (head[0] === 'WITH' && mainVerb === 'SELECT');
   return selects && !limited && lastQuery === 'SELECT';
