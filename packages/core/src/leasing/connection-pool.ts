@@ -6,14 +6,14 @@ import { IdleLeases, type LeaseRegistry } from './lease-registry.ts';
 import type { ResourcePool } from '../engine/resource-pool.ts';
 import type { Session } from '../connection/session.ts';
 
-/** What lending needs to know of the pool. */
+/** The settings that leasing needs. */
 export interface ConnectionPoolSettings {
   readonly clock: Clock;
   readonly poolSize: number;
   readonly acquisitionTimeoutMs: number;
 }
 
-/** What bounds a wait for a connection. */
+/** The limits of a wait for a connection. */
 export interface Bounds {
   readonly signal?: CancelToken | undefined;
   readonly timeoutMs?: number | undefined;
@@ -24,9 +24,12 @@ const CHORE_WAIT_MS = 1000;
 
 const GIVEN_BACK = Promise.resolve();
 
-/** How connections leave the engine and come back: at once, after a wait, reset, or not at all. */
+/**
+ * Acquires connections from the engine and releases them. A released connection is reused at once, reset first, or
+ * closed.
+ */
 export class ConnectionPool {
-  /** For those who keep a connection between two uses. */
+  /** The holders of idle leases, which keep a connection between two uses. */
   readonly idleLeases: IdleLeases;
   readonly #settings: ConnectionPoolSettings;
   readonly #engine: ResourcePool<Session>;
@@ -40,12 +43,12 @@ export class ConnectionPool {
     this.idleLeases = new IdleLeases(() => engine.waiting > 0);
   }
 
-  /** How many have run out of time. */
+  /** The number of waits that ran out of time. */
   get timeouts(): number {
     return this.#timeouts;
   }
 
-  /** A connection: at once if a good one is idle, and else as soon as there is one. */
+  /** Returns a connection at once if a good one is idle. Otherwise resolves as soon as there is one. */
   acquire(bounds: Bounds): Entry<Session> | Promise<Entry<Session>> {
     if (bounds.signal?.aborted === true) return Promise.reject(bounds.signal.reason);
     return this.#tryAcquire() ?? this.#wait(bounds);
@@ -79,8 +82,8 @@ export class ConnectionPool {
   }
 
   /**
-   * A connection for the pool's own work, one that nobody waits for: an idle one, fresh or not, or a new one. An `urgent` chore
-   * stands in line for a second if there is none.
+   * Acquires a connection for the pool's own work, which no caller waits for: an idle one, fresh or not, or a new one.
+   * If there is none, an `urgent` chore waits in the queue for a second.
    */
   async acquireForChore(urgent: boolean): Promise<Entry<Session> | undefined> {
     const idle = this.tryAcquireIdle();
@@ -90,12 +93,12 @@ export class ConnectionPool {
     return await this.#engine.acquire(limitOf(clock, CHORE_WAIT_MS, () => new Error('no connection')));
   }
 
-  /** An idle connection, fresh or not, if nobody waits for one. */
+  /** Acquires an idle connection, fresh or not, if there are no waiters. */
   tryAcquireIdle(): Entry<Session> | undefined {
     return this.#engine.tryAcquireAnyIdle();
   }
 
-  /** Takes a connection back; resolves when it is idle again or closed, and never rejects. */
+  /** Releases a connection. Resolves when the connection is idle again or closed. Never rejects. */
   release(entry: Entry<Session>, ending: LeaseEnding = 'released'): Promise<void> {
     if (ending === 'discarded') return this.#engine.destroy(entry, 'discarded');
     const { resource } = entry;
@@ -104,7 +107,7 @@ export class ConnectionPool {
         this.#engine.release(entry, resource.isSuspect);
         return GIVEN_BACK;
       case 'open':
-        // What still runs on it, a call that was made before the release for example, may change it, too.
+        // A call that was made before the release may still run, and may change the condition again.
         return resource.reset().then(
           () => this.release(entry),
           () => this.#engine.destroy(entry, 'dirty'),
@@ -115,13 +118,13 @@ export class ConnectionPool {
     }
   }
 
-  /** The limit of a wait; `phase` says what for, if that is not a connection. */
+  /** The limit of a wait. `phase`: what the caller waits for, if that is not a connection. */
   limit({ signal, timeoutMs = this.#settings.acquisitionTimeoutMs }: Bounds, phase?: AcquirePhase): Limit {
     const error = (ahead: number): Error => this.timeoutError(timeoutMs, phase ?? this.#engine.phase(ahead));
     return limitOf(this.#settings.clock, timeoutMs, error, signal);
   }
 
-  /** The error of a wait that ran out of time, which says how full the pool is. */
+  /** The error of a wait that ran out of time, with the counts of the pool. Counts one timeout. */
   timeoutError(timeoutMs: number, phase: AcquirePhase): AcquireTimeoutError {
     this.#timeouts += 1;
     const { opening, idle, leased } = this.#engine.counts;

@@ -4,21 +4,22 @@ import { LeaseRecord, Lease, type LeaseEnding } from './lease.ts';
 import { LinkedList, type Listed } from '../waiting/linked-list.ts';
 import type { Reading, Session } from '../connection/session.ts';
 
-/** What the leases of a pool need to know of it. */
+/** The settings that the leases of a pool need. */
 export interface LeaseRegistrySettings {
   readonly clock: Clock;
   readonly leakWarningMs: number;
   readonly maxLeaseMs: number;
 }
 
-/** Who keeps a connection that can be had back at any time. */
+/** Holder of an idle connection that the pool may reclaim. */
 export interface ReclaimableLease extends Listed<ReclaimableLease> {
   reclaim(): void;
 }
 
 /**
- * Those who keep a connection without using it at the moment, the longest first: a request between two statements, for
- * example, whose handler waits for the rest of its body. Whoever waits for a connection gets theirs, and a pool that closes all.
+ * The holders that keep a connection without using it now, the one that has been idle longest first. An example is a
+ * request between two statements, whose handler waits for the rest of the body. The pool reclaims these connections for
+ * waiters, and when it closes.
  */
 export class IdleLeases {
   readonly #keepers = new LinkedList<ReclaimableLease>();
@@ -29,23 +30,23 @@ export class IdleLeases {
     this.#hasWaiters = doesAnyoneWait;
   }
 
-  /** A connection is not used at the moment. */
+  /** Adds a holder whose connection became idle. Reclaims it at once if there are waiters. */
   add(keeper: ReclaimableLease): void {
     if (this.#state === 'closed' || this.#hasWaiters()) keeper.reclaim();
     else this.#keepers.add(keeper);
   }
 
-  /** It is used again, or was given back. */
+  /** Removes a holder that uses its connection again, or has released it. */
   delete(keeper: ReclaimableLease): void {
     this.#keepers.delete(keeper);
   }
 
-  /** Has one given back, if there is one. */
+  /** Reclaims the connection that has been idle longest, if there is one. */
   reclaim(): void {
     this.#keepers.shift()?.reclaim();
   }
 
-  /** Has all of them given back, and those that come later. */
+  /** Reclaims all idle connections, now and later. */
   close(): void {
     this.#state = 'closed';
     while (this.#keepers.size > 0) this.reclaim();
@@ -53,23 +54,28 @@ export class IdleLeases {
 }
 
 /**
- * The leases in force: how old they may get, and what becomes of those that nobody releases. Detection that is off
+ * The leases in force: their maximum age, and what happens to a lease that is never released. Detection that is off
  * costs nothing.
  */
 export class LeaseRegistry {
   readonly #settings: LeaseRegistrySettings;
   readonly #onEnd: (record: LeaseRecord, ending: LeaseEnding) => Promise<void>;
   readonly #records = new LinkedList<LeaseRecord>();
-  /** What cancels the timers of a lease that is watched. */
+  /** The functions that cancel the timers of a watched lease. */
   readonly #timers = new Map<LeaseRecord, readonly (() => void)[]>();
   #leaks = 0;
-  /** A lease that was collected as garbage cannot be released any more. Not relied on: nobody knows when it runs. */
+  /**
+   * A lease that was collected as garbage can no longer be released. The pool does not rely on this, because no one can
+   * predict when a finalizer runs.
+   */
   readonly #collected = new FinalizationRegistry<LeaseRecord>((record) => {
     this.#report(record, 'was collected as garbage without a release; its connection was taken back');
     void record.end('revoked');
   });
 
-  /** @param release - Takes the entry of a lease back, once, when it ends. */
+  /**
+   * @param release - Releases the entry of a lease. Called once, when the lease ends.
+   */
   constructor(
     settings: LeaseRegistrySettings,
     release: (entry: Entry<Session>, ending: LeaseEnding) => Promise<void>,
@@ -86,7 +92,7 @@ export class LeaseRegistry {
     return this.#leaks;
   }
 
-  /** Where the leases in force were acquired, as far as that was recorded. */
+  /** The stacks of the acquires of the leases in force, as far as they were recorded. */
   get stacks(): readonly string[] {
     return this.#records
       .toArray()
@@ -94,7 +100,7 @@ export class LeaseRegistry {
       .filter((stack) => stack !== undefined);
   }
 
-  /** The leases whose connections read at the moment, the oldest first, and where they were acquired. */
+  /** The leases whose connections read now, the oldest first, with the stacks of their acquires. */
   readers(): (Reading & { readonly stack: string | undefined })[] {
     return this.#records
       .toArray()
@@ -102,14 +108,14 @@ export class LeaseRegistry {
   }
 
   /**
-   * Where the method of the pool that calls this was called, if that is recorded. To be asked before anything is waited for: after
-   * that the stack has nothing of the caller.
+   * The stack of the caller of the pool method that calls this, if stacks are recorded. The method must call it before
+   * it waits for anything: after a wait, the stack no longer contains the caller.
    */
   caller(): string | undefined {
     return this.#settings.leakWarningMs > 0 ? stackOfCaller() : undefined;
   }
 
-  /** Makes a lease of an entry that was taken for it by a {@link LeaseRegistry.caller}. */
+  /** Makes a lease of an acquired entry. `caller`: the stack from {@link LeaseRegistry.caller}. */
   createLease(entry: Entry<Session>, caller: string | undefined): Lease {
     const { leakWarningMs, maxLeaseMs, clock } = this.#settings;
     const record = new LeaseRecord(entry, clock, caller, this.#onEnd);
@@ -143,8 +149,8 @@ export class LeaseRegistry {
   }
 
   /**
-   * Lets go of the handles of leases that have become old, so that those that were dropped can be collected. A finalizer for
-   * each lease would cost more than all the rest of an acquire, and most are over before anybody could miss them.
+   * Drops the references to the handles of old leases, so that a handle that its user has dropped can be collected. A
+   * finalizer for each lease would cost more than all the rest of an acquire, and most leases end before a sweep.
    */
   sweep(): void {
     for (const record of this.#records.toArray()) {
@@ -171,8 +177,8 @@ export class LeaseRegistry {
 }
 
 /**
- * Lends a connection to `use`. What comes after a success finds it back in the pool; a failure is told at once, even if
- * a call that was cancelled keeps the connection for a while.
+ * Runs `use` with a lease and releases it. After a success, waits until the connection is back in the pool. After a
+ * failure, rejects at once, even if a cancelled call keeps the connection for a while.
  */
 export async function withLease<T>(lease: Lease, use: (lease: Lease) => T | Promise<T>): Promise<T> {
   try {
@@ -185,7 +191,7 @@ export async function withLease<T>(lease: Lease, use: (lease: Lease) => T | Prom
   }
 }
 
-/** The stack without this file's frames, and without the one of the pool's method. */
+/** The stack without the frames of this file and of the pool's method. */
 function stackOfCaller(): string {
   return String(new Error('acquired').stack).split('\n').slice(4).join('\n');
 }

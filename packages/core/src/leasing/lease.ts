@@ -20,7 +20,7 @@ import { CancelSource, type CancelToken, type Clock } from '../waiting/deadline.
  * @example const lease = await pool.acquire({ timeoutMs: 1000, signal: AbortSignal.timeout(500) });
  */
 export interface AcquireOptions {
-  /** Gives up waiting. Has no effect once the connection is lent. */
+  /** Cancels the wait. Has no effect once the connection is acquired. */
   readonly signal?: AbortSignal | undefined;
   /** Longest wait in milliseconds. Default: the pool's `acquisitionTimeoutMs`. */
   readonly timeoutMs?: number | undefined;
@@ -30,15 +30,15 @@ export interface AcquireOptions {
 export type LeaseEnding = 'released' | 'discarded' | 'revoked';
 
 /**
- * What the pool keeps of a lease. It holds nothing of the user's handle, so that a handle that was dropped without a
- * release can be collected as garbage, and its connection taken back.
+ * The pool's record of a lease. It holds no strong reference to the user's handle for long. So a handle that was
+ * dropped without a release can be collected as garbage, and the pool can reclaim its connection.
  */
 export class LeaseRecord implements Listed<LeaseRecord> {
   place: Place<LeaseRecord> | undefined;
   readonly entry: Entry<Session>;
   readonly session: Session;
   readonly clock: Clock;
-  /** Where the acquire was made, when `leakWarningMs` is on. */
+  /** The stack of the acquire, when `leakWarningMs` is on. */
   readonly stack: string | undefined;
   /** The handle, as long as the lease is young: see {@link LeaseRegistry.sweep}. */
   handle: Lease | undefined;
@@ -47,7 +47,9 @@ export class LeaseRecord implements Listed<LeaseRecord> {
   #ending: LeaseEnding | undefined;
   #settled: Promise<void> | undefined;
 
-  /** @param onEnd - Called once; resolves when the connection is back in the pool or closed. */
+  /**
+   * @param onEnd - Called once; resolves when the connection is back in the pool or closed.
+   */
   constructor(
     entry: Entry<Session>,
     clock: Clock,
@@ -61,7 +63,7 @@ export class LeaseRecord implements Listed<LeaseRecord> {
     this.#onEnd = onEnd;
   }
 
-  /** Aborts when the lease is revoked. Made when it is asked for, because most leases need none. */
+  /** Aborts when the lease is revoked. Made on first use, because most leases need none. */
   get revoked(): CancelToken {
     return (this.#cancelSource ??= new CancelSource());
   }
@@ -72,10 +74,10 @@ export class LeaseRecord implements Listed<LeaseRecord> {
   }
 
   /**
-   * Ends the lease, once; resolves when its connection is back in the pool or closed, and never rejects. Calls made
-   * before a release still run; a revocation cancels them.
+   * Ends the lease, once. Resolves when its connection is back in the pool or closed, and never rejects. Calls made
+   * before a release still run; a revocation or a discard cancels them.
    *
-   * @param why - What they reject with, made for each.
+   * @param why - Makes the error of each cancelled call.
    */
   end(ending: LeaseEnding, why: () => Error = () => endedError(ending)): Promise<void> {
     if (this.#settled === undefined) {
@@ -106,10 +108,11 @@ function endedError(ending: LeaseEnding): LeaseEndedError {
 }
 
 /**
- * A connection on loan: yours alone until you release it.
+ * A leased connection. Only its holder uses it until the release.
  *
- * A release rolls an open transaction back; the pool never commits for anyone. A lease that has ended rejects every
- * call with `LeaseEndedError`, so a reference that was kept cannot reach a connection that someone else now holds.
+ * A release rolls back an open transaction; the pool never commits on behalf of a caller. A lease that has ended
+ * rejects every call with `LeaseEndedError`. So a reference that was kept cannot reach a connection that another caller
+ * now holds.
  *
  * @example
  * await using connection = await pool.acquire();
@@ -125,9 +128,9 @@ export class Lease extends QueryMethods implements AsyncDisposable {
   }
 
   /**
-   * The driver's own connection. The pool cannot know what is done with it, so it closes the connection after the
-   * lease; do not begin a transaction with it that another writer of this process must wait for. Throws
-   * `LeaseEndedError` after the lease.
+   * The driver's own connection. The pool cannot know how you use it, so it closes the connection after the lease. Do
+   * not begin a transaction with it that another writer of this process must wait for. Throws `LeaseEndedError` after
+   * the lease.
    *
    * @example const handle = connection.raw as import('sqlite3').Database;
    */
@@ -138,13 +141,13 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return session.connection.raw ?? session.connection;
   }
 
-  /** Whether its connection is good, and nothing would be missed if the next statement had another one. @internal */
+  /** Whether the connection is good, and the next statement could run on another one without a difference. @internal */
   get isClean(): boolean {
     const { isInForce, session } = this.#record;
     return isInForce && session.condition === 'clean' && !session.isSuspect;
   }
 
-  /** Whether something was left on the connection that the next statement must find: a transaction, a cursor, a PRAGMA. @internal */
+  /** Whether the connection holds state that the next statement must find: a transaction, a cursor, a PRAGMA. @internal */
   get holdsState(): boolean {
     return this.#record.isInForce && this.#record.session.holdsState;
   }
@@ -155,7 +158,7 @@ export class Lease extends QueryMethods implements AsyncDisposable {
   }
 
   /**
-   * Gives the connection back; resolves when that is done. Calls made before still run first, for up to
+   * Releases the connection; resolves when that is done. Calls made before the release still run first, for up to
    * `operationTimeoutMs`. Idempotent; never rejects.
    *
    * @example
@@ -171,8 +174,9 @@ export class Lease extends QueryMethods implements AsyncDisposable {
   }
 
   /**
-   * Has the connection closed instead of reused, when you know that something is wrong with it; resolves when it is closed, or
-   * that has taken longer than `operationTimeoutMs`. An in-memory database is lost with it. Idempotent; never rejects.
+   * Closes the connection instead of reusing it. Use it when you know that something is wrong with the connection.
+   * Resolves when the connection is closed, or when that has taken longer than `operationTimeoutMs`. An in-memory
+   * database is lost with it. Idempotent; never rejects.
    *
    * @example if (isSuspicious(error)) await connection.discard();
    */
@@ -181,7 +185,7 @@ export class Lease extends QueryMethods implements AsyncDisposable {
   }
 
   /**
-   * Takes the connection back: cancels what runs, rolls back, and refuses what comes. What was cancelled rejects with
+   * Revokes the lease: cancels the running calls, rolls back, and refuses later calls. The cancelled calls reject with
    * `reason`, or with `LeaseEndedError`. Idempotent; never rejects.
    *
    * @example socket.once('close', () => void connection.revoke());
