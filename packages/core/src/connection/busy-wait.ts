@@ -3,26 +3,26 @@ import { limitOf, noTimeout, pause, type CancelToken, type Clock, type Limit } f
 import { isLocked } from '../driver-errors.ts';
 
 /**
- * Pauses between two tries, as SQLite's own busy handler has them at its beginning, each of them made longer or shorter by
- * up to a half: two processes that met once must not meet at every try.
+ * The pauses between two tries. They are those at the beginning of SQLite's own busy handler, each made longer or
+ * shorter by up to a half. Otherwise two processes that met once would meet at every try.
  */
 const PAUSES_MS = [1, 2, 5, 10, 15, 20, 25] as const;
 const LONGEST_PAUSE_MS = 25;
 
-/** How long the lock of another process is waited for. */
+/** How long a statement waits for the lock of another process. */
 export interface BusyWaitLimit {
   readonly clock: Clock;
-  /** The moment at which waiting ends with SQLite's own answer. */
+  /** The time at which the wait ends with SQLite's own error. */
   readonly deadline: number;
-  /** The limit of the call, which may end it before that. */
+  /** The limit of the call, which may end the wait earlier. */
   readonly limit: Limit | undefined;
-  /** Aborts when the turn on the connection is cancelled. */
+  /** Aborts when the lock on the connection is cancelled. */
   readonly cancelled: CancelToken;
 }
 
 /**
- * One wait for a lock that another process holds, in JavaScript: SQLite's busy handler would sleep in a thread of libuv,
- * and there are four of them for everything the process does.
+ * One wait for a lock that another process holds, in JavaScript. SQLite's busy handler would sleep in a thread of
+ * libuv, and the whole process has only four of them.
  */
 export class BusyWait {
   readonly #settings: BusyWaitLimit;
@@ -32,7 +32,10 @@ export class BusyWait {
     this.#settings = settings;
   }
 
-  /** Pauses before the next try. Rejects with `error` when it is no lock or the time is up, or with a {@link Cancelled}. */
+  /**
+   * Pauses before the next try. Rejects with `error` if it is not about a lock or the time is over, or with a
+   * {@link Cancelled}.
+   */
   async pause(error: unknown): Promise<void> {
     const { clock, deadline, limit, cancelled } = this.#settings;
     const left = deadline - clock.now();

@@ -14,13 +14,14 @@ import { fromDriver, isSuspicious } from '../driver-errors.ts';
 import { PoolOverloadedError } from '../errors.ts';
 import { Semaphore } from '../waiting/semaphore.ts';
 
-/** How often the interrupt of a call that was cut is repeated. */
+/** The pause between two interrupts of a cancelled call, in milliseconds. */
 const INTERRUPT_AGAIN_MS = 10;
 
 /**
- * The native calls of one connection, one at a time and first come first served.
+ * The native calls of one connection, one at a time, in the order of their arrival. A caller holds the lock of the
+ * connection while its calls run.
  *
- * A call that is cancelled rejects at once, but its turn ends only when the native call returns: an interrupt does not
+ * A cancelled call rejects at once, but its lock is released only when the native call returns. An interrupt does not
  * end a busy wait, and a connection must not be used while a call still runs on it.
  */
 export class CallQueue {
@@ -28,24 +29,24 @@ export class CallQueue {
   readonly #settings: CallQueueSettings;
   readonly #interrupt: () => void;
   readonly #onRelease: () => void;
-  /** The native call under way, which may go on after its caller was told that it is cancelled. */
+  /** The running native call. It may go on after its caller was rejected. */
   #running: Promise<CallEnd> | undefined;
-  /** Who waits for it; nobody, when the caller was told that it is cancelled. */
+  /** The caller that waits for the native call; `undefined` after a cancellation has rejected it. */
   #caller: Caller | undefined;
-  /** Why the turn under way is cancelled: it makes no further statement. */
+  /** The reason why the holder of the lock is cancelled. The holder must start no further statement. */
   #cancelledBecause: CancelSource | undefined;
-  /** Aborts at the next {@link CallQueue.cancel}. Made when something has to wait. */
+  /** Aborts at the next {@link CallQueue.cancel}. Made on first use. */
   #cancelScope: CancelSource | undefined;
   #stopInterrupting: (() => void) | undefined;
-  /** Why nobody gets a turn any more. */
+  /** The reason why the lock can no longer be acquired. */
   #shut: CancelSource | undefined;
-  /** Whether a call has failed in a way that leaves it open whether another one can succeed. */
+  /** Whether a call has failed in such a way that the next call may fail, too. */
   isSuspect = false;
 
   /**
    * @param settings - The clock, and how many statements may wait.
-   * @param interrupt - Makes the native call under way return soon, if that can be done.
-   * @param onTurnOver - Called when a turn ends, before the next one begins.
+   * @param interrupt - Makes the running native call return soon, if that is possible.
+   * @param onTurnOver - Called before each release of the lock.
    */
   constructor(settings: CallQueueSettings, interrupt: () => void, onTurnOver: () => void) {
     this.#settings = settings;
@@ -53,37 +54,37 @@ export class CallQueue {
     this.#onRelease = onTurnOver;
   }
 
-  /** Whether someone has the turn, even if only to wait for a native call to return. */
+  /** Whether the lock is held, even if only until a native call returns. */
   get busy(): boolean {
     return this.#lock.held > 0;
   }
 
-  /** Whether nobody gets a turn any more. */
+  /** Whether the lock can no longer be acquired. */
   get isShut(): boolean {
     return this.#shut !== undefined;
   }
 
-  /** Why nobody gets a turn any more, if so. */
+  /** The reason why the lock can no longer be acquired, if so. */
   get shutReason(): { readonly reason: unknown } | undefined {
     return this.#shut;
   }
 
-  /** The native call under way, perhaps one that its caller was told is cancelled: resolves when it has returned. */
+  /** The running native call, even if its caller is already rejected. Resolves when the call has returned. */
   get returned(): Promise<CallEnd> | undefined {
     return this.#running;
   }
 
-  /** What stands for the native call under way, if there is one. */
+  /** An object that stands for the running native call, if there is one. */
   get current(): object | undefined {
     return this.#running;
   }
 
-  /** Takes the turn if nobody has it. Whoever takes a turn must {@link CallQueue.release} it. */
+  /** Acquires the lock if it is free. The caller must {@link CallQueue.release} it. */
   tryAcquire(): boolean {
     return this.#shut === undefined && this.#lock.tryAcquire();
   }
 
-  /** Waits for the turn, under a limit or for as long as it takes. */
+  /** Waits for the lock, without a deadline by default. The caller must {@link CallQueue.release} it. */
   async acquire(limit: Limit = UNLIMITED, kind: CallKind = 'statement'): Promise<void> {
     const cancelled = this.#shut ?? cancelReason(limit);
     if (cancelled !== undefined) throw cancelled.reason;
@@ -92,13 +93,13 @@ export class CallQueue {
     if (kind === 'statement' && this.#lock.waiting >= maxWaiting)
       throw new PoolOverloadedError(maxWaiting, 'connection');
     await this.#lock.acquire(limit, kind);
-    // Shut in the tick in which the turn came.
+    // The queue may have been shut in the tick in which the lock was acquired.
     if (this.#shut === undefined) return;
     this.#lock.release();
     throw this.#shut.reason;
   }
 
-  /** Ends the turn, as soon as the last native call made in it has returned. */
+  /** Releases the lock, as soon as the last native call of its holder has returned. */
   release(): void {
     if (this.#running !== undefined) {
       void this.#running.then(() => {
@@ -111,12 +112,12 @@ export class CallQueue {
     this.#lock.release();
   }
 
-  /** Takes a turn for a user's `work`. */
+  /** Runs a caller's `work` with the lock. */
   withLock<T>(limit: Limit | undefined, work: () => Promise<T>): Promise<T> {
     return this.#withLock('statement', limit, work);
   }
 
-  /** Takes a turn for the pool's own `work`, a COMMIT or a rollback, for which a {@link CallQueue.cancel} is not meant. */
+  /** Runs the pool's own `work` with the lock: a COMMIT or a rollback. {@link CallQueue.cancel} does not cancel it. */
   operate<T>(limit: Limit, work: () => Promise<T>): Promise<T> {
     return this.#withLock('operation', limit, work);
   }
@@ -133,17 +134,19 @@ export class CallQueue {
   }
 
   /**
-   * Makes one native call, in a turn. When it is cut, the caller is told at once, and the call is interrupted.
+   * Makes one native call. The caller must hold the lock. On a cancellation, the method rejects at once and interrupts
+   * the native call.
    *
-   * @param kind - An `operation` is the pool's own, a COMMIT or a rollback, which {@link CallQueue.cancel} does not cancel.
+   * @param kind - An `operation` is the pool's own work, a COMMIT or a rollback. {@link CallQueue.cancel} does not
+   *   cancel it.
    */
   call<T>(start: () => Promise<T>, limit: Limit | undefined, kind: CallKind = 'statement'): Promise<T> {
     return this.#running === undefined ? this.#begin(start, limit, kind) : this.#callNext(start, limit, kind);
   }
 
   /**
-   * After a call that was cut in the same turn, which must have returned. The wait for it has no limit: only a close
-   * goes on after a cut, and that is bounded as a whole.
+   * Makes a call after a cancelled one, which must have returned first. That wait has no limit: only a close goes on
+   * after a cancellation, and the close as a whole has a limit.
    */
   async #callNext<T>(start: () => Promise<T>, limit: Limit | undefined, kind: CallKind): Promise<T> {
     await this.#running;
@@ -161,7 +164,7 @@ export class CallQueue {
     });
   }
 
-  // One call at a time: what to do when it ends is made once and not for each.
+  // There is one call at a time. So these functions are made once, and not for each call.
   readonly #succeeded = (value: unknown): CallEnd => {
     this.#over()?.resolve(value);
     return { value };
@@ -178,14 +181,14 @@ export class CallQueue {
     caller.reject(new Cancelled(reason, this.#running));
   };
 
-  /** The native call has returned. Gives who waits for it. */
+  /** The native call has returned. Returns the caller that waits for it. */
   #over(): Caller | undefined {
     this.stopInterrupting();
     this.#running = undefined;
     return this.#takeCaller();
   }
 
-  /** Gives who waits for the call, who hears of it now and of nothing that comes later. */
+  /** Removes and returns the caller, so that it is settled only once. */
   #takeCaller(): Caller | undefined {
     const caller = this.#caller;
     this.#caller = undefined;
@@ -200,34 +203,34 @@ export class CallQueue {
   }
 
   /**
-   * Interrupts until the call returns. SQLite forgets an interrupt that comes while no statement steps, and a call can
-   * still wait for a thread, or be between two steps: https://www.sqlite.org/c3ref/interrupt.html
+   * Interrupts until the call returns. SQLite forgets an interrupt that comes while no statement steps, and a call may
+   * still wait for a thread or be between two steps: https://www.sqlite.org/c3ref/interrupt.html
    */
   #keepInterrupting(): void {
     this.#interrupt();
     const again = (): void => {
       this.#keepInterrupting();
     };
-    // It may go on for long after the call was told.
+    // The interrupts may go on for long after the caller was rejected.
     this.#stopInterrupting = outsideCalls(() =>
       this.#settings.clock.schedule(again, INTERRUPT_AGAIN_MS, true),
     );
   }
 
-  /** Throws if the turn under way is cancelled. */
+  /** Throws if the holder of the lock is cancelled. */
   throwIfCancelled(): void {
     const cancelled = this.#shut ?? this.#cancelledBecause;
     if (cancelled !== undefined) throw new Cancelled(cancelled.reason);
   }
 
-  /** Aborts when the turn under way is cancelled: for what it waits for besides native calls. */
+  /** Aborts when the holder of the lock is cancelled. For waits that are not native calls. */
   get cancelToken(): CancelToken {
     return this.#shut ?? this.#cancelledBecause ?? (this.#cancelScope ??= new CancelSource());
   }
 
   /**
-   * Cancels the statement under way, what else its turn was to run, and every statement that waits; those that come later
-   * are somebody else's. So a call needs no signal for the end of the handle that it was made on.
+   * Cancels the running statement, the later statements of the holder of the lock, and every statement that waits.
+   * Later calls belong to other callers. So a call needs no signal for the end of its handle.
    */
   cancel(why: () => unknown): void {
     this.#lock.rejectAll(why, 'statement');
@@ -236,7 +239,7 @@ export class CallQueue {
     if (this.#caller?.kind === 'statement') this.#cancelRunning(why());
   }
 
-  /** Cancels the native call under way, and nothing else of its turn. */
+  /** Cancels the running native call. Its caller may make further calls. */
   cancelCall(reason: unknown): void {
     this.#cancelRunning(reason);
   }
@@ -246,9 +249,9 @@ export class CallQueue {
     this.#cancelScope = undefined;
   }
 
-  /** Cancels the call under way, if there is one, and refuses every other, those that wait too. */
+  /** Cancels the running call, if there is one, and refuses every other call, including those that wait. */
   shut(why: () => unknown): void {
-    // Only once: whoever waits after that waits for the end.
+    // Only once: a caller that waits after that is {@link CallQueue.drained}.
     if (this.#shut === undefined) {
       this.#shut = CancelSource.because(why);
       this.#lock.rejectAll(why);
@@ -257,16 +260,16 @@ export class CallQueue {
     this.#cancelRunning(why());
   }
 
-  /** After {@link CallQueue.shut}: resolves when nothing runs any more, with the last turn. */
+  /** Call it after {@link CallQueue.shut}. Resolves when nothing runs any more: it acquires the lock and keeps it. */
   async drained(): Promise<void> {
     await this.#lock.acquire(UNLIMITED);
   }
 }
 
-/** What a queue of calls needs to know. */
+/** The settings of a call queue. */
 export interface CallQueueSettings {
   readonly clock: Clock;
-  /** Statements that may wait; one more is refused at once. */
+  /** The number of statements that may wait. The queue refuses one more at once. */
   readonly maxWaiting: number;
 }
 
@@ -280,14 +283,14 @@ interface Caller {
 /** How a native call has ended. */
 export type CallEnd = { readonly value: unknown } | { readonly error: unknown };
 
-/** Whose a native call is: a user's, or the pool's own. */
+/** The owner of a native call: a caller, or the pool itself. */
 export type CallKind = 'statement' | 'operation';
 
 const UNLIMITED: Limit = limitOf(systemClock, Infinity, noTimeout);
 
-/** Wraps the reason for which a wait was cut short, which may be anything, to tell it from what a driver threw. */
+/** Wraps the reason of a cancellation, which may be any value, to distinguish it from an error of a driver. */
 export class Cancelled extends Error {
-  /** The native call that was cut; `undefined` if none had begun. */
+  /** The cancelled native call; `undefined` if it had not begun. */
   readonly call: Promise<CallEnd> | undefined;
   #why: () => unknown;
 
@@ -297,7 +300,7 @@ export class Cancelled extends Error {
     this.call = call;
   }
 
-  /** One for several callers, each of whom gets a reason of its own. */
+  /** Makes one for several callers. Each of them gets its own reason. */
   static each(why: () => unknown): Cancelled {
     const cancelled = new Cancelled(undefined);
     cancelled.#why = why;
@@ -309,12 +312,12 @@ export class Cancelled extends Error {
   }
 }
 
-/** What a caller is shown. Made where the caller still waits, so that its stack names the caller. */
+/** The error that a caller sees. Made while the caller still waits, so that its stack names the caller. */
 export function asThrown(error: unknown): unknown {
   return error instanceof Cancelled ? error.reason : fromDriver(error);
 }
 
-/** Turns a driver that throws, or returns a plain value, into one that rejects or resolves. */
+/** Makes a driver that throws, or returns a plain value, reject or resolve. */
 function called<T>(start: () => Promise<T>): Promise<T> {
   try {
     const call: unknown = start();

@@ -7,13 +7,14 @@ import { LeaseEndedError } from '../errors.ts';
 export type Cursor = AsyncIterator<Row, unknown, undefined>;
 
 /**
- * How long a cursor may live. `lease`: opened outside a transaction, as long as its lease. `transaction`: to the end of the one it was
- * opened in. `commit`: a rollback of its transaction ends it, because it may have read what never was. A COMMIT does not: it
- * "runs immediately, even if there are pending SELECT statements", https://www.sqlite.org/lang_transaction.html.
+ * How long a cursor may live. `lease`: opened outside a transaction; it lives as long as its lease. `transaction`: it
+ * lives to the end of its transaction. `commit`: a rollback of its transaction ends it, because it may have read rows
+ * that were never committed. A COMMIT does not end it: a COMMIT "runs immediately, even if there are pending SELECT
+ * statements", https://www.sqlite.org/lang_transaction.html.
  */
 export type Lifetime = 'lease' | 'transaction' | 'commit';
 
-/** The open cursors of one connection. Each step of one is a native call like another, and takes its turn. */
+/** The open cursors of one connection. Each step of a cursor is a native call and acquires the lock of the connection. */
 export class Cursors {
   readonly #calls: CallQueue;
   readonly #closeLimit: () => Limit;
@@ -25,12 +26,11 @@ export class Cursors {
     this.#closeLimit = closeLimit;
   }
 
-  /** How many are open. */
   get size(): number {
     return this.#open.size;
   }
 
-  /** The one that has been open the longest. */
+  /** The cursor that has been open the longest. */
   get oldest(): Cursor | undefined {
     const [oldest] = this.#open.keys();
     return oldest;
@@ -40,10 +40,10 @@ export class Cursors {
     this.#open.set(cursor, lifetime);
   }
 
-  /** Takes a step, in a turn of its own. */
+  /** Takes one step. Acquires the lock for it. */
   async step(cursor: Cursor, limit: Limit | undefined): Promise<IteratorResult<Row, unknown>> {
     return await this.#calls.withLock(limit, async () => {
-      // Closed by anyone but its own loop, it must not end the loop as if all rows had been read.
+      // The loop must not end as if it had read all rows when other code has closed its cursor.
       if (!this.#open.has(cursor))
         throw new LeaseEndedError(
           'The cursor was closed: its transaction or lease ended, or a call beside it was cancelled.',
@@ -52,15 +52,15 @@ export class Cursors {
     });
   }
 
-  /** Closes a cursor, in a turn of its own. */
+  /** Closes a cursor. Acquires the lock for it. */
   async close(cursor: Cursor): Promise<void> {
     if (!this.#open.has(cursor)) return;
     await this.#calls.operate(this.#closeLimit(), () => this.end(cursor));
   }
 
   /**
-   * Closes those with one of these lifetimes, or all, in a turn that its caller has. A loop around a transaction goes on when
-   * that ends, as SQLite lets it.
+   * Closes the cursors with one of these lifetimes, or all. The caller must hold the lock. A loop around a transaction
+   * goes on after the transaction, as SQLite allows.
    */
   async closeAll(...lifetimes: readonly Lifetime[]): Promise<void> {
     for (const [cursor, lifetime] of this.#open) {
@@ -68,24 +68,27 @@ export class Cursors {
     }
   }
 
-  /** SQLite forgets an interrupt when nothing is active: an open cursor would hand it on to every later statement. */
+  /**
+   * SQLite forgets an interrupt only when no statement is active. An open cursor would pass it on to every later
+   * statement.
+   */
   noteInterrupt(): void {
     this.#interrupted ||= this.#open.size > 0;
   }
 
-  /** Whether they must end before anything else is run. */
+  /** Whether the cursors must end before any other statement runs. */
   get areInterrupted(): boolean {
     return this.#interrupted;
   }
 
-  /** Ends them if they were interrupted, in a turn that its caller has. */
+  /** Closes the cursors if they were interrupted. The caller must hold the lock. */
   async endInterrupted(): Promise<void> {
     if (!this.#interrupted) return;
     this.#interrupted = false;
     await this.closeAll();
   }
 
-  /** Closes a cursor, in a turn that its caller has. */
+  /** Closes a cursor. The caller must hold the lock. */
   async end(cursor: Cursor): Promise<void> {
     if (!this.#open.delete(cursor)) return;
     await this.#calls.call(async () => await cursor.return?.(), this.#closeLimit(), 'operation');

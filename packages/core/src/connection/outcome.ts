@@ -4,34 +4,37 @@ import { isConstraint, isNoAnswer } from '../driver-errors.ts';
 import { OutcomeUnknownError } from '../errors.ts';
 
 /**
- * How long a write that was cut is waited for, in milliseconds: nearly all return within one or two after their interrupt, and then
- * it is known what they have done.
+ * How long the pool waits for a cancelled write to return, in milliseconds. Nearly all writes return within one or two
+ * milliseconds after their interrupt, and then the pool knows what they have done.
  */
 const UNTIL_INTERRUPTED_MS = 50;
 
 /**
- * What has become of a write that commits by itself, or of a COMMIT, whose call has failed: its result if it was done all the same,
- * the constraint if it broke one, or else the failure, if that says that nothing was done. Rejects with an `OutcomeUnknownError` if
- * nobody knows.
+ * The outcome of a failed call that writes and commits by itself, or of a failed COMMIT. Resolves to its result if it
+ * was done nevertheless. Rejects with the constraint error if it broke a constraint. Rejects with `failure` if it is
+ * certain that nothing was done, and otherwise with an `OutcomeUnknownError`.
  */
 export async function outcomeOf(failure: unknown, clock: Clock): Promise<unknown> {
   if (!(failure instanceof Cancelled) || failure.call === undefined) throw asFarAsKnown(failure);
   const unknown = (): Error => unknownBecause(failure.reason);
   const end = await bounded(failure.call, limitOf(clock, UNTIL_INTERRUPTED_MS, unknown));
   if ('value' in end) return end.value;
-  // `OR FAIL` and RAISE(FAIL) keep what came before the failure: the caller must not believe that nothing was done.
+  // `OR FAIL` and RAISE(FAIL) keep the changes before the failure. The caller must not conclude that nothing was done.
   if (isConstraint(end.error)) throw end.error;
   throw isNoAnswer(end.error) ? unknown() : failure;
 }
 
-/** The failure of a call that may have done something: nobody knows, unless SQLite has answered or the call had not begun. */
+/**
+ * The error of a call that may have done something. The outcome is unknown, unless SQLite has answered or the call had
+ * not begun.
+ */
 export function asFarAsKnown(failure: unknown): unknown {
   if (!(failure instanceof Cancelled))
     return isNoAnswer(failure) ? unknownBecause(asThrown(failure)) : failure;
   return failure.call === undefined ? failure : unknownBecause(failure.reason);
 }
 
-/** As something that was cut, because it must not be tried again. */
+/** A {@link Cancelled}, because the call must not be tried again. */
 export function unknownBecause(cause: unknown): Cancelled {
   return Cancelled.each(() => new OutcomeUnknownError(cause));
 }

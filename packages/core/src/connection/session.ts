@@ -12,39 +12,43 @@ import { isAllOrNothing, parse, parseScript } from '../query/sql.ts';
 import { CHECK, Statements, type Origin, type StatementsSettings } from './statements.ts';
 import type { TransactionState } from './transaction-state.ts';
 
-/** What a session needs to know of its pool. */
+/** The settings that a session needs. */
 export interface SessionContext extends StatementsSettings {
-  /** Keep a connection its user has changed: an in-memory database would be lost with it. */
+  /**
+   * Whether the pool keeps a connection that its user has changed: otherwise an in-memory database would be lost with
+   * it.
+   */
   readonly keepTainted: boolean;
 }
 
 const UNLEASED: Origin = { unleased: true };
 
-/** Something that can be the only one to use a connection: a transaction, perhaps inside another one. */
+/** An exclusive user of a connection: a transaction, perhaps inside another one. */
 export interface Scope {
   readonly outer: Scope | undefined;
 }
 
 /**
- * `lost`: nobody can use it again. `open`: something runs or is open on it. `tainted`: it was changed in a way that is not put back,
- * because putting TEMP, ATTACH and PRAGMA state back costs more than a new connection, and can be wrong.
+ * `lost`: the connection can no longer be used. `open`: a call runs on it, or something is open on it. `tainted`: its
+ * user has changed state (TEMP, ATTACH, PRAGMA) that the pool does not restore. To restore it costs more than a new
+ * connection, and can go wrong.
  */
 export type Condition = 'lost' | 'open' | 'tainted' | 'clean';
 
-/** What a connection reads with. */
+/** The thing on a connection that keeps a snapshot of the file. */
 export interface Reading {
   readonly what: 'a transaction' | 'an open cursor' | 'a statement';
-  /** The same as long as it is the same transaction, cursor or statement. */
+  /** An identity: the same object for the same transaction, cursor or statement. */
   readonly reading: object;
 }
 
 /**
- * One connection as the pool drives it: one call at a time, writes only with the turn to write, and an account of what
- * the user leaves behind.
+ * One connection as the pool uses it: one call at a time, writes only with the write lock, and a record of the state
+ * that its user leaves behind.
  */
 export class Session {
   readonly connection: CompleteConnection;
-  /** The innermost transaction under way; only its handle may use the connection. */
+  /** The innermost open transaction. Only its handle may use the connection. */
   scope: Scope | undefined;
   readonly #context: SessionContext;
   readonly #file: SharedFile;
@@ -70,7 +74,7 @@ export class Session {
     return this.#transaction.isOpen;
   }
 
-  /** What keeps its connection at an old state of the file, the outermost first; `undefined` if nothing does. */
+  /** The outermost thing that keeps the connection at an old snapshot of the file; `undefined` if there is none. */
   get reading(): Reading | undefined {
     if (!this.#transaction.isUntouched) {
       let { scope } = this;
@@ -83,14 +87,14 @@ export class Session {
     return call && { what: 'a statement', reading: call };
   }
 
-  /** What its user has left it in. */
+  /** The condition in which its user has left it. */
   get condition(): Condition {
     if (this.broken || this.#calls.isShut) return 'lost';
     if (this.#calls.busy || this.#isOpen) return 'open';
     return this.#isTainted ? 'tainted' : 'clean';
   }
 
-  /** Whether something is open on it, or was changed. */
+  /** Whether something is open on the connection, or its user has changed it, or it is lost. */
   get holdsState(): boolean {
     return this.#isOpen || this.#isTainted || this.condition === 'lost';
   }
@@ -103,23 +107,23 @@ export class Session {
     return this.#statements.tainted && !this.#context.keepTainted;
   }
 
-  /** Whether a call has failed in a way that leaves it open whether it is still good. */
+  /** Whether a call has failed in such a way that the connection may be bad. */
   get isSuspect(): boolean {
     return this.#calls.isSuspect;
   }
 
-  /** Whether the driver says that its handle cannot be trusted any more. */
+  /** Whether the driver reports that its handle can no longer be trusted. */
   get broken(): boolean {
     return this.connection.broken === true;
   }
 
-  /** Notes that someone used the driver's own connection: nothing is known of it any more. */
+  /** Notes that a caller used the driver's own connection. The pool no longer knows its state. */
   taint(): void {
     this.#statements.tainted = true;
   }
 
   /**
-   * Runs one statement. The way of all of them, so there is nothing to wait for where nothing stands in the way.
+   * Runs one statement. Most statements run through here, so it waits only where it must.
    *
    * @param unleased - Whether no lease holds the connection.
    */
@@ -135,7 +139,7 @@ export class Session {
     }
   }
 
-  /** Runs several statements in one turn, all or nothing. */
+  /** Runs several statements under one lock, all or nothing. */
   batch(
     calls: readonly Call[],
     { signal, timeoutMs }: QueryOptions,
@@ -145,7 +149,10 @@ export class Session {
     return this.#calls.withLock(limit, () => this.#statements.performAll(calls, limit, unleased));
   }
 
-  /** Takes a turn for `work`, of which `undo` is a part if it fails: what comes next must not find half of it. */
+  /**
+   * Runs `work` with the lock. If it fails, runs `undo` under the same lock, so that the next call does not find half
+   * of the work.
+   */
   async #withLockOrUndone<T>(
     limit: Limit | undefined,
     work: () => Promise<T>,
@@ -157,7 +164,8 @@ export class Session {
       return await work();
     } catch (error) {
       undone = undo().catch(this.#endUnlessLost);
-      // Past its limit nobody waits for that, but the turn is kept until it is done.
+      // After a cancellation the caller does not wait for the undo, but the session keeps the lock until the undo is
+      // done.
       if (!(error instanceof Cancelled)) await undone;
       throw asThrown(error);
     } finally {
@@ -170,14 +178,14 @@ export class Session {
     }
   }
 
-  /** Takes a turn for several statements, which must leave nothing open. */
+  /** Runs several statements with the lock. `work` must leave nothing open. */
   withStatements(work: (statements: Statements) => Promise<void>): Promise<void> {
     return this.#calls.withLock(undefined, () => work(this.#statements));
   }
 
   /**
-   * Begins a transaction, or a savepoint in one, on a user's behalf; `false` if it did not, because the user has begun
-   * a transaction by hand, which is not ours to end.
+   * Begins a transaction, or a savepoint in one, for a caller. Resolves to `false` if the caller has already begun a
+   * transaction by hand. The pool must not end that one.
    */
   begin(sql: string, whole: Limit): Promise<boolean> {
     const limit = beginLimit(this.#context, whole);
@@ -189,7 +197,10 @@ export class Session {
     });
   }
 
-  /** Runs several statements. If one fails or it is cancelled, a transaction the script itself has opened is rolled back. */
+  /**
+   * Runs several statements. If one fails, or the call is cancelled, rolls back a transaction that the script itself
+   * has opened.
+   */
   script(sql: string, { signal, timeoutMs }: QueryOptions): Promise<void> {
     const statements = parseScript(sql);
     const limit = statementLimit(this.#context, timeoutMs, signal);
@@ -200,7 +211,7 @@ export class Session {
         throw new UnsupportedError('This connection runs no scripts: it has no script().');
       const outside = !this.#transaction.isOpen;
       for (const statement of statements) await this.#statements.prepare(statement, limit);
-      // With one of these in it, a script can leave a transaction open wherever it stops.
+      // A script with transaction control can leave a transaction open wherever it stops.
       const controls = statements.some(({ control }) => control !== 'none');
       const commits = (outside || controls) && statements.some(({ readonly }) => !readonly);
       try {
@@ -225,7 +236,7 @@ export class Session {
     });
   }
 
-  /** Steps through rows. The time limit is for each step: the time SQLite takes, not the time the consumer takes. */
+  /** Steps through rows. The time limit is for each step: it counts the time of SQLite, not the time of the consumer. */
   async *iterate({
     statement,
     values,
@@ -261,20 +272,20 @@ export class Session {
   }
 
   /**
-   * Commits, after whatever still reads in this transaction has been closed. The limit holds until the COMMIT begins:
-   * one that was cancelled half-way could have been done, and then what rejected would not be rolled back.
+   * Commits, after closing the cursors of this transaction that end with it. The limit holds until the COMMIT begins: a
+   * COMMIT that is cancelled half-way may still be done, and a call that rejects must be rolled back.
    */
   commit(limit: Limit): Promise<void> {
     return this.#calls.operate(limit, () => this.#statements.commit(limit));
   }
 
-  /** Ends a savepoint, and keeps what was done since. */
+  /** Ends a savepoint, and keeps the changes since. */
   release(savepoint: string): Promise<void> {
     const limit = operationLimit(this.#context, 'RELEASE');
     return this.#calls.operate(limit, () => this.#statements.control(`RELEASE ${savepoint}`, limit));
   }
 
-  /** Rolls back whatever is open; resolves if nothing is. */
+  /** Rolls back the open transaction. Resolves if there is none. */
   rollback(): Promise<void> {
     return this.#undo(async () => {
       await this.#cursors.closeAll('transaction', 'commit');
@@ -282,7 +293,7 @@ export class Session {
     });
   }
 
-  /** Undoes what was done since a savepoint, and forgets it. */
+  /** Undoes the changes since a savepoint, and removes the savepoint. */
   rollbackTo(savepoint: string): Promise<void> {
     const limit = operationLimit(this.#context, 'rollback');
     return this.#undo(async () => {
@@ -292,8 +303,8 @@ export class Session {
   }
 
   /**
-   * In one turn: whoever comes next must not find what is half undone. If it cannot be undone, nobody comes next: a
-   * statement would be part of a transaction that is lost with the connection.
+   * Undoes work under one lock, so that the next caller does not find it half undone. If the undo fails, the session
+   * refuses all later callers: their statements would be part of a transaction that is lost with the connection.
    */
   async #undo(work: () => Promise<void>): Promise<void> {
     const undone = this.#calls.operate(operationLimit(this.#context, 'rollback'), async () => {
@@ -304,16 +315,16 @@ export class Session {
         throw error;
       }
     });
-    // It may also be that the turn did not come in time.
+    // The undo also fails if the lock was not free in time.
     await undone.catch(this.#endUnlessLost);
   }
 
-  /** What was begun could not be undone. A transaction that SQLite has rolled back has taken its savepoints with it. */
+  /** The undo has failed. A transaction that SQLite has rolled back has already removed its savepoints. */
   readonly #endUnlessLost = (error: unknown): void => {
     if (!(error instanceof TransactionLostError)) this.end(() => new TransactionLostError(asThrown(error)));
   };
 
-  /** Ends what the last user has left open; rejects if that cannot be done. */
+  /** Ends everything that the last user has left open. Rejects if that is not possible. */
   reset(): Promise<void> {
     this.scope = undefined;
     return this.#calls.operate(operationLimit(this.#context, 'reset'), async () => {
@@ -331,7 +342,7 @@ export class Session {
     this.#calls.isSuspect = false;
   }
 
-  /** Cancels what runs and refuses what comes; resolves when no native call is under way. */
+  /** Cancels the running calls and refuses later ones. Resolves when no native call runs. */
   drain(): Promise<void> {
     if (this.#drained === undefined) {
       this.end(() => new LeaseEndedError('This connection was closed.'));
@@ -357,8 +368,8 @@ export class Session {
   }
 
   /**
-   * Closes wait for each other: until this one's place comes, an open transaction would keep others from writing. Resolves to whether
-   * it keeps nobody from that any more.
+   * Closes wait for each other. An open transaction on a connection in that queue would keep other connections from
+   * writing, so it is rolled back before. Resolves to whether the connection no longer holds the write lock of SQLite.
    */
   async #releaseWriteLock(): Promise<boolean> {
     if (!this.#statements.writeLock.isHeld) return true;
@@ -368,17 +379,17 @@ export class Session {
     );
   }
 
-  /** Cancels what runs and what waits: the handle that all of it was called on has ended. `why` makes an error for each. */
+  /** Cancels the running and the waiting calls, because their handle has ended. `why` makes an error for each. */
   cancel(why: () => unknown): void {
     this.#calls.cancel(why);
   }
 
-  /** Cancels what runs, and refuses what comes. */
+  /** Cancels the running calls and refuses later ones. */
   end(why: () => unknown): void {
     this.#calls.shut(why);
   }
 
-  /** The native call does not return and the pool gives the connection up: no writer may wait for it. */
+  /** The native call does not return, and the pool abandons the connection. No writer may wait for it. */
   abandon(): void {
     this.#calls.stopInterrupting();
     this.#statements.writeLock.release();
@@ -390,10 +401,10 @@ export class Session {
     try {
       await this.#calls.call(() => this.connection.execute('PRAGMA optimize'), undefined);
     } catch {
-      // Statistics can wait for the next close.
+      // The next close can update the statistics.
     }
   }
 }
 
-/** A statement without a table succeeds on a file that cannot be read any more. */
+/** A statement without a table succeeds even if the file can no longer be read, so this one reads the schema. */
 const READS_FILE = 'SELECT count(*) FROM sqlite_schema';

@@ -2,21 +2,24 @@ import { bounded, limitOf, type Clock } from '../waiting/deadline.ts';
 import { DriverConflictError } from '../errors.ts';
 import { Semaphore } from '../waiting/semaphore.ts';
 
-/** How long a close holds the next ones up at most, in milliseconds: one that hangs must not keep them all from ending. */
+/**
+ * The longest time for which a close delays the next ones, in milliseconds. One that hangs must not delay them for
+ * ever.
+ */
 const CLOSE_HOLDS_UP_MS = 1000;
 
 /**
- * What all connections of this process to one database file share, across every pool. The pools and the connections that
- * have it open are its users: as long as there is one, every other gets the same object. So a file that was moved away and
- * comes back has one write gate, even if a lease writes to it all the while.
+ * The state that all connections of this process to one database file share, across all pools. Its users are the pools
+ * and the connections that have the file open. As long as it has a user, every new user gets the same object. So a file
+ * that is moved away and comes back has one write lock, even if a lease writes to it all that time.
  */
 export class SharedFile {
   /**
-   * One writer per file, first come first served.
+   * The write lock: one writer per file, in the order of their arrival.
    *
-   * SQLite lets one connection write at a time, and makes the others sleep in the native thread that runs their call.
-   * As many sleepers as libuv has threads (4) leave none for the COMMIT that would wake them: the process stands still
-   * until the busy timeouts expire. A queue in JavaScript takes no thread.
+   * SQLite lets one connection write at a time. It makes the others sleep in the native thread that runs their call. As
+   * many sleepers as libuv has threads (4) leave no thread for the COMMIT that would wake them. Then the process stands
+   * still until the busy timeouts expire. A queue in JavaScript takes no thread.
    */
   readonly writeLock: Semaphore = new Semaphore();
   readonly #onUnused: () => void;
@@ -24,27 +27,28 @@ export class SharedFile {
   /** Settles when the next close may begin. */
   #closes: Promise<unknown> = Promise.resolve();
 
-  /** @param onUnused - Called when the last user has left. */
+  /**
+   * @param onUnused - Called when the last user has left.
+   */
   constructor(onUnused: () => void = () => undefined) {
     this.#onUnused = onUnused;
   }
 
-  /** Adds a user, which must {@link SharedFile.leave}. */
+  /** Adds a user. Each user must call {@link SharedFile.leave}. */
   join(): this {
     this.#users += 1;
     return this;
   }
 
-  /** Removes a user. */
   leave(): void {
     this.#users -= 1;
     if (this.#users === 0) this.#onUnused();
   }
 
   /**
-   * Closes a connection when those before it are closed. The last connection to close writes the WAL back and removes it,
-   * and two that close at the same moment can each take the other for one that stays, so that neither does:
-   * https://www.sqlite.org/wal.html#the_wal_file
+   * Closes a connection after the earlier closes have ended. The last connection to close writes the WAL back and
+   * removes it. Of two connections that close at the same moment, each can assume that the other stays, and then
+   * neither does it: https://www.sqlite.org/wal.html#the_wal_file
    */
   close(close: () => Promise<void>, clock: Clock): Promise<void> {
     const closed = this.#closes.then(close);
@@ -70,7 +74,10 @@ const KEY = Symbol.for('@sqlite-pool/core/shared-files');
 const shelf = globalThis as { [KEY]?: Map<string, Registered> | undefined };
 const registry = (shelf[KEY] ??= new Map<string, Registered>());
 
-/** Joins what is shared of a database, by the id that its driver gives it. Throws if another driver has it open. */
+/**
+ * Joins the shared state of a database, by the id that its driver reports. Throws if another driver has the database
+ * open.
+ */
 export function joinSharedFile(databaseId: string, driverName: string): SharedFile {
   const known = registry.get(databaseId);
   if (known === undefined) {

@@ -14,7 +14,7 @@ import { parse, type Statement, type TransactionControl } from '../query/sql.ts'
 import { TransactionState } from './transaction-state.ts';
 import { WriteLock } from './write-lock.ts';
 
-/** The hint for what begins or ends a transaction. */
+/** The hint for statements that begin or end a transaction. */
 const CONTROL: ExecuteHint = {
   rowMode: 'object',
   readonly: true,
@@ -26,17 +26,17 @@ const CONTROL: ExecuteHint = {
 /** The hint for a health check. */
 export const CHECK: ExecuteHint = { ...CONTROL, returnsRows: true };
 
-/** A statement without what only its callers need. */
+/** A statement without the fields that only its callers need. */
 type Runnable = Omit<Statement, 'firstRow' | 'parameters'>;
 
-/** What matters of a statement, or of several in one call, before and after it runs. */
+/** The properties of a statement, or of several in one call, that matter before and after it runs. */
 interface Whole extends Pick<Runnable, 'readonly' | 'taints'> {
   readonly control: TransactionControl | 'batch';
 }
 
-/** Where a call comes from. */
+/** The origin of a call. */
 export interface Origin {
-  /** The moment at which it has begun to wait for the write lock, if it has. */
+  /** The time at which the call began to wait for the write lock, if it did. */
   readonly since?: number | undefined;
   /** Whether no lease holds the connection. */
   readonly unleased: boolean;
@@ -50,19 +50,19 @@ export interface Begun {
   readonly first: IteratorResult<Row, unknown>;
 }
 
-/** What statements need to know of their pool. */
+/** The settings that statements need. */
 export interface StatementsSettings extends TimeSettings {
   readonly maxWaiting: number;
   /**
-   * Whether a driver may run a statement on another handle of the database: not where the user has prepared each connection, because
-   * nobody knows for what.
+   * Whether a driver may run a statement on another handle of the database. Not if the user prepares each connection,
+   * because the pool cannot know what for.
    */
   readonly sharesHandles: boolean;
 }
 
 /**
- * The statements of one connection: each in a turn that its caller has, a write only with the turn to write, and all of
- * them with an account of where the connection's transaction stands.
+ * The statements of one connection. The caller of each method must hold the lock of the connection. A write also needs
+ * the write lock. The class tracks the state of the connection's transaction.
  */
 export class Statements {
   readonly connection: CompleteConnection;
@@ -70,7 +70,7 @@ export class Statements {
   readonly cursors: Cursors;
   readonly transaction: TransactionState = new TransactionState();
   readonly writeLock: WriteLock;
-  /** Whether something was changed that only the closing of the connection undoes. */
+  /** Whether the connection was changed in a way that only a close undoes. */
   tainted = false;
   readonly #settings: StatementsSettings;
 
@@ -85,7 +85,7 @@ export class Statements {
         try {
           if (connection.withdraw?.() !== true) connection.interrupt?.();
         } catch {
-          // Then there is nothing left to interrupt; the call itself says how it ended.
+          // Then there is nothing left to interrupt. The call itself reports how it ended.
         }
       },
       () => {
@@ -95,21 +95,21 @@ export class Statements {
     this.cursors = new Cursors(this.calls, () => operationLimit(settings, 'close of a cursor'));
   }
 
-  /** Runs one of the statements that begin or end a transaction. */
+  /** Runs a statement that begins or ends a transaction. */
   async control(sql: string, limit: Limit | undefined, since?: number): Promise<void> {
     await this.execute(parse(sql), [], CONTROL, limit, undefined, since);
   }
 
   /**
-   * Commits. The limit holds until the COMMIT begins, and between two tries of it: one that was cancelled half-way could
-   * have been done.
+   * Commits. The limit holds until the COMMIT begins, and between two tries: a COMMIT that is cancelled half-way may be
+   * done.
    */
   async commit(limit: Limit | undefined): Promise<void> {
     await this.cursors.closeAll('transaction');
     await this.execute(parse('COMMIT'), [], CONTROL, limit, () => operationLimit(this.#settings, 'COMMIT'));
   }
 
-  /** Runs a user's statement. */
+  /** Runs a caller's statement. */
   perform(call: Call, limit: Limit | undefined, { since, unleased }: Origin = LEASED): Promise<Result> {
     return this.execute(call.statement, call.values, this.#hintOf(call, unleased), limit, undefined, since);
   }
@@ -129,7 +129,7 @@ export class Statements {
     return await this.#batch(calls, start, limit, undefined);
   }
 
-  /** Runs writes in one call, each as if it were the only one, in a transaction of their own. */
+  /** Runs writes in one call and one transaction of their own. The outcome of each is the same as if it had run alone. */
   async performTogether(
     calls: readonly Call[],
     limit: Limit | undefined,
@@ -167,7 +167,8 @@ export class Statements {
     try {
       return await this.#untilUnlocked(whole, start, limit, undefined, 'statement', waitsSince);
     } catch (error) {
-      // What was open before it may be lost, and a transaction of its own is over: the next call must know.
+      // SQLite may have rolled back an outer transaction, and the batch's own one has ended. The next call must know the
+      // state.
       if (!(error instanceof Cancelled)) await this.resolveState().catch(() => undefined);
       throw error;
     }
@@ -186,9 +187,9 @@ export class Statements {
   }
 
   /**
-   * Runs a statement. Not async itself: that would cost each of them two promises more.
+   * Runs a statement. Not an async function: that would cost two more promises per statement.
    *
-   * @param callLimit - The limit of each native call, if that is another one than `limit`.
+   * @param callLimit - The limit of each native call, if it differs from `limit`.
    */
   execute(
     statement: Runnable,
@@ -222,7 +223,7 @@ export class Statements {
     return await this.#untilUnlocked(statement, start, limit, callLimit, kind, since);
   }
 
-  /** Makes a call, again and again while it meets the lock of another process. */
+  /** Makes a call, and tries again while another process holds the lock. */
   async #untilUnlocked<T>(
     whole: Whole,
     start: () => Promise<T>,
@@ -258,8 +259,9 @@ export class Statements {
   }
 
   /**
-   * Opens a cursor and takes its first step, in a turn that the caller has. That is where it meets a lock, and it is tried again
-   * as any other statement is, with a cursor of its own: one that has failed has ended.
+   * Opens a cursor and takes its first step. The caller must hold the lock. The first step is where a cursor meets a
+   * lock. Then this tries again, as for any other statement. Each try opens a new cursor, because one that has failed
+   * has ended.
    */
   async begin(
     statement: Runnable,
@@ -281,7 +283,7 @@ export class Statements {
       } catch (error) {
         wait ??= this.#busyWait(error, 'none', since, limit, others);
         this.transaction.failed('none', error instanceof Cancelled, error);
-        // A call that was cut may not have returned, and nobody waits for that.
+        // A cancelled call may not have returned, and no caller waits for that.
         if (wait === undefined || error instanceof Cancelled) {
           this.close(cursor);
           throw error;
@@ -293,14 +295,14 @@ export class Statements {
     }
   }
 
-  /** Closes a cursor in the background: what comes next on its connection waits for its turn anyway. */
+  /** Closes a cursor in the background. The next call on its connection waits for the lock anyway. */
   close(cursor: Cursor): void {
     this.cursors.close(cursor).catch(() => {
       this.tainted = true;
     });
   }
 
-  /** Before a statement: is the transaction still there, and is it this process's turn to write? */
+  /** Prepares a statement: checks that the transaction still exists, and acquires the write lock if needed. */
   async prepare(statement: Whole, limit: Limit | undefined): Promise<void> {
     await this.cursors.endInterrupted();
     await this.resolveState();
@@ -310,7 +312,7 @@ export class Statements {
       await this.writeLock.acquire(writeLockLimit(this.#settings, limit, this.calls.cancelToken));
   }
 
-  /** Asks SQLite where the transaction stands, if only SQLite knows. */
+  /** Asks SQLite for the state of the transaction, if only SQLite knows it. */
   async resolveState(): Promise<void> {
     if (!this.transaction.isUncertain) return;
     await this.cursors.endInterrupted();
@@ -325,7 +327,10 @@ export class Statements {
     }
   }
 
-  /** The same after something that may have been committed: that it cannot be found out does not undo it. */
+  /**
+   * The same after a call that may have committed. If the answer fails, the outcome is unknown, because the call may be
+   * done.
+   */
   async confirm(commits: boolean): Promise<void> {
     try {
       await this.resolveState();
@@ -334,7 +339,7 @@ export class Statements {
     }
   }
 
-  /** Rolls back whatever is open. */
+  /** Rolls back the open transaction, if there is one. */
   async rollback(): Promise<void> {
     if (this.transaction.isOpen && !this.transaction.isLost) {
       await this.cursors.endInterrupted();
@@ -352,7 +357,7 @@ export class Statements {
     return readonly && !this.writeLock.isHeld ? 'reader' : 'writer';
   }
 
-  /** Whether something is in the database for good when it has succeeded. */
+  /** Whether the statement commits when it succeeds. */
   #commits({ control, readonly }: Whole): boolean {
     if (control === 'batch') return !readonly;
     const { isOpen, endsByRelease } = this.transaction;
@@ -360,7 +365,7 @@ export class Statements {
     return this.writeLock.isHeld && (control === 'commit' || (control === 'release' && endsByRelease));
   }
 
-  /** Whether nothing is to be done before a statement; takes the turn to write if it is needed and free. */
+  /** Whether the statement needs no preparation. Acquires the write lock if it is needed and free. */
   #isReady({ readonly, taints }: Runnable): boolean {
     const { transaction } = this;
     if (taints || this.cursors.areInterrupted || transaction.isUncertain || transaction.isLost) return false;
@@ -368,13 +373,13 @@ export class Statements {
   }
 
   /**
-   * Whether a statement that met a lock may be tried again, for how long it is worth it.
+   * How to wait and try again after a statement met a lock; `undefined` if it must not be tried again.
    *
-   * With nothing open, SQLITE_BUSY means that the statement has done nothing: it comes from the lock at its beginning, or
-   * from its own commit, which SQLite then rolls back (`sqlite3VdbeHalt`). The same is true of the first statement of a
-   * transaction. A COMMIT that meets a reader leaves its transaction as it is, and may be tried again:
-   * https://www.sqlite.org/lang_transaction.html. Anything later, or beside a cursor, holds a lock or a snapshot itself, and
-   * waiting with it can be what the other process waits for.
+   * With nothing open, SQLITE_BUSY means that the statement has done nothing. The error comes from the lock at its
+   * beginning, or from its own commit, which SQLite then rolls back (`sqlite3VdbeHalt`). The same is true of the first
+   * statement of a transaction. A COMMIT that meets a reader leaves its transaction open, and may be tried again:
+   * https://www.sqlite.org/lang_transaction.html. Any later statement, or one beside a cursor, itself holds a lock or a
+   * snapshot. The other process may be waiting for exactly that, so a wait could be a deadlock.
    */
   #busyWait(
     error: unknown,
@@ -391,13 +396,13 @@ export class Statements {
     return new BusyWait({ clock, deadline: (since ?? clock.now()) + acquisitionTimeoutMs, limit, cancelled });
   }
 
-  /** Before another try: SQLite may have rolled back by itself, and then the statement would commit alone. */
+  /** Runs before another try. If SQLite has rolled back by itself, the statement would commit alone. */
   async #recheck(control: Whole['control']): Promise<void> {
     await this.resolveState();
     if (control !== 'begin' && control !== 'rollback') this.transaction.check();
   }
 
-  /** What is lost was rolled back already. */
+  /** A lost transaction is already rolled back. */
   #forgetLost(): Result {
     this.transaction.ended();
     return { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
@@ -408,7 +413,7 @@ function isResult(value: unknown): value is Result {
   return Array.isArray((value as Partial<Result> | undefined)?.rows);
 }
 
-/** Whether a driver has answered a batch with an outcome for each of its statements. */
+/** Whether a driver has answered a batch with one outcome per statement. */
 export function isOutcomes(value: unknown, calls: { readonly length: number }): value is BatchOutcome[] {
   return (
     Array.isArray(value) &&

@@ -2,19 +2,23 @@ import { TransactionLostError } from '../errors.ts';
 import type { TransactionControl } from '../query/sql.ts';
 
 /**
- * Where a connection stands, changed here and nowhere else.
+ * The state of a connection's transaction. Only {@link TransactionState} changes it.
  *
- * `autocommit`: no transaction. `untouched`: one is open in which nothing has run yet. `begun`: one is open. `savepoint`: one is open that a SAVEPOINT opened, so that a
- * RELEASE may end it. `released`: after such a RELEASE, or a script that may have begun or ended one. `unknown`:
- * something failed, and SQLite may have rolled back by itself
- * (https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction). `lost`: it has, and statements
- * that follow would commit one by one.
+ * - `autocommit`: no transaction.
+ * - `untouched`: a transaction is open, and no statement has run in it.
+ * - `begun`: a transaction is open.
+ * - `savepoint`: a SAVEPOINT opened the transaction, so that a RELEASE may end it.
+ * - `released`: after such a RELEASE, or after a script that may have begun or ended a transaction.
+ * - `unknown`: a statement failed, and SQLite may have rolled back by itself
+ *   (https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction).
+ * - `lost`: SQLite has rolled back by itself. Later statements would commit one by one.
  *
- * In `released` and `unknown` only SQLite knows: someone must ask it, and say {@link TransactionState.found}.
+ * In `released` and `unknown`, only SQLite knows the state. The caller must ask it, and report
+ * {@link TransactionState.found}.
  */
 type State = 'autocommit' | 'untouched' | 'begun' | 'savepoint' | 'released' | 'unknown' | 'lost';
 
-/** Keeps account of a connection's transaction. */
+/** Tracks the transaction of a connection. */
 export class TransactionState {
   #state: State = 'autocommit';
   #lostBecause: unknown;
@@ -24,7 +28,7 @@ export class TransactionState {
     return this.#state !== 'autocommit';
   }
 
-  /** Whether nothing has run since the last commit or rollback, so that the connection sees no old state of the file. */
+  /** Whether nothing has run since the last commit or rollback. Then the connection holds no old snapshot of the file. */
   get isUntouched(): boolean {
     return this.#state === 'autocommit' || this.#state === 'untouched';
   }
@@ -39,12 +43,12 @@ export class TransactionState {
     return this.#state === 'lost';
   }
 
-  /** Whether SQLite must be asked. */
+  /** Whether only SQLite knows the state. */
   get isUncertain(): boolean {
     return this.#state === 'released' || this.#state === 'unknown';
   }
 
-  /** SQLite, asked because {@link TransactionState.isUncertain}, says whether a transaction is open. */
+  /** Reports SQLite's answer whether a transaction is open. Call it when {@link TransactionState.isUncertain}. */
   found(open: boolean): void {
     if (this.#state === 'released') this.#state = open ? 'savepoint' : 'autocommit';
     else this.#state = open ? 'begun' : 'lost';
@@ -55,7 +59,7 @@ export class TransactionState {
     if (this.#state === 'lost') throw new TransactionLostError(this.#lostBecause);
   }
 
-  /** A statement has succeeded. */
+  /** Reports that a statement has succeeded. */
   succeeded(control: TransactionControl | 'batch'): void {
     if (control === 'none' || control === 'batch') this.touched();
     else if (control === 'begin') this.#state = 'untouched';
@@ -65,20 +69,20 @@ export class TransactionState {
     else this.touched();
   }
 
-  /** Something has run, or begun to. */
+  /** Reports that a statement has run, or has begun to run. */
   touched(): void {
     if (this.#state === 'untouched') this.#state = 'begun';
   }
 
   /**
-   * A statement has failed, or a `script` with transaction control in it, or a `batch`. `cut`: its caller was told so, and nobody knows
-   * how the native call ends, or ended.
+   * Reports that a statement, a `batch`, or a `script` with transaction control has failed. `cancelled`: its caller was
+   * rejected early, and the outcome of the native call is unknown.
    */
   failed(control: TransactionControl | 'script' | 'batch', cancelled: boolean, error: unknown): void {
     if (this.#state === 'lost') return;
     if (this.#state !== 'autocommit') this.#state = 'unknown';
-    // Outside a transaction a failure leaves none open, unless it is that of a BEGIN that may succeed all the same, or of
-    // a script or a batch that had come further than its own.
+    // Outside a transaction, a failure leaves no transaction open. The exceptions are a cancelled BEGIN or SAVEPOINT,
+    // which may still succeed, and a script or a batch that failed after its own BEGIN.
     else if (
       control === 'script' ||
       control === 'batch' ||
@@ -88,12 +92,12 @@ export class TransactionState {
     this.#lostBecause = error;
   }
 
-  /** A script with transaction control in it has succeeded: whatever is open now, nothing was lost. */
+  /** Reports that a script with transaction control has succeeded. No transaction was lost, but one may be open. */
   scripted(): void {
     this.#state = 'released';
   }
 
-  /** The transaction was rolled back. */
+  /** Reports that the transaction was rolled back. */
   ended(): void {
     this.#state = 'autocommit';
   }

@@ -28,13 +28,13 @@ import {
 import type { Scope, Session } from './session.ts';
 import { parseScript } from '../query/sql.ts';
 
-/** What a transaction runs on, and what ends it from outside. */
+/** The connection of a transaction, and what ends the transaction from outside. */
 export interface TransactionHost {
   readonly session: Session;
   readonly clock: Clock;
-  /** The transaction around this one, which makes this one a savepoint. */
+  /** The enclosing transaction. If there is one, this transaction is a savepoint. */
   readonly outer: Scope | undefined;
-  /** Throws if what it runs on is not the caller's any more. */
+  /** Throws if the connection no longer belongs to the caller. */
   check(): void;
   /** Aborts when the lease or the outer transaction ends. */
   readonly ended: CancelToken;
@@ -42,10 +42,10 @@ export interface TransactionHost {
 
 const BEGIN = { immediate: 'BEGIN IMMEDIATE', deferred: 'BEGIN', exclusive: 'BEGIN EXCLUSIVE' } as const;
 
-/** Not to be guessed, so that no SAVEPOINT by hand can be taken for one of ours. */
+/** Random, so that it never equals the name of a SAVEPOINT that a caller makes by hand. */
 const SAVEPOINT = `sqlite_pool_${randomBytes(4).toString('hex')}`;
 
-/** Runs `fn` in a transaction, again from its start after a BUSY_SNAPSHOT if `retries` says so. */
+/** Runs `fn` in a transaction. Runs it again from its start after a BUSY_SNAPSHOT, up to `retries` times. */
 export async function transact<T>(
   host: TransactionHost,
   fn: (tx: Queryable) => T | Promise<T>,
@@ -64,14 +64,14 @@ export async function transact<T>(
   }
 }
 
-/** Checks what a transaction is given, before anything is taken for it. */
+/** Checks the arguments of a transaction before the pool acquires anything for it. */
 export function checkTransaction(fn: unknown, options: TransactionOptions): void {
   if (typeof fn !== 'function')
     throw new InvalidArgumentError('transaction() takes a function: transaction(async (tx) => { … }).');
   checkTransactionOptions(options);
 }
 
-/** Checks the options of a transaction of which the callback is not known yet. */
+/** Checks the options of a transaction whose callback is not known yet. */
 export function checkTransactionOptions(options: unknown): asserts options is TransactionOptions {
   checkCallOptions(options, 'mode', 'retries');
   const { mode, retries } = options as TransactionOptions;
@@ -96,7 +96,7 @@ async function transactOnce<T>(
   if (session.scope !== outer) throw new TransactionActiveError();
   const tx = new Transaction(host);
   const { savepoint } = tx;
-  // From here on only `tx` may use the connection; calls made before go first, because a connection serves in order.
+  // From here on, only `tx` may use the connection. Earlier calls run first, because a connection serves calls in order.
   session.scope = tx;
   let stage: 'beginning' | 'begun' | 'committing' | 'not ours' = 'beginning';
   try {
@@ -109,15 +109,15 @@ async function transactOnce<T>(
     await (savepoint === undefined ? session.commit(limit) : session.release(savepoint));
     return value;
   } catch (error) {
-    // If the lease has ended meanwhile, the connection was rolled back with it, and may be in other hands. What an outer
-    // transaction has rolled back has taken this one's savepoint with it.
+    // If the lease has ended in the meantime, the connection was rolled back with it, and another caller may hold it. If
+    // an outer transaction was rolled back, its rollback has removed the savepoint of this one.
     const isGone = !has(session.scope, tx) || host.ended.aborted;
     tx.end();
-    // What runs and waits now was called on `tx`.
+    // All running and waiting calls on the connection were made on `tx`.
     if ((stage === 'begun' || stage === 'committing') && !isGone) session.cancel(ended);
     const undone = stage !== 'not ours' && !isGone ? tx.undo() : undefined;
-    // Past its deadline nobody waits for a rollback: it has its turn before whatever comes next on this connection. And a COMMIT that
-    // is under way may take for ever.
+    // After its deadline, the caller does not wait for the rollback. The rollback is next in the queue of this
+    // connection. And a COMMIT that still runs may take for ever.
     const isUnknown = stage === 'committing' && error instanceof OutcomeUnknownError;
     if (!isCut(error, limit) && !isUnknown) await undone;
     throw error;
@@ -127,7 +127,7 @@ async function transactOnce<T>(
   }
 }
 
-/** Whether the connection is a transaction's, or one's inside it. */
+/** Whether `tx`, or a transaction inside it, uses the connection. */
 function has(scope: Scope | undefined, tx: Scope): boolean {
   return scope === tx || isInside(scope, tx);
 }
@@ -139,15 +139,15 @@ function isCut(error: unknown, { signals }: Limit): boolean {
   );
 }
 
-/** The handle a transaction's callback is given. */
+/** The handle that the callback of a transaction receives. */
 class Transaction extends QueryMethods implements Scope {
   readonly outer: Scope | undefined;
-  /** The name of the savepoint that this transaction is, inside another one. */
+  /** The name of its savepoint, if this transaction is inside another one. */
   readonly savepoint: string | undefined;
   readonly #host: TransactionHost;
-  /** Ends what is inside this one. Made when something is. */
+  /** Ends the transactions inside this one. Made on first use. */
   #ended: CancelSource | undefined;
-  /** `sealed`: calls made so far still run, before the COMMIT; new ones are refused. */
+  /** `sealed`: earlier calls still run before the COMMIT; new calls are refused. */
   #state: 'open' | 'sealed' | 'ended' = 'open';
 
   constructor(host: TransactionHost) {
@@ -157,19 +157,19 @@ class Transaction extends QueryMethods implements Scope {
     this.savepoint = host.outer && `${SAVEPOINT}_${String(depthOf(host.outer))}`;
   }
 
-  /** The callback has resolved: the handle takes no more calls. Throws if its connection is not its own any more. */
+  /** The callback has resolved. The handle refuses further calls. Throws if the connection no longer belongs to it. */
   seal(): void {
     this.#check('none');
     this.#state = 'sealed';
   }
 
-  /** Rolls back what was done in it. Never rejects: a connection that cannot roll back takes no more calls. */
+  /** Rolls the transaction back. Never rejects: a connection that cannot roll back refuses further calls. */
   undo(): Promise<void> {
     const { session } = this.#host;
     return this.savepoint === undefined ? session.rollback() : session.rollbackTo(this.savepoint);
   }
 
-  /** Ends the handle, and those inside it. */
+  /** Ends the handle, and the handles inside it. */
   end(): void {
     if (this.#state === 'ended') return;
     this.#state = 'ended';

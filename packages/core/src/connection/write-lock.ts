@@ -2,7 +2,10 @@ import { Cancelled } from './call-queue.ts';
 import type { Limit } from '../waiting/deadline.ts';
 import type { Semaphore } from '../waiting/semaphore.ts';
 
-/** The write lock of a file, as one connection has it: acquired before its first write, kept while a transaction is open. */
+/**
+ * The write lock of a file, for one connection. The connection acquires it before its first write and keeps it while a
+ * transaction is open.
+ */
 export class WriteLock {
   readonly #semaphore: Semaphore;
   #state: 'none' | 'held' = 'none';
@@ -11,34 +14,34 @@ export class WriteLock {
     this.#semaphore = semaphore;
   }
 
-  /** Whether it has the turn. */
+  /** Whether this connection holds the lock. */
   get isHeld(): boolean {
     return this.#state === 'held';
   }
 
-  /** Takes the turn if it is free. */
+  /** Acquires the lock if it is free. Returns whether this connection holds it. */
   tryAcquire(): boolean {
     if (this.#state === 'none' && this.#semaphore.tryAcquire()) this.#state = 'held';
     return this.#state === 'held';
   }
 
-  /** Whether nobody has it. */
+  /** Whether no connection holds the lock. */
   get isFree(): boolean {
     return !this.#semaphore.isFull;
   }
 
-  /** Calls `callback` the next time somebody takes it or leaves it. */
+  /** Calls `callback` the next time a connection acquires or releases the lock. */
   onceChanged(callback: () => void): void {
     this.#semaphore.onceChanged(callback);
   }
 
-  /** Whoever has begun to wait just now: tells it whether nobody else has since. */
+  /** Call it at the beginning of a wait. The returned function says whether no other waiter has come since. */
   lastInLine(): () => boolean {
     const { arrivals } = this.#semaphore;
     return () => this.#semaphore.arrivals === arrivals;
   }
 
-  /** Waits for the turn. */
+  /** Waits for the lock. */
   async acquire(limit: Limit): Promise<void> {
     try {
       await this.#semaphore.acquire(limit);
@@ -48,7 +51,7 @@ export class WriteLock {
     this.#state = 'held';
   }
 
-  /** Gives the turn up, if it is held. */
+  /** Releases the lock, if this connection holds it. */
   release(): void {
     if (this.#state === 'none') return;
     this.#state = 'none';
