@@ -12,31 +12,34 @@ import type { TimeSettings } from '../waiting/limits.ts';
 import type { Statements } from '../connection/statements.ts';
 import type { WriteLock } from '../connection/write-lock.ts';
 
-/** Most writes that share a COMMIT. */
+/** The largest number of writes that share a COMMIT. */
 const MOST_MEMBERS = 100;
 
-/** What group commit needs to know of its pool. */
+/** The settings that group commit needs. */
 export interface GroupCommitSettings extends TimeSettings {
   readonly maxWaiting: number;
   readonly groupCommit: boolean;
 }
 
 /**
- * Commits single writes that arrive while another one is under way together: the first of them waits for the turn to write
- * as any writer does, and those that come meanwhile join it, without a place and a connection of their own.
+ * Commits together the single writes that arrive while another write runs. The first of them waits for the write lock
+ * like any writer. The later ones join its group, and need no place in the queue and no connection of their own.
  */
 export class GroupCommit {
   readonly #settings: GroupCommitSettings;
   readonly #connections: ConnectionPool;
-  /** The gate of the pool's writers, before they take a connection. */
+  /** Limits the writers of the pool, before they acquire a connection. */
   readonly #writers: Semaphore;
-  /** Those that are not sealed, and have members. */
+  /** The groups that are not sealed and have members. */
   readonly #groups = new LinkedList<Group>();
-  /** The members of those. */
+  /** The number of members of these groups. */
   #members = 0;
-  /** The one that still takes members. */
+  /** The group that still accepts members. */
   #open: Group | undefined;
-  /** The callers of the last group go on when they have heard of their write, and most write again: the next one takes that in. */
+  /**
+   * Resolves at the end of the tick in which the last group was settled. Most of its callers write again in that tick,
+   * and the next group waits for these writes before it is sealed.
+   */
   #callersGoOn: Promise<void> | undefined;
   #closed = false;
 
@@ -46,22 +49,22 @@ export class GroupCommit {
     this.#writers = writers;
   }
 
-  /** Writes that wait in a group, but for one of each, which waits as any writer does. */
+  /** The number of writes that wait in a group, without the leader of each group: the leader waits in the semaphore. */
   get joined(): number {
     return Math.max(0, this.#members - this.#groups.size);
   }
 
-  /** Whether a writer of the pool has its place. */
+  /** Whether a writer of the pool holds a permit. */
   get isBusy(): boolean {
     return this.#writers.held > 0;
   }
 
-  /** Whether a statement may share its COMMIT: one that changes rows, and nothing of the connection or the schema. */
+  /** Whether a statement may share its COMMIT: it changes rows, and changes neither the connection nor the schema. */
   takes({ statement: { effect, taints } }: Call): boolean {
     return this.#settings.groupCommit && effect !== 'none' && !taints;
   }
 
-  /** A place among the writers, for one that waits alone. */
+  /** Acquires a writer's permit for a write that is in no group. */
   async acquire(signal: AbortSignal | undefined): Promise<void> {
     if (this.#closed) throw new PoolClosedError();
     this.#refuseIfCrowded();
@@ -69,7 +72,10 @@ export class GroupCommit {
       await this.#writers.acquire(this.#connections.limit({ signal }, 'write'));
   }
 
-  /** The same for another kind of writer: nobody who comes after it may be served before it. The function returned ends it. */
+  /**
+   * The same, for a writer that later writes must not overtake: they cannot join an earlier group. The returned
+   * function releases the permit.
+   */
   async acquireInOrder(signal: AbortSignal | undefined): Promise<() => void> {
     this.#open = undefined;
     await this.acquire(signal);
@@ -78,7 +84,7 @@ export class GroupCommit {
     };
   }
 
-  /** Runs a write that has to wait for its turn, with others. Throws at once if it may not even wait. */
+  /** Runs a write that has to wait for the write lock, in a group. Throws at once if the write may not even wait. */
   run(call: Call): Promise<Result> {
     if (this.#closed) throw new PoolClosedError();
     if (call.signal?.aborted === true) throw call.signal.reason;
@@ -91,14 +97,14 @@ export class GroupCommit {
     return member.outcome.catch(throwToCaller);
   }
 
-  /** Throws if one more would have to wait behind `maxWaiting` writers. */
+  /** Throws if one more write would wait behind `maxWaiting` writers. */
   #refuseIfCrowded(): void {
     const { maxWaiting } = this.#settings;
     if (this.#writers.isFull && this.#writers.waiting + this.joined >= maxWaiting)
       throw new PoolOverloadedError(maxWaiting);
   }
 
-  /** The pool is told to close: whoever waits without a connection is refused. */
+  /** The pool begins to close. Rejects the writes that wait without a connection. */
   close(why: () => PoolClosedError): void {
     this.#closed = true;
     for (const group of this.#groups.toArray()) if (!group.isConnected) group.rejectAll(Cancelled.each(why));
@@ -127,7 +133,7 @@ export class GroupCommit {
     if (this.#open === group) this.#open = undefined;
   }
 
-  /** Takes a group to its turn, and through it. Whatever happens, everyone is told. */
+  /** Acquires the permit, the connection and the write lock for a group, and runs it. Settles every member in all cases. */
   async #lead(group: Group): Promise<void> {
     const { abandoned } = group;
     const writers = this.#writers;
@@ -135,8 +141,8 @@ export class GroupCommit {
       ? writers.changes
       : await untilItWorks(group, () => writers.acquire(group.limit));
     if (entered === undefined) return;
-    // There is no third place: the next that leaves is the one that was there before. It may have left in the same tick, and then a
-    // later group has its place, which is behind this one.
+    // There are only two permits, so the next release is that of the writer before this group. That writer may have
+    // released in the same tick. Then a later group has its permit, and that group is behind this one.
     if (writers.held > 1 && writers.changes === entered) {
       group.isBehind = true;
       writers.onceChanged(() => (group.isBehind = false));
@@ -177,7 +183,10 @@ export class GroupCommit {
     }
   }
 
-  /** A writer that came before may still be on its way to the gate of the file, and have more steps to go. */
+  /**
+   * A writer that came before may not have reached the write lock of the file yet, and may need it several times. Waits
+   * for it.
+   */
   async #behind(group: Group, writeTurn: WriteLock, limit: Limit): Promise<void> {
     while (group.isBehind && writeTurn.isFree && cancelReason(limit) === undefined) {
       const changed = new Promise<void>((done) => {
@@ -189,7 +198,10 @@ export class GroupCommit {
   }
 }
 
-/** What a group needs, or `undefined` when nobody waits for it any more. */
+/**
+ * Waits for something that a group needs. A failed wait rejects the oldest member, and the next one tries again.
+ * Resolves to `undefined` when no member is left.
+ */
 async function untilItWorks<T>(group: Group, wait: () => T | Promise<T>): Promise<T | undefined> {
   while (group.waiting > 0) {
     try {
@@ -201,7 +213,7 @@ async function untilItWorks<T>(group: Group, wait: () => T | Promise<T>): Promis
   return undefined;
 }
 
-/** In the caller's own chain, so that an error's stack names the caller. */
+/** Runs in the caller's own promise chain, so that the stack of the error names the caller. */
 function throwToCaller(error: unknown): never {
   throw asThrown(error);
 }

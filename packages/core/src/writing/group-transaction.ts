@@ -9,16 +9,17 @@ import { asFarAsKnown, unknownBecause } from '../connection/outcome.ts';
 import { isOutcomes, type Statements } from '../connection/statements.ts';
 
 /**
- * How long the statements of a group may take together, in milliseconds. A group is for short ones: no acknowledgement waits
- * longer than this for the statement of another caller.
+ * The time limit of the statements of a group together, in milliseconds. A group is for short statements: no
+ * acknowledgement waits longer than this for the statement of another caller.
  */
 const SHORT_MS = 1000;
 
 /**
- * Runs the writes of a group in one transaction, on a connection whose lock and write lock the caller holds. Apart from timing,
- * the outcome of each write is the same as if it had run alone: docs/concurrency.md.
+ * Runs the writes of a group in one transaction, on a connection whose lock and write lock the caller holds. Apart from
+ * timing, the outcome of each write is the same as if it had run alone: docs/concurrency.md.
  *
- * So no write is acknowledged before the COMMIT, and when the transaction ends in any other way, each write runs again alone.
+ * So no write is acknowledged before the COMMIT. When the transaction ends in any other way, each write runs again
+ * alone.
  */
 export async function commitTogether(
   statements: Statements,
@@ -36,7 +37,7 @@ export async function commitTogether(
   await commitEachSeparately(statements, members, settings);
 }
 
-/** One transaction of several writes. Members that are settled after it are done; the others are as if it had not been. */
+/** One transaction of several writes. A member that is settled after it is done. For the others, it had no effect. */
 class GroupTransaction {
   readonly #statements: Statements;
   readonly #settings: TimeSettings;
@@ -46,7 +47,7 @@ class GroupTransaction {
     this.#settings = settings;
   }
 
-  /** Resolves to `false` if nothing has begun, so that those that can still wait may try together again. */
+  /** Resolves to `false` if nothing has begun. Then the members that can still wait may try together again. */
   async run(members: readonly QueuedWrite[]): Promise<boolean> {
     for (const member of members) member.runs();
     try {
@@ -61,7 +62,7 @@ class GroupTransaction {
     }
   }
 
-  /** The first limit that any of them reaches ends it for all: who has time left runs again. */
+  /** The first limit that any member reaches ends the transaction for all. A member with time left runs again. */
   #firstLimit(members: readonly QueuedWrite[]): Limit | undefined {
     const { clock } = this.#settings;
     const canStop = this.#statements.connection.interrupt !== undefined;
@@ -82,13 +83,13 @@ class GroupTransaction {
     }
     if (calls.shutReason !== undefined) throw new Cancelled(calls.shutReason.reason);
     if (calls.returned !== undefined) return await this.#afterwards(members, calls.returned);
-    // The time of those that came later is not up: they try again, as long as each would have.
+    // The time of the later members is not over. They try again, for as long as each would have alone.
     if (!(error instanceof Cancelled)) fail(expired(members, this.#settings.clock.now()), error);
     else if (isUnknown(error)) fail(members, error);
     return error instanceof Cancelled && isUnknown(error);
   }
 
-  /** It was cancelled, and has not returned: those whose limit is reached must not wait for that. */
+  /** The call was cancelled and has not returned. A member that reaches its limit must not wait for it. */
   async #afterwards(members: readonly QueuedWrite[], returned: Promise<CallEnd>): Promise<boolean> {
     for (const member of members) member.mayHaveRun();
     const end = await bounded(returned, operationLimit(this.#settings, 'batch')).catch((reason: unknown) => {
@@ -113,7 +114,7 @@ async function commitEachSeparately(
   const waiting = members.filter(({ isSettled }) => !isSettled);
   if (waiting.length === 0) return;
   let current: QueuedWrite | undefined;
-  // Each waits for the write lock again: behind a write that never ends, no other waits for ever.
+  // Each write waits for the write lock again. If a write before it never ends, its wait must have an end nevertheless.
   const { clock, acquisitionTimeoutMs } = settings;
   const rejectOthers = (): void => {
     for (const member of waiting)
@@ -140,7 +141,8 @@ async function commitSeparately(
   settings: TimeSettings,
 ): Promise<void> {
   const { calls } = statements;
-  // If a call that was cancelled does not return, this rejects: then the connection is given up, and no write waits on it for ever.
+  // If a cancelled call does not return, this rejects. Then the pool abandons the connection, and no write waits on it
+  // for ever.
   if (calls.returned !== undefined) await bounded(calls.returned, operationLimit(settings, 'statement'));
   if (member.isSettled) return;
   try {
@@ -154,7 +156,7 @@ async function commitSeparately(
   }
 }
 
-/** If any of them is undone, all are: each of them runs again alone. */
+/** If one outcome is `undone`, settles none of the members: each of them runs again alone. */
 function settle(members: readonly QueuedWrite[], outcomes: readonly BatchOutcome[]): void {
   if (outcomes.some(({ status }) => status === 'undone')) return;
   for (const [at, outcome] of outcomes.entries()) {
@@ -167,7 +169,7 @@ function fail(members: readonly QueuedWrite[], error: unknown): void {
   for (const member of members) member.reject(error);
 }
 
-/** Those that have waited for too long. */
+/** The members that have waited for too long. */
 function expired(members: readonly QueuedWrite[], now: number): QueuedWrite[] {
   return members.filter(({ deadline }) => now >= deadline);
 }

@@ -16,17 +16,17 @@ import type { Listed, Place } from '../waiting/linked-list.ts';
 import type { Call } from '../query/queryable.ts';
 import { failTogether } from '../waiting/rejections.ts';
 
-/** One write of a group. It is settled once, by its end or by its own limit, whichever comes first. */
+/** One write of a group. It is settled once, by its outcome or by its own limit, whichever comes first. */
 export class QueuedWrite {
   readonly call: Call;
   readonly outcome: Promise<Result>;
-  /** The moment at which it has begun to wait for its turn to write. */
+  /** The time at which it began to wait for the write lock. */
   readonly since: number;
-  /** The moment at which it has waited for too long for that. */
+  /** The time at which its wait for the write lock ends. */
   readonly deadline: number;
-  /** What limits its statement; `undefined` if nothing does, or if that does not count yet. */
+  /** The limit of its statement; `undefined` if there is none, or while it does not count yet. */
   limit: Limit | undefined;
-  /** Whether its statement may have run, in a transaction that may be committed. */
+  /** Whether its statement may have run in a transaction that may be committed. */
   #mayBeDone = false;
   readonly #group: { left(): void };
   #resolve!: (result: Result) => void;
@@ -49,7 +49,7 @@ export class QueuedWrite {
     return this.#state === 'settled';
   }
 
-  /** From now on it is rejected when the limit is reached. */
+  /** From now on, the write rejects when the limit is reached. */
   watch(limit: Limit | undefined): void {
     if (this.isSettled || limit === undefined) return;
     this.#stopWatching?.();
@@ -58,18 +58,18 @@ export class QueuedWrite {
     });
   }
 
-  /** It runs now: the call watches its limit, and finds out whether it was done. */
+  /** The write runs now. The call itself watches its limit, and finds out whether the write was done. */
   runs(): void {
     this.#stopWatching?.();
   }
 
-  /** Its call was cancelled and has not returned: it rejects at its limit, and nobody knows whether it was done. */
+  /** The call of the write was cancelled and has not returned. At its limit, the write rejects with an unknown outcome. */
   mayHaveRun(): void {
     this.#mayBeDone = true;
     this.#watchAgain();
   }
 
-  /** It has not run, or is undone. */
+  /** The write has not run, or was undone. */
   hasNotRun(): void {
     this.#mayBeDone = false;
     this.#watchAgain();
@@ -93,12 +93,12 @@ export class QueuedWrite {
     if (this.settle()) this.rejectSettled(error);
   }
 
-  /** Of one that has been {@link QueuedWrite.settle}d. */
+  /** Rejects a write that has been {@link QueuedWrite.settle}d. */
   rejectSettled(error: unknown): void {
     this.#reject(error);
   }
 
-  /** From now on nothing else can end it. Says whether it was still open. */
+  /** From now on, nothing else can settle the write. Returns whether it was still open. */
   settle(): boolean {
     if (this.isSettled) return false;
     this.#state = 'settled';
@@ -110,27 +110,28 @@ export class QueuedWrite {
 
 const NOBODY_LEFT = 'nobody waits any more';
 
-/** The settings a group needs. */
+/** The settings that a group needs. */
 export interface GroupSettings extends TimeSettings {
-  /** What a group tells of itself. */
+  /** Called when a member of a group that is not sealed is settled. */
   readonly onMemberLeft: () => void;
 }
 
 /**
- * Writes that wait for one turn to write together, first come first served. The group's work is nobody's own: it goes on
- * as long as anyone waits for it.
+ * Writes that wait for the write lock together, in the order of their arrival. The group's work belongs to no single
+ * caller: it goes on as long as a member waits.
  *
- * `gathering`: it has no connection yet. `connected`: it has one, and waits for the turn to write, and the time limits of
- * statements count. `sealed`: it has the turn, and takes no more members.
+ * `gathering`: the group has no connection yet. `connected`: the group has a connection and waits for the write lock;
+ * from here on, the time limits of the statements count. `sealed`: the group has the write lock, and accepts no more
+ * members.
  */
 export class Group implements Listed<Group> {
   place: Place<Group> | undefined;
   readonly members: QueuedWrite[] = [];
-  /** Ends when nobody is left. */
+  /** Ends when no member is left. */
   readonly limit: Limit;
-  /** Whether a writer that came before has not left the writers' gate. */
+  /** Whether an earlier writer still holds its permit of the writers' semaphore. */
   isBehind = false;
-  /** Whether nobody has queued for the turn to write since this group has. */
+  /** Whether no other waiter has queued for the write lock since this group did. */
   isLastInLine: () => boolean = () => true;
   readonly #settings: GroupSettings;
   readonly #abandoned = new CancelSource();
@@ -143,7 +144,7 @@ export class Group implements Listed<Group> {
     this.limit = limitOf(settings.clock, Infinity, noTimeout, this.#abandoned);
   }
 
-  /** How many are not settled. */
+  /** The number of members that are not settled. */
   get waiting(): number {
     return this.#waiting;
   }
@@ -156,7 +157,7 @@ export class Group implements Listed<Group> {
     return this.#state === 'connected';
   }
 
-  /** Aborts when nobody is left. */
+  /** Aborts when no member is left. */
   get abandoned(): CancelToken {
     return this.#abandoned;
   }
@@ -172,25 +173,25 @@ export class Group implements Listed<Group> {
     return member;
   }
 
-  /** It has a connection. */
+  /** The group has acquired a connection. */
   connected(): void {
     this.#state = 'connected';
     for (const member of this.members) this.#limit(member);
   }
 
-  /** It has its turn: nobody joins it any more, and nobody has waited for too long. */
+  /** The group has the write lock. It accepts no more members, and no deadline of the wait counts any more. */
   seal(): QueuedWrite[] {
     this.#state = 'sealed';
     this.#disarm();
     return this.members.filter((member) => !member.isSettled);
   }
 
-  /** What kept the group from its turn is told to whoever has waited the longest, as it is elsewhere. */
+  /** Rejects the oldest member with the reason why the group could not get on. */
   rejectOldest(error: unknown): void {
     this.members.find((member) => !member.isSettled)?.reject(error);
   }
 
-  /** All members are rejected, a few in each tick, as others are that fail together. */
+  /** Rejects all members, a limited number in each tick, as for other callers that fail together. */
   rejectAll(error: unknown): void {
     const open = this.members.filter((member) => member.settle());
     failTogether({
@@ -208,7 +209,7 @@ export class Group implements Listed<Group> {
     member.watch(member.limit);
   }
 
-  /** A member has been settled. */
+  /** A member was settled. */
   left(): void {
     this.#waiting -= 1;
     if (this.#state !== 'sealed') this.#settings.onMemberLeft();
@@ -217,7 +218,7 @@ export class Group implements Listed<Group> {
     this.#abandoned.cancel(NOBODY_LEFT);
   }
 
-  /** One timer for all: they came in order, so that their time is over in order. */
+  /** One timer for all members. They are in the order of their arrival, which is also the order of their deadlines. */
   #arm(deadline: number): void {
     if (deadline === Infinity) return;
     const { clock } = this.#settings;
