@@ -4,9 +4,12 @@ import { checkCallOptions, type Call, type QueryOptions } from '../query/queryab
 import { parse } from '../query/sql.ts';
 
 /**
- * How far a checkpoint goes (https://www.sqlite.org/pragma.html#pragma_wal_checkpoint). `passive` writes back what no reader
- * needs, and keeps nobody waiting. `full` waits for its turn to write, and for older readers as long as the busy timeout.
- * `restart` waits for all readers too, so that the next write begins the WAL anew; `truncate` cuts its file to nothing.
+ * How far a checkpoint goes (https://www.sqlite.org/pragma.html#pragma_wal_checkpoint).
+ *
+ * - `passive` writes back the pages that no reader needs. No caller waits for it.
+ * - `full` waits for the write lock, and for older readers as long as the busy timeout.
+ * - `restart` also waits for all readers, so that the next write begins the WAL anew.
+ * - `truncate` does the same, and truncates the WAL file to zero bytes.
  *
  * @example const mode: CheckpointMode = 'truncate';
  */
@@ -23,38 +26,42 @@ export interface CheckpointOptions extends QueryOptions {
 }
 
 /**
- * How far a checkpoint came. Both numbers are -1 for a database that is not in WAL mode, or if nothing could be begun.
+ * The result of a checkpoint. Both numbers are -1 if the database is not in WAL mode, or if the checkpoint could not
+ * begin.
  *
  * @example const { busy, walPages, checkpointedPages }: CheckpointResult = await pool.checkpoint();
  */
 export interface CheckpointResult {
-  /** Whether someone kept it from being done: a reader or a writer of another process, or another checkpoint. */
+  /**
+   * Whether another user of the file kept the checkpoint from finishing: a reader or a writer of another process, or
+   * another checkpoint.
+   */
   readonly busy: boolean;
-  /** The pages in the WAL; 0 after a `truncate`. */
+  /** The number of pages in the WAL; 0 after a `truncate`. */
   readonly walPages: number;
-  /** How many of them are in the database file. */
+  /** The number of these pages that are in the database file. */
   readonly checkpointedPages: number;
 }
 
 const MODES: ReadonlySet<unknown> = new Set(['passive', 'full', 'restart', 'truncate']);
 
-/** The call that makes a checkpoint. Throws if its options are wrong. */
+/** The call that makes a checkpoint. Throws if the options are invalid. */
 export function checkpointCall(options: CheckpointOptions): Call {
   checkCallOptions(options, 'mode');
   const { mode = 'passive', signal, timeoutMs } = options;
   if (!MODES.has(mode))
     throw new InvalidArgumentError(`mode must be 'passive', 'full', 'restart' or 'truncate'.`);
-  // All but `passive` take the lock that writers need.
+  // Every mode but `passive` takes the lock that writers need.
   const statement = { ...parse(`PRAGMA wal_checkpoint(${mode})`), readonly: mode === 'passive' };
   return { statement, values: [], signal, timeoutMs, urgency: 'writer' };
 }
 
-/** It has failed. How far it came makes no difference to anyone. */
+/** A failed checkpoint. How far it came makes no difference to a caller, so the outcome is not reported as unknown. */
 export function checkpointFailure(error: unknown): never {
   throw error instanceof OutcomeUnknownError ? error.cause : error;
 }
 
-/** What SQLite has answered. */
+/** Converts SQLite's answer. */
 export function checkpointResult({ rows: [row] }: Result): CheckpointResult {
   const { busy, log: walPages, checkpointed: checkpointedPages } = row ?? NOTHING;
   return { busy: busy !== 0, walPages: Number(walPages), checkpointedPages: Number(checkpointedPages) };

@@ -6,16 +6,16 @@ import type { Semaphore } from '../waiting/semaphore.ts';
 import { Session, type SessionContext } from '../connection/session.ts';
 import { joinSharedFile, SharedFile } from '../connection/shared-file.ts';
 
-/** What is needed to open a session. */
+/** The settings for opening a session. */
 export interface DatabaseSettings {
   readonly driver: Driver;
   readonly onConnect: ((connection: Connection) => void | Promise<void>) | undefined;
 }
 
 /**
- * The database behind a pool, as far as its driver can tell: opens sessions to it, has its write gate, and notices
- * when the file is another one. A file that was deleted or replaced while it is open can still be written, and nobody
- * will ever read that: https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
+ * The database behind a pool, as far as its driver knows. It opens sessions, holds the write lock, and detects that the
+ * file was replaced. A process can still write to a file that was deleted or replaced while it is open, but no one will
+ * ever read those writes: https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
  */
 export class Database {
   readonly #settings: DatabaseSettings;
@@ -24,23 +24,25 @@ export class Database {
   #file = new SharedFile().join();
   #state: 'in use' | 'left' = 'in use';
 
-  /** @param onReplaced - Called when the sessions opened so far belong to another file. */
+  /**
+   * @param onReplaced - Called when the earlier sessions belong to another file.
+   */
   constructor(settings: DatabaseSettings, onReplaced: () => void) {
     this.#settings = settings;
     this.#onReplaced = onReplaced;
   }
 
-  /** The turn to write; of this pool alone as long as no file is known. */
+  /** The write lock. As long as the driver has named no file, it belongs to this pool alone. */
   get writeGate(): Semaphore {
     return this.#file.writeLock;
   }
 
-  /** How large the WAL is; 0 if the driver cannot tell. */
+  /** The size of the WAL in bytes; 0 if the driver does not know it. */
   async walBytes(): Promise<number> {
     return (await this.#settings.driver.walBytes?.()) ?? 0;
   }
 
-  /** The turn to write without a session, if it is free; the function it gives ends it. */
+  /** Acquires the write lock without a session, if it is free. The returned function releases it. */
   tryWriteTurn(): (() => void) | undefined {
     const lock = this.writeGate;
     if (!lock.tryAcquire()) return undefined;
@@ -49,7 +51,7 @@ export class Database {
     };
   }
 
-  /** The turn to write without a session; the function it resolves to ends it. */
+  /** Acquires the write lock without a session. Resolves to the function that releases it. */
   async writeTurn(limit: Limit): Promise<() => void> {
     const lock = this.writeGate;
     await lock.acquire(limit);
@@ -58,7 +60,7 @@ export class Database {
     };
   }
 
-  /** Opens a session, unless `signal` aborts before it is open. Rejects with an `OpenError` or with the signal's reason. */
+  /** Opens a session, unless `signal` aborts first. Rejects with an `OpenError` or with the reason of the signal. */
   async open(context: SessionContext, signal: AbortSignal): Promise<Session> {
     const { driver, onConnect } = this.#settings;
     const connection = await openConnection(driver, signal);
@@ -74,7 +76,7 @@ export class Database {
     }
   }
 
-  /** Finds out whether the file is still the same. Rejects if there is none. */
+  /** Checks whether the file is still the same. Rejects if there is none. */
   async check(): Promise<void> {
     const { driver } = this.#settings;
     const id = await driver.databaseId?.();
@@ -87,19 +89,19 @@ export class Database {
     if (before !== undefined) this.#onReplaced();
   }
 
-  /** The pool is done with it. */
+  /** The pool no longer uses the database. */
   leave(): void {
     this.#state = 'left';
     this.#file.leave();
   }
 }
 
-/** After an error that matters more than what a close has to say. */
+/** For use after an error that matters more than the error of a close. */
 async function closeQuietly(connection: BasicConnection): Promise<void> {
   try {
     await connection.close();
   } catch {
-    // The connection is lost either way, and may not even have a close().
+    // The connection is lost in any case, and may not even have a close().
   }
 }
 

@@ -1,22 +1,22 @@
 import { bounded, type Clock } from '../waiting/deadline.ts';
 import { operationLimit } from '../waiting/limits.ts';
 
-/** How often: often enough to notice soon that the file is another one, seldom enough to cost nothing. */
+/** The interval of the chores, in milliseconds. It detects a replaced file soon, and costs almost nothing. */
 const EVERY_MS = 1000;
 
-/** What a pool does for itself. */
+/** The pool's own work. */
 export interface Chores {
-  /** Retires what was idle for too long, and opens what `minIdle` asks for. */
+  /** Retires connections that were idle for too long, and opens connections up to `minIdle`. */
   sweep(): void;
-  /** Finds out whether the file is still the same; rejects if it cannot tell. */
+  /** Checks whether the file is still the same. Rejects if it cannot find out. */
   checkFile(): Promise<void>;
-  /** Keeps the WAL small; never rejects. */
+  /** Keeps the WAL small. Never rejects. */
   careForWal(): Promise<void>;
-  /** The file is gone: what is written on its connections goes to a file that has no name any more. */
+  /** The file is gone: its connections write to a file without a name. */
   onFileGone(): void;
 }
 
-/** Does a pool's chores once a second, from its first use to its close, without keeping the process alive. */
+/** Runs the chores of a pool once a second, from its first use to its close. Does not keep the process alive. */
 export class Housekeeping {
   readonly #settings: { readonly clock: Clock; readonly operationTimeoutMs: number };
   readonly #chores: Chores;
@@ -28,12 +28,12 @@ export class Housekeeping {
     this.#chores = chores;
   }
 
-  /** Begins, if it has not begun; not after {@link Housekeeping.stop}. */
+  /** Starts the chores, unless they are running. Must not be called after {@link Housekeeping.stop}. */
   start(): void {
     this.#cancel ??= this.#schedule();
   }
 
-  /** Ends for good. */
+  /** Stops the chores for good. */
   stop(): void {
     this.#stopped.abort(new Error('stopped'));
     this.#cancel?.();
@@ -46,12 +46,12 @@ export class Housekeeping {
   async #work(): Promise<void> {
     const { signal } = this.#stopped;
     this.#chores.sweep();
-    // Not waited for: a checkpoint can take long.
+    // Not awaited, because a checkpoint can take long.
     void this.#chores.careForWal();
     try {
       await bounded(this.#chores.checkFile(), operationLimit(this.#settings, 'check of the file', signal));
     } catch (error) {
-      // Whatever else went wrong, a thread pool that is busy for example, says nothing of the file.
+      // Any other error, such as a timeout under a busy thread pool, says nothing about the file.
       const gone = (error as NodeJS.ErrnoException).code === 'ENOENT';
       if (gone && !signal.aborted) this.#chores.onFileGone();
     }

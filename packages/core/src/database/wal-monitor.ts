@@ -8,13 +8,13 @@ import { limitOf, type Clock, type Limit } from '../waiting/deadline.ts';
 import type { Entry } from '../engine/entries.ts';
 import type { Reading, Session } from '../connection/session.ts';
 
-/** A lease that may keep the WAL from being written back. */
+/** A lease that may keep SQLite from writing the WAL back. */
 export interface Reader extends Reading {
-  /** Where the lease was acquired, if that was recorded. */
+  /** The stack of the acquire of the lease, if it was recorded. */
   readonly stack: string | undefined;
 }
 
-/** What the care for the WAL needs of a pool's database, of its lending and of its leases. */
+/** The methods of the database, the connection pool and the leases that the monitor needs. */
 interface WalDatabase {
   walBytes(): Promise<number>;
   tryWriteTurn(): (() => void) | undefined;
@@ -26,22 +26,23 @@ interface WalConnections {
   release(entry: Entry<Session>): Promise<void>;
 }
 interface WalLeases {
-  /** Those that read at the moment, the oldest first. */
+  /** The leases that read now, the oldest first. */
   readers(): readonly Reader[];
 }
 
-/** A checkpoint that stops at the same page so many times in a row is stopped by one reader. */
+/** When this many checkpoints in a row stop at the same page, one reader is stopping them. */
 const STOPPED_TOO_OFTEN = 3;
 
-/** How often, and for how many milliseconds, writers are kept waiting for readers that are about to end. */
+/** How many times, and for how many milliseconds, writers wait for readers that are about to end. */
 const TRUNCATE_TRIES = 5;
 const TRUNCATE_FOR_MS = 100;
-/** How long a turn to write is waited for, in milliseconds: the next look comes soon. */
+/** How long the monitor waits for the write lock, in milliseconds. The next check comes soon. */
 const TURN_WAIT_MS = 1000;
 
 /**
- * Keeps the WAL small. SQLite writes it back after every 1000 pages, but never what a reader still needs, and it starts
- * the file anew only when nobody reads from it: https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files
+ * Keeps the WAL small. SQLite writes the WAL back after every 1000 pages, but never a page that a reader still needs.
+ * It restarts the file only when no connection reads from it:
+ * https://www.sqlite.org/wal.html#avoiding_excessively_large_wal_files
  */
 export class WalMonitor {
   readonly #clock: Clock;
@@ -52,9 +53,9 @@ export class WalMonitor {
   readonly #leases: WalLeases;
   #state: 'resting' | 'looking' = 'resting';
   #bytes = 0;
-  /** At which page the last checkpoints have stopped, and how many. */
+  /** The page at which the last checkpoints stopped, and how many of them did. */
   #stopped = { page: -1, times: 0 };
-  /** Who was reading when they did, and since when at least. */
+  /** The leases that were reading at that time, and the earliest time at which each was seen. */
   #readers: readonly (Reader & { readonly since: number })[] = [];
 
   constructor(
@@ -71,12 +72,12 @@ export class WalMonitor {
     this.#leases = leases;
   }
 
-  /** How large the WAL was at the last look. */
+  /** The size of the WAL in bytes at the last check. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Looks, and does what is to be done. Never rejects; does nothing while it is at work already. */
+  /** Checks the WAL and makes a checkpoint if needed. Never rejects. Does nothing while another check runs. */
   async check(): Promise<void> {
     if (this.#state === 'looking') return;
     this.#state = 'looking';
@@ -85,7 +86,7 @@ export class WalMonitor {
       if (this.#bytes <= this.#limit) this.#reset();
       else await this.#checkpoint();
     } catch {
-      // There is a next time. A connection that is no longer good is noticed by its next user.
+      // The next check tries again. The next user of a bad connection finds out that it is bad.
     } finally {
       this.#state = 'resting';
     }
@@ -96,12 +97,13 @@ export class WalMonitor {
     if (entry === undefined) return;
     try {
       const { busy, walPages, checkpointedPages: page } = await checkpoint(entry, 'passive');
-      // Another checkpoint is under way.
+      // Another checkpoint is running.
       if (busy) return;
       const moved = page !== this.#stopped.page && this.#stopped.times > 0;
       if (page < walPages) this.#stop(page);
       else this.#reset();
-      // Readers that come and go stop it at another page each time. While nobody writes there is a way past those.
+      // Readers that come and go stop each checkpoint at another page. While there is no writer, a truncate can get past
+      // them.
       if (this.#stopped.times > 0 && !moved) return;
       const leave = this.#database.tryWriteTurn();
       if (leave !== undefined) {
@@ -114,7 +116,10 @@ export class WalMonitor {
     await this.#truncateLater();
   }
 
-  /** Without a connection: whoever writes may need this one before it ends, and so may readers. */
+  /**
+   * Waits for the write lock without a connection: the current writer, or a reader, may need this connection before it
+   * ends.
+   */
   async #truncateLater(): Promise<void> {
     const limit = limitOf(this.#clock, TURN_WAIT_MS, () => new Error('no turn'), this.#closed);
     const leave = await this.#database.writeTurn(limit);
@@ -130,7 +135,10 @@ export class WalMonitor {
     }
   }
 
-  /** Tries for a moment, in which no write of this process begins. Each try waits for readers as long as the busy timeout. */
+  /**
+   * Tries for a moment, during which no write of this process begins. Each try waits for readers as long as the busy
+   * timeout.
+   */
   async #truncate(entry: Entry<Session>, leave: () => void): Promise<void> {
     try {
       const until = this.#clock.now() + TRUNCATE_FOR_MS;
@@ -176,7 +184,10 @@ function whereOf({ stack }: Reader): string {
     : `It was acquired here:\n${stack}`;
 }
 
-/** Without a limit of its own, because one that was interrupted would have to begin from the start, and without a turn. */
+/**
+ * Has no limit, because an interrupted checkpoint would have to begin again. Does not acquire the write lock: the
+ * caller does.
+ */
 async function checkpoint({ resource }: Entry<Session>, mode: CheckpointMode): Promise<CheckpointResult> {
   const call = checkpointCall({ mode, timeoutMs: Infinity });
   return checkpointResult(
