@@ -3,31 +3,35 @@ import type { Http2ServerResponse } from 'node:http2';
 import type { Readable } from 'node:stream';
 
 /**
- * A response of Node.js that can be kept until something is decided, of HTTP/1 or HTTP/2.
+ * A response of Node.js, of HTTP/1 or HTTP/2, that the plugin can hold back until a decision is made.
  *
  * @example const response: HoldableResponse = serverResponse; // the one of a node:http request listener
  */
 export type HoldableResponse = ServerResponse | Http2ServerResponse;
 
-/** Whatever a response sends goes through one of these: `res.json`, `reply.send`, `pipe` and all others call them. */
+/**
+ * Every output of a response goes through one of these methods: `res.json`, `reply.send`, `pipe` and all others call
+ * them.
+ */
 const OUTPUT = ['writeHead', 'write', 'end', 'flushHeaders'] as const;
 const HEADERS = ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader'] as const;
 
 type Output = (typeof OUTPUT)[number];
 type Method = (...args: unknown[]) => unknown;
 
-/** What a response waits for. */
+/** The decision that a held response waits for. */
 export interface Decision {
-  /** Whether there is something to wait for. */
+  /** Whether the response has to wait for the decision. */
   readonly isPending: boolean;
-  /** Decides by the status of the answer; rejects if that must become another one. */
+  /** Decides by the status of the answer. Rejects if the answer must be replaced. */
   settle(status: number): Promise<void>;
 }
 
 /**
- * Keeps what `response` sends until `decision` is settled, so that a failure can still become another answer. It is settled when the
- * answer begins, after the wrappers of `writeHead` that were added meanwhile, and only if Node.js would take the answer. If it
- * rejects, the response is as it was when this was called, nothing has been sent, and `fail` is called with the reason.
+ * Holds back the output of `response` until `decision` is settled, so that a failure can still replace the answer. It
+ * settles the decision when the answer begins, after the wrappers of `writeHead` that were added in the meantime, and
+ * only if Node.js would accept the answer. If the decision rejects, nothing has been sent. Then the response is
+ * restored to its state at this call, and `fail` is called with the reason.
  */
 export function holdResponse(
   response: HoldableResponse,
@@ -44,11 +48,14 @@ class HeldResponse {
   readonly #resetHead: () => void;
   readonly #restoreMethods: () => void;
   readonly #sources = new Set<Readable>();
-  /** What was sent meanwhile, in order. */
+  /** The held output, in order. */
   readonly #calls: (() => unknown)[] = [];
   /** The arguments of `writeHead`. */
   #head: readonly unknown[] = [];
-  /** `asked`: the wrappers of `writeHead` say what the head is. `held whole`: the answer has its end. `replaced`: by another one. */
+  /**
+   * `asked`: the wrappers of `writeHead` are reporting the head. `held whole`: the held answer is complete. `replaced`:
+   * another answer has replaced it.
+   */
   #state: 'untouched' | 'asked' | 'held' | 'held whole' | 'free' | 'replaced' = 'untouched';
 
   constructor(response: HoldableResponse, decision: Decision, fail: (error: unknown) => void) {
@@ -100,7 +107,7 @@ class HeldResponse {
     );
   }
 
-  /** Runs the wrappers of `writeHead` that were added meanwhile, as Node.js does when it writes a head by itself. */
+  /** Runs the wrappers of `writeHead` that were added in the meantime, as Node.js does when it writes a head by itself. */
   #askForHead(): readonly unknown[] {
     const response = this.#response;
     const { statusCode } = response;
@@ -114,12 +121,16 @@ class HeldResponse {
     }
   }
 
-  /** Of a second answer, an error handler's for example, nothing: the first one counts, as it does for the transaction. */
+  /**
+   * Holds one piece of output. Drops a second answer, an error handler's for example: the first one counts, as it does
+   * for the transaction.
+   */
   #keep(name: Output, args: readonly unknown[], output: Method): unknown {
     if (this.#state === 'held') {
       const isSecondHead = name === 'writeHead' && this.#calls.length > 0;
       if (isSecondHead && args[0] !== this.#head[0]) throw headersSent();
-      // Middleware that asks `_header` whether there is a head finds none, and writes the same one before each part.
+      // Some middleware checks `_header` for a head, finds none, and writes the same head before each part. That one is
+      // ignored.
       if (!isSecondHead) {
         refusePart(this.#response, name, args);
         this.#calls.push(() => output(...args));
@@ -132,15 +143,16 @@ class HeldResponse {
   #release(writeHead: Method): void {
     const response = this.#response;
     this.#state = 'free';
-    // Its wrappers have run.
+    // The wrappers of `writeHead` have already run.
     const restore = remember(response, ['writeHead']);
     Reflect.set(response, 'writeHead', () => writeHead(...this.#head));
     try {
       const taken = this.#calls.map((call) => call());
-      // A source that waits goes on, unless Node.js says `drain` by itself.
+      // A source that waits goes on, unless Node.js will emit `drain` by itself.
       if (!response.writableEnded && taken.at(-1) !== false) response.emit('drain');
     } catch {
-      // Too late for another answer, and nobody is left on the stack: the rejection of a promise would end the process.
+      // It is too late for another answer, and no caller is left to catch the error: an unhandled rejection would end
+      // the process.
       response.destroy();
     } finally {
       restore();
@@ -149,9 +161,10 @@ class HeldResponse {
 
   #replace(error: unknown): void {
     this.#state = 'replaced';
-    // Middleware that has wrapped these since then, to compress for example, has seen the end of the answer already.
+    // Middleware that has wrapped these methods since then, to compress for example, has already seen the end of the
+    // answer.
     this.#restoreMethods();
-    // What is piped into this response must not go on in the one that takes its place.
+    // A source that is piped into this response must not go on in the answer that replaces it.
     for (const source of this.#sources) {
       source.unpipe(this.#response);
       this.#response.once('close', () => source.destroy());
@@ -165,7 +178,7 @@ class HeldResponse {
   }
 }
 
-/** After the COMMIT it would be too late to throw: the handler could not fail any more. */
+/** After the COMMIT it would be too late to throw: the handler could no longer fail. */
 function refuseHead(response: HoldableResponse, head: readonly unknown[]): void {
   const trial = trialOf(response);
   if (response instanceof ServerResponse) trial.statusMessage = response.statusMessage;
@@ -177,12 +190,12 @@ function refusePart(response: HoldableResponse, name: Output, [chunk]: readonly 
   if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array)) trialOf(response)[name](chunk);
 }
 
-/** A response that goes nowhere; that its request may be one of HTTP/2 makes no difference to it. */
+/** A response that sends nothing. It does not matter if its request is one of HTTP/2. */
 function trialOf({ req }: HoldableResponse): ServerResponse {
   return new ServerResponse(req as ServerResponse['req']);
 }
 
-/** Returns what makes the status and the headers of a response the present ones again. */
+/** Returns a function that restores the present status and headers of a response. */
 function rememberHead(response: HoldableResponse): () => void {
   const { statusCode } = response;
   const headers = Object.entries(response.getHeaders());
@@ -195,7 +208,7 @@ function rememberHead(response: HoldableResponse): () => void {
   };
 }
 
-/** Returns what makes the own properties of `response` with these names the present ones again. */
+/** Returns a function that restores the present own properties of `response` with these names. */
 function remember(response: HoldableResponse, names: readonly string[]): () => void {
   const own = names.map((name) => [name, Object.getOwnPropertyDescriptor(response, name)] as const);
   return () => {
@@ -207,8 +220,8 @@ function remember(response: HoldableResponse, names: readonly string[]): () => v
 }
 
 /**
- * Keeps the head as it is, as Node.js does when it has been sent; returns what ends that. An answer that is held whole takes no
- * notice of another one; after the begin of one, headers are refused.
+ * Freezes the head, as Node.js does when it has sent it. Returns a function that ends this. When the held answer is
+ * complete, changes of the headers are ignored. Before that, they throw.
  */
 function freeze(response: HoldableResponse, isWhole: () => boolean): () => void {
   const { statusCode } = response;

@@ -4,41 +4,41 @@ import { createPool, type SqlitePool } from '../pool.ts';
 import type { LeaseMode } from './request-lease.ts';
 
 /**
- * What the plugins take besides the options of a pool.
+ * The options of the plugins in addition to the options of a pool.
  *
  * @example const options: RequestOptions = { lease: 'statement', name: 'audit' };
  */
 export interface RequestOptions<Name extends string = string> {
   /**
    * `request` (the default): a request keeps one connection from its first statement until its response begins, unless
-   * others need it between two statements.
-   * `statement`: it leases one for each statement, transaction or cursor.
+   * other callers need it between two statements. `statement`: a request acquires a lease for each statement,
+   * transaction or cursor.
    */
   readonly lease?: LeaseMode | undefined;
-  /** The name of a request's handle, for a second database. Default `db`. */
+  /** The name of the handle on the request, for a second database. Default: `db`. */
   readonly name?: Name | undefined;
   /**
-   * How long, in milliseconds, a handler may go on after its client has left; that of a GET, HEAD or OPTIONS may not.
-   * Default 30 000.
+   * How long, in milliseconds, a handler may go on after its client has left. The handler of a GET, HEAD or OPTIONS may
+   * not go on. Default: 30 000.
    */
   readonly graceMs?: number | undefined;
 }
 
 /**
- * A pool that exists already; it is closed with the application only with `closePool`.
+ * An existing pool. The plugin closes it with the application only if `closePool` is set.
  *
  * @example const options: ExistingPool = { pool: createPool({ filename: 'app.db' }), closePool: true };
  */
 export interface ExistingPool {
   readonly pool: SqlitePool;
-  /** Default false. */
+  /** Default: false. */
   readonly closePool?: boolean | undefined;
 }
 
 type Without<Options> = { readonly [Name in keyof Options]?: undefined };
 
 /**
- * The options of every plugin: those of a pool, or an existing one.
+ * The options of every plugin: those of a pool, or an existing pool.
  *
  * @example const options: PluginOptions = { filename: 'app.db', lease: 'statement' };
  */
@@ -46,7 +46,7 @@ export type PluginOptions<Name extends string = string> = RequestOptions<Name> &
   ((PoolOptions & Without<ExistingPool>) | (ExistingPool & Without<PoolOptions>));
 
 /**
- * A plugin's options, checked and complete.
+ * The options of a plugin, checked and complete.
  *
  * @example const { pool, closesPool, mode, name, graceMs }: PluginSettings = pluginSettings(options);
  */
@@ -59,15 +59,15 @@ export interface PluginSettings {
   readonly graceMs: number;
 }
 
-/** What a user may have written, whatever its type. */
+/** The options as the user wrote them, unchecked. */
 type Given = Partial<Record<keyof RequestOptions | keyof ExistingPool, unknown>>;
 
 const OWN_OPTIONS: ReadonlySet<string> = new Set(['lease', 'name', 'graceMs', 'pool', 'closePool']);
 
 /**
- * Checks a plugin's options, and makes its pool unless it was given one. The object itself stays as it is.
+ * Checks the options of a plugin. Makes a pool, unless the options contain one. Does not change the options object.
  *
- * Throws `InvalidArgumentError` for an option that is unknown or cannot work.
+ * Throws `InvalidArgumentError` for an option that is unknown or invalid.
  *
  * @example const { pool, closesPool, mode, name, graceMs } = pluginSettings({ filename: 'app.db' });
  */
@@ -117,7 +117,7 @@ function poolOf(given: Given): Pick<PluginSettings, 'pool' | 'closesPool'> {
   return { pool, closesPool: closePool === true };
 }
 
-/** Not instanceof: the ESM and the CommonJS copy of this package have a class each. */
+/** Not instanceof: the ESM and the CommonJS copy of this package each have their own class. */
 function isPool(value: unknown): value is SqlitePool {
   return typeof (value as Partial<SqlitePool> | null)?.acquire === 'function';
 }

@@ -4,37 +4,42 @@ import type { Place } from '../waiting/linked-list.ts';
 import type { Statement } from '../query/sql.ts';
 
 /**
- * What a call of a request needs. `read`: any state of the file that is no older than the call. `write`: a COMMIT of its own, for which
- * the pool's writers are the best place. `state`: the connection on which it leaves something for later calls, a transaction for
- * example. `pin`: one connection for as long as the call takes, which may be long.
+ * The connection that a call of a request needs.
+ *
+ * - `read`: any connection whose view of the file is no older than the call.
+ * - `write`: the call makes a COMMIT of its own, so the pool's writers are the best place.
+ * - `state`: the connection of the request, because the call leaves state for later calls, a transaction for example.
+ * - `pin`: one connection for the whole call, which may be long.
  */
 export type Need = 'read' | 'write' | 'state' | 'pin';
 
 type Nature = Pick<Statement, 'control' | 'readonly' | 'taints'>;
 
-/** What statements need that run by one call. */
+/** The need of the statements of one call. */
 export function needOf(statements: readonly Nature[]): Need {
   if (statements.some(({ control, taints }) => control !== 'none' || taints)) return 'state';
   return mustWait(statements) ? 'write' : 'read';
 }
 
-/** Whether they wait for the write lock. */
+/** Whether the statements wait for the write lock. */
 export function mustWait(statements: readonly Nature[]): boolean {
   return statements.some(({ readonly }) => !readonly);
 }
 
-/** A connection that a request has, or is about to have. */
+/** A connection that a request has acquired, or is acquiring. */
 export class RequestConnection implements ReclaimableLease {
   place: Place<ReclaimableLease> | undefined;
   lease: Lease | Promise<Lease>;
-  /** An earlier one on which reads still run. */
+  /** An earlier connection of the request on which reads still run. */
   readonly #before: RequestConnection | undefined;
   readonly #onReclaim: (connection: RequestConnection) => void;
   #uses = 0;
-  /** Uses that leave something on it, or may hold it for long. */
+  /** The uses that leave state on the connection, or may keep it for long. */
   #pins = 0;
 
-  /** @param onReclaim - Called when the pool wants it back while nothing uses it. */
+  /**
+   * @param onReclaim - Called when the pool reclaims the connection while nothing uses it.
+   */
   constructor(
     lease: Lease | Promise<Lease>,
     before: RequestConnection | undefined,
@@ -49,12 +54,15 @@ export class RequestConnection implements ReclaimableLease {
     return this.#uses > 0;
   }
 
-  /** Whether what comes next must use it: something was left on it, or is about to be, or it is held for long. */
+  /**
+   * Whether the next call must use this connection: an earlier call left state on it or will do so, or keeps it for
+   * long.
+   */
   get mustStay(): boolean {
     return this.#pins > 0 || (!(this.lease instanceof Promise) && this.lease.holdsState);
   }
 
-  /** The latest one before it on which reads still run. */
+  /** The newest earlier connection on which reads still run. */
   get before(): RequestConnection | undefined {
     return this.#before?.isUsed === false ? this.#before.before : this.#before;
   }
@@ -73,7 +81,7 @@ export class RequestConnection implements ReclaimableLease {
     this.#onReclaim(this);
   }
 
-  /** Releases its lease; one that every call has given up waiting for, as soon as it comes. */
+  /** Releases the lease. If every call has stopped waiting for the lease, releases it when it is acquired. */
   release(): void {
     if (this.lease instanceof Promise)
       this.lease.then(

@@ -20,23 +20,22 @@ import { parseScript } from '../query/sql.ts';
 import { checkTransaction } from '../connection/transaction.ts';
 
 /**
- * Whether a request keeps one connection from its first statement on, unless others need it in between, or leases one for
- * each statement.
+ * Whether a request keeps one connection from its first statement on (unless other callers need it in between), or
+ * acquires a lease for each statement.
  *
  * @example await app.register(sqlitePool, { filename: 'app.db', lease: 'statement' });
  */
 export type LeaseMode = 'request' | 'statement';
 
 /**
- * What a request's `db` is: the query methods, and one connection for several of them. They reject with `LeaseEndedError`
- * after the client has left.
+ * The `db` of a request: the query methods, and one connection for several of them. After the client has left, they
+ * reject with `LeaseEndedError`.
  *
  * @example app.get('/users', (request) => request.db.all('SELECT * FROM users'));
  */
 export interface RequestDb extends Queryable {
   /**
-   * Runs `fn` with one connection for all its statements. Rejects as `acquire` of the pool does, or with what `fn`
-   * rejects with.
+   * Runs `fn` with one connection for all its statements. Rejects as the pool's `acquire` does, or as `fn` does.
    * @example await request.db.connection(async (connection) => { … });
    */
   connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T>;
@@ -51,29 +50,31 @@ export interface RequestLeaseOptions {
   readonly mode: LeaseMode;
   /** How long a handler whose client has left may keep its connection, in milliseconds. */
   readonly graceMs: number;
-  /** The HTTP method: a GET whose client has left has no reason to go on. */
+  /** The HTTP method. A GET whose client has left has no reason to go on. */
   readonly method: string;
-  /** The response, if there is one to follow. */
+  /** The response to follow, if there is one. */
   readonly response?: ResponseEvents | undefined;
 }
 
 /**
- * One request's use of the pool: every plugin makes one of these per request and tells it when the response begins, if
- * it knows that before the response itself does. A request that never uses the database costs nothing else.
+ * The state of one request's use of the pool. Every plugin makes one {@link RequestLease} per request. It reports the
+ * beginning of the response, if it knows that before the response itself does. A request that never uses the database
+ * costs nothing else.
  *
- * `handling`: the first statement leases a connection (in mode `request`), and the next ones use the same.
- * `abandoned`: the client has left in the middle of a change it asked for. The handler may finish, bounded by `graceMs`;
- * its connection goes back as soon as nothing runs on it and no transaction is open, because nobody may ever respond.
- * `responded`: the response has begun, so the request keeps no connection any more: it goes back as soon as nothing
- * runs on it, before the bytes travel. A streaming body, or work after the response, leases per statement.
- * `revoked`: the client has left. What runs is interrupted, what comes next gets `LeaseEndedError`.
+ * - `handling`: the first statement acquires a connection (in mode `request`), and the next ones use the same.
+ * - `abandoned`: the client has left in the middle of a change that it asked for. The handler may finish within
+ *   `graceMs`. The request releases its connection as soon as nothing runs on it and no transaction is open, because a
+ *   response may never come.
+ * - `responded`: the response has begun. The request releases its connection as soon as nothing runs on it, before the
+ *   bytes are sent. A streaming body, or work after the response, acquires a lease per statement.
+ * - `revoked`: the client has left. The pool interrupts running calls, and later calls reject with `LeaseEndedError`.
  */
 type RequestState = 'handling' | 'abandoned' | 'responded' | 'revoked';
 
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
- * A request's `db`, see {@link RequestDb}, for a plugin of your own.
+ * The `db` of a request, see {@link RequestDb}, for a plugin of your own.
  *
  * @example
  * http.createServer(async (request, response) => {
@@ -85,13 +86,16 @@ export class RequestLease extends QueryMethods implements RequestDb {
   readonly #pool: SqlitePool;
   readonly #options: RequestLeaseOptions;
   #state: RequestState = 'handling';
-  /** The connection that the next read uses. */
+  /** The connection for the next read. */
   #own: RequestConnection | undefined;
-  /** Calls that began before the response, and are not done. */
+  /** The calls that began before the response and still run. */
   #calls = 0;
-  /** Whether the response is followed: from the first use on, because most requests of a server may never use it. */
+  /**
+   * Whether the lease follows the response. It begins at the first use, because most requests of a server may never use
+   * the pool.
+   */
   #follows = false;
-  /** Aborts when the request is revoked, for calls on the pool. Made when there is one. */
+  /** Aborts when the request is revoked, for calls on the pool. Made at the first such call. */
   #controller: AbortController | undefined;
   /** The same for the wait for a connection of the request. */
   readonly #cancelSource = new CancelSource();
@@ -105,13 +109,13 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#options = options;
   }
 
-  /** Whether another one for this pool and mode would be the same again: a plugin that runs twice makes one of them. */
+  /** Whether another lease for this pool and mode would be equal. A plugin that runs twice makes only one. */
   isFor(pool: SqlitePool, mode: LeaseMode): boolean {
     return this.#pool === pool && this.#options.mode === mode;
   }
 
   /**
-   * The response begins, or the handler is done: from now on the request keeps no connection.
+   * Reports that the response begins, or that the handler is done. From now on the request keeps no connection.
    *
    * @example lease.respond();
    */
@@ -121,14 +125,15 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#settle();
   }
 
-  /** Has `listener` called when the response begins, and follows the response from now on. @internal */
+  /** Calls `listener` when the response begins, and follows the response from now on. @internal */
   beforeResponse(listener: () => void): void {
     this.#beforeResponse = listener;
     this.#follow();
   }
 
   /**
-   * The client has left: interrupts what runs and refuses what comes, both with `reason`.
+   * Revokes the request, because the client has left. Running calls are interrupted and later calls are refused, both
+   * with `reason`.
    *
    * @example lease.revoke(new LeaseEndedError('The socket was closed.'));
    */
@@ -140,8 +145,8 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#revokedBecause = reason;
     this.#controller?.abort(reason);
     this.#cancelSource.cancel(reason);
-    // A cursor may wait for a consumer that never takes another step, so the signal alone would not end it. A lease on
-    // its way here finds out when it arrives.
+    // A cursor may wait for a consumer that never takes another step, so the signal alone would not end it. A lease that
+    // is still being acquired is revoked in `#arrive`.
     for (let own = this.#own; own !== undefined; own = own.before)
       if (!(own.lease instanceof Promise)) void own.lease.revoke(reason);
   }
@@ -167,12 +172,15 @@ export class RequestLease extends QueryMethods implements RequestDb {
     return await this.#transact('state', fn, options);
   }
 
-  /** As `transaction`, but in every mode on a connection of the request, which {@link RequestLease.keepWhile} can keep. @internal */
+  /**
+   * As `transaction`, but in every mode on a connection of the request, which {@link RequestLease.keepWhile} can keep.
+   * @internal
+   */
   pinnedTransaction(fn: (tx: Queryable) => Promise<void>, options: TransactionOptions): Promise<void> {
     return this.#transact('pin', fn, options);
   }
 
-  /** Keeps the connection of the request until `rows` have been read, which were opened on it. @internal */
+  /** Keeps the connection of the request until `rows` have been read. `rows` must be open on that connection. @internal */
   async *keepWhile(rows: AsyncIterable<Row>): AsyncGenerator<Row, void, undefined> {
     const own = this.#enter('pin', undefined);
     try {
@@ -208,7 +216,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     return this.#use(need, options.mode !== 'deferred', options, (db, own) => db.transaction(fn, own));
   }
 
-  /** Runs `use` on a connection of the request, or on the pool itself. `waits`: it must wait for the write lock. */
+  /** Runs `use` on a connection of the request, or on the pool itself. `waits`: the call must wait for the write lock. */
   async #use<Limits extends QueryOptions, T>(
     need: Need,
     waits: boolean,
@@ -228,9 +236,9 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   /**
-   * Calls that wait to write wait before they take a connection, as on the pool: a reader may need it. One call of the request waits
-   * for the write lock, and the others for the connection of that call: if each waited for the lock, the second could hold the
-   * connection that the first one needs.
+   * A call that waits to write waits before it acquires a connection, as on the pool, because a reader may need the
+   * connection. One call of the request waits for the write lock. The others wait for the connection of that call. If
+   * each waited for the lock, the second could keep the connection that the first one needs.
    */
   async #useOwn<Limits extends QueryOptions, T>(
     need: Need,
@@ -256,10 +264,10 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   /**
-   * Where a call runs; what is decided here holds to its end. Throws if it is refused. `pool-counted`: it began before the response,
-   * so a response that has closed bounds it.
+   * Decides where a call runs. The decision holds to the end of the call. Throws if the call is refused.
+   * `pool-counted`: the call began before the response, so that the close of the response limits it.
    *
-   * A call that waits to write holds no connection meanwhile: one that nothing uses goes back first.
+   * A call that waits to write keeps no connection in the meantime. So an unused connection is released first.
    */
   #check(need: Need, waits: boolean): 'own' | 'pool-counted' | 'pool' {
     this.#follow();
@@ -273,7 +281,10 @@ export class RequestLease extends QueryMethods implements RequestDb {
     return need === 'write' ? 'pool-counted' : 'own';
   }
 
-  /** A use of the request's connection; of another one than reads use at the moment, if the call waits for the write lock. */
+  /**
+   * Begins a use of the request's connection. A call that waits for the write lock uses another connection than current
+   * reads.
+   */
   #enter(need: Need, turn: Promise<unknown> | undefined): RequestConnection {
     this.#notSpare();
     if (this.#own === undefined || turn !== undefined) this.#own = this.#acquire(turn);
@@ -289,7 +300,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#settle();
   }
 
-  /** At once, if the pool has an idle one and nothing is to be waited for before. */
+  /** Acquires a connection: at once, if the pool has an idle one and the call need not wait for the write lock first. */
   #acquire(turn: Promise<unknown> | undefined): RequestConnection {
     const lease = this.#pool.createLease(this.#cancelSource, turn);
     const own = new RequestConnection(lease, this.#own, this.#giveBack);
@@ -300,7 +311,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   async #arrive(own: RequestConnection, coming: Promise<Lease>): Promise<Lease> {
     try {
       const lease = await coming;
-      // The client left in the moment in which the connection came.
+      // The client left at the moment when the connection was acquired.
       if (this.#revokedBecause !== undefined) void lease.revoke(this.#revokedBecause);
       return (own.lease = lease);
     } catch (error) {
@@ -310,17 +321,17 @@ export class RequestLease extends QueryMethods implements RequestDb {
     }
   }
 
-  /** The lease is for the whole request: a call that is cancelled gives up waiting for it, and leaves it to the others. */
+  /** The lease is for the whole request. A cancelled call stops waiting for it, and leaves it to the other calls. */
   #leaseOf({ lease }: RequestConnection, signal: AbortSignal | undefined): Lease | Promise<Lease> {
     return lease instanceof Promise
       ? bounded(lease, limitOf(systemClock, Infinity, noTimeout, signal))
       : lease;
   }
 
-  /** Lets go of what nothing uses and nothing can need any more. */
+  /** Releases a connection that nothing uses and nothing can need any more. */
   #settle(): void {
     if (this.#own?.isUsed === false) this.#release(this.#own);
-    // Nothing is left that the end of the grace could be waiting for.
+    // No use is left that the end of the grace time would have to revoke.
     if (this.#calls === 0 && this.#own === undefined && this.#state === 'responded') this.#cancelGrace?.();
   }
 
@@ -333,21 +344,22 @@ export class RequestLease extends QueryMethods implements RequestDb {
     const keeps = this.#options.mode === 'request';
     if (keeps && this.#state === 'handling') {
       if (own.mustStay) return;
-      // Kept for the next read, unless someone needs it before that: a handler may wait for its client meanwhile. Where every call
-      // has given up, it has not come yet, or is still busy: nobody could have it back then, not even a write of this request.
+      // Kept for the next read, unless another caller needs it before: the handler may wait for its client in the
+      // meantime. If every call has stopped waiting, the lease is not acquired yet or is still busy. Then the pool could
+      // not reclaim it, not even for a write of this request.
       if (!(lease instanceof Promise) && lease.isClean) this.#pool.idleLeases.add(own);
       else this.#giveBack(own);
       return;
     }
     if (!(lease instanceof Promise) && lease.inTransaction) {
       if (this.#state === 'abandoned') return;
-      // Statements that follow belong to a transaction that is rolled back now; alone they would commit one by one.
+      // Later statements belong to a transaction that is rolled back now. Alone they would commit one by one.
       if (keeps) this.revoke(new LeaseEndedError(ROLLED_BACK));
     }
     this.#giveBack(own);
   }
 
-  /** The request's next call uses another connection. */
+  /** The next call of the request uses another connection. */
   readonly #giveBack = (own: RequestConnection): void => {
     this.#notSpare();
     this.#own = own.before;
@@ -358,7 +370,10 @@ export class RequestLease extends QueryMethods implements RequestDb {
     return (this.#controller ??= new AbortController()).signal;
   }
 
-  /** For a call on the pool. One on a lease of the request needs no signal of ours: the lease is revoked with the request. */
+  /**
+   * Adds the signal of the request to a call on the pool. A call on a lease needs no signal: the lease is revoked with
+   * the request.
+   */
   #revocable<Limits extends QueryOptions>(options: Limits): Limits {
     const { signal } = options;
     return {
@@ -386,22 +401,23 @@ export class RequestLease extends QueryMethods implements RequestDb {
   #closed(response: ResponseEvents): void {
     const { method, graceMs } = this.#options;
     if (this.#state === 'revoked') return;
-    // Ended, not finished: whether the last bytes arrived makes no difference to a handler that has sent them.
+    // Ended, not finished: if the handler has sent all bytes, it does not matter whether they arrived.
     if (response.writableEnded) {
       this.respond();
-      // Begun before the answer and still not done: a handler that hangs, whose answer was a timeout's.
+      // These calls began before the answer and still run: the handler hangs, and a timeout has sent the answer.
       if (this.#calls > 0 || this.#own !== undefined) this.#revokeAfter(graceMs);
     } else if (this.#state === 'responded' || SAFE_METHODS.has(method)) this.revoke();
     else {
       this.#state = 'abandoned';
-      // The application has ended its answer itself, because a stream failed for example: nothing of it is kept.
+      // The application itself has ended its answer, because a stream failed for example. Its transaction is rolled
+      // back.
       if (response.errored instanceof Error) this.#beforeResponse?.();
       this.#settle();
       this.#revokeAfter(graceMs);
     }
   }
 
-  /** Unless nothing is left to revoke before that, which `#settle` sees. */
+  /** If nothing is left to revoke before that, `#settle` cancels it. */
   #revokeAfter(graceMs: number): void {
     const revoke = (): void => {
       this.revoke();

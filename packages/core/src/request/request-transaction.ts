@@ -19,27 +19,28 @@ import type { LeaseMode, RequestDb, RequestLease } from './request-lease.ts';
 import { checkTransaction, checkTransactionOptions } from '../connection/transaction.ts';
 
 /**
- * Options of a transaction that is as long as its request.
+ * Options of a transaction for a whole request.
  *
  * @example app.post('/orders', db.transaction({ timeoutMs: 2000 }), handler);
  */
 export interface RequestTransactionOptions {
   /** Default: `immediate`. */
   readonly mode?: TransactionMode | undefined;
-  /** Longest time in milliseconds from its first statement to its COMMIT; `Infinity`, the default, for no end. */
+  /** Longest time in milliseconds from the first statement to the COMMIT; `Infinity`, the default, for no limit. */
   readonly timeoutMs?: number | undefined;
 }
 
-/** A response with this status or a higher one says that what was asked for was not done. */
+/** A response with this status or a higher one means that the request failed. */
 const FIRST_ERROR_STATUS = 400;
 
 /**
- * A request's `db` when the whole request is one transaction. It begins with the first statement, so a request that is
- * refused before it needs the database does not take the turn to write. A plugin ends it before the response leaves.
+ * The `db` of a request when the whole request is one transaction. The transaction begins with the first statement. So
+ * a request that is refused before it needs the database does not acquire the write lock. A plugin ends the transaction
+ * before the response leaves.
  *
- * After that its statements that only read run on their own, as everybody's do after the response; those that write are
- * refused with `LeaseEndedError`, because alone they would be committed one by one. A cursor that has begun goes on after the COMMIT
- * with what it sees: the state of the database in the transaction.
+ * After that, statements that only read run on their own, as they do after any response. Statements that write are
+ * refused with `LeaseEndedError`, because alone they would commit one by one. A cursor that has begun goes on after the
+ * COMMIT and still sees the state of the database in the transaction.
  *
  * @example
  * const transaction = new RequestTransaction(lease, { mode: 'immediate' });
@@ -55,7 +56,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   #begun: Promise<QueryMethods> | undefined;
   #decide: { readonly commit: () => void; readonly rollback: (reason: unknown) => void } | undefined;
   #done: Promise<void> = Promise.resolve();
-  /** Settles when it has ended. */
+  /** Settles when the transaction has ended. */
   #over: Promise<void> | undefined;
   #hasEnded = false;
 
@@ -63,7 +64,8 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     super();
     this.#lease = lease;
     this.#options = options;
-    // Whoever writes the head of the response past the plugin cannot be told any more that a COMMIT has failed.
+    // If other code writes the head of the response past the plugin, a failed COMMIT could no longer change the answer.
+    // So the transaction is rolled back.
     lease.beforeResponse(() => {
       this.fail();
     });
@@ -74,19 +76,20 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     return this.#lease;
   }
 
-  /** Whether another one for this pool and mode would be the same again: see {@link RequestLease.isFor}. */
+  /** Whether another lease for this pool and mode would be equal: see {@link RequestLease.isFor}. */
   isFor(pool: SqlitePool, mode: LeaseMode): boolean {
     return this.#lease.isFor(pool, mode);
   }
 
-  /** Whether there is something to commit or to roll back, or that is being done: it was used, and has not ended. */
+  /** Whether the transaction was used and has not ended: a COMMIT or a rollback is still to come, or is running. */
   get isPending(): boolean {
     return this.#begun !== undefined && !this.#hasEnded;
   }
 
   /**
-   * Ends it, before the response leaves: commits if `status` is below 400, rolls back otherwise. Rejects with the reason if
-   * the COMMIT fails, or if SQLite or the end of the request has rolled it back already; the first call alone.
+   * Ends the transaction before the response leaves: commits if `status` is below 400, rolls back otherwise. Rejects
+   * with the reason if the COMMIT fails, or if SQLite or the end of the request has already rolled it back. Only the
+   * first call rejects.
    *
    * @example await transaction.settle(response.statusCode);
    */
@@ -98,9 +101,10 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   }
 
   /**
-   * Ends it when `response` begins, whatever begins it: nothing of it leaves before the COMMIT, or the rollback, is done. An answer
-   * that Node.js refuses is refused before that. If the COMMIT fails, the response is as it was when this was called, and `fail` is
-   * called with the reason, to answer something else. Wrappers of its methods that were there before run after the COMMIT.
+   * Ends the transaction when `response` begins, whatever begins it: nothing is sent before the COMMIT or the rollback
+   * is done. An answer that Node.js would refuse is refused before that. If the COMMIT fails, the response is restored
+   * to its state at this call, and `fail` is called with the reason, so that it can send another answer. Wrappers of
+   * the response's methods that were added earlier run after the COMMIT.
    *
    * @example transaction.commitBefore(response, (error) => response.writeHead(error.statusCode ?? 500).end());
    */
@@ -109,7 +113,8 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   }
 
   /**
-   * Rolls it back: the request has failed, whatever status an error handler answers with.
+   * Rolls the transaction back, because the request has failed. The status of the error handler's answer does not
+   * matter.
    *
    * @example transaction.fail();
    */
@@ -128,7 +133,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     await tx.script(sql, options);
   }
 
-  /** Inside the request's transaction it is a savepoint. */
+  /** A savepoint in the request's transaction. */
   override async transaction<T>(
     fn: (tx: Queryable) => T | Promise<T>,
     options: TransactionOptions = {},
@@ -162,7 +167,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   async #own(signal?: AbortSignal): Promise<QueryMethods> {
     if (this.#over !== undefined) throw new LeaseEndedError(OVER);
     this.#begun ??= this.#begin();
-    // It is for the whole request: a call that is cancelled gives up waiting for it, and leaves it to the others.
+    // The transaction is for the whole request. A cancelled call stops waiting for it, and leaves it to the other calls.
     return await bounded(this.#begun, limitOf(systemClock, Infinity, noTimeout, signal));
   }
 
@@ -171,14 +176,14 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
       const untilDecided = (tx: Queryable): Promise<void> =>
         new Promise((commit, rollback) => {
           this.#decide = { commit, rollback };
-          // What a lease gives its callback is a Transaction, which says no more of itself than users need to know.
+          // A lease passes a Transaction to its callback; the declared type shows only what users need.
           // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
           resolve(tx as QueryMethods);
         });
       const options = { ...this.#options, signal: this.#cancel.signal };
       this.#done = this.#lease.pinnedTransaction(untilDecided, options);
       this.#done.catch((error: unknown) => {
-        // If it has not begun, the next call may try again.
+        // If the transaction has not begun, the next call may try again.
         if (this.#decide === undefined) this.#begun = undefined;
         reject(error);
       });
@@ -186,7 +191,8 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   }
 
   async #commit(): Promise<void> {
-    // A call that nobody awaited may still wait for it to begin; who did await it knows that it has not.
+    // A call that the handler did not await may still wait for the BEGIN. If the BEGIN fails, an awaited call has
+    // reported it.
     await this.#begun?.catch(() => undefined);
     this.#decide?.commit();
     if (this.#decide !== undefined) await this.#done;
@@ -200,7 +206,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   }
 }
 
-/** Checks what a plugin was given for {@link RequestTransaction}. Throws `InvalidArgumentError`. */
+/** Checks a plugin's options for {@link RequestTransaction}. Throws `InvalidArgumentError`. */
 export function checkRequestTransaction(options: unknown): asserts options is RequestTransactionOptions {
   checkTransactionOptions(options);
   const { signal, retries } = options;

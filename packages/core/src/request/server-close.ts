@@ -1,21 +1,21 @@
 import { systemClock } from '../waiting/deadline.ts';
 import { InvalidArgumentError } from '../errors.ts';
 
-/** What is used of an HTTP/2 session. */
+/** The part of an HTTP/2 session that the shutdown uses. */
 interface ServerSession {
   close(): void;
   destroy(): void;
   once(event: 'close', listener: () => void): unknown;
 }
 
-/** What is used of a connection, before TLS and whatever it is used for. */
+/** The part of a TCP connection that the shutdown uses, below TLS and any protocol. */
 interface ServerSocket {
   destroy(): void;
   once(event: 'close', listener: () => void): unknown;
 }
 
 /**
- * What is used of a server of Node.js: `node:http`, `node:https` or `node:http2`.
+ * The part of a Node.js server that the shutdown uses: `node:http`, `node:https` or `node:http2`.
  *
  * @example const server: ClosableServer = http.createServer(listener).listen(3000);
  */
@@ -38,21 +38,25 @@ export interface ClosableServer {
  * @example db.closeWith(server, { signals: ['SIGTERM', 'SIGINT'], timeoutMs: 5000 });
  */
 export interface ShutdownOptions {
-  /** Signals of the process that begin the shutdown. A second one ends the process, as without this. Default: none. */
+  /**
+   * Process signals that begin the shutdown. A second signal ends the process, as it does without this option. Default:
+   * none.
+   */
   readonly signals?:
     readonly ('SIGTERM' | 'SIGINT' | 'SIGHUP' | 'SIGQUIT' | 'SIGBREAK' | 'SIGUSR2')[] | undefined;
-  /** How long, in milliseconds, requests may go on before their connections are ended. Default 10 000. */
+  /** How long, in milliseconds, requests may go on before their connections are ended. Default: 10 000. */
   readonly timeoutMs?: number | undefined;
 }
 
-/** How often connections that have become idle are ended: short beside what a deployment waits. */
+/** The interval for closing idle connections, in milliseconds. It is short compared with the grace time of a deployment. */
 const LOOK_MS = 50;
 
 /**
- * Closes a pool after its server, so that no request finds it closed. The function returned begins the shutdown, as do
- * `signals` and a `server.close()` of your own: the server takes no new connection, those with a request under way end with
- * its answer, and when all have ended `close` is called. It resolves when that is done, and never rejects; every call returns
- * the same promise. Throws `InvalidArgumentError` for an option that cannot work.
+ * Closes a pool after its server, so that no request finds it closed. The returned function begins the shutdown, and so
+ * do `signals` and a `server.close()` of your own. The server accepts no new connection. Connections with a running
+ * request end with its answer. When all connections have ended, `close` is called. The function resolves when that is
+ * done, and never rejects; every call returns the same promise. Throws `InvalidArgumentError` for an option that is
+ * invalid.
  *
  * @example
  * const shutdown = closeWithServer(server, () => pool.close(), { signals: ['SIGTERM'] });
@@ -65,13 +69,13 @@ export function closeWithServer(
 ): () => Promise<void> {
   const { signals = [], timeoutMs = 10_000 } = checkShutdown(server, options);
   const sessions = new Set<ServerSession>();
-  // A client of HTTP/2 keeps its session until it is told to end it.
+  // An HTTP/2 client keeps its session until the server closes it.
   server.on('session', (session) => {
     sessions.add(session);
     session.once('close', () => sessions.delete(session));
   });
-  // Those that closeAllConnections() does not know keep a server open, too: of a WebSocket, of a CONNECT, with a TLS handshake
-  // under way, or of HTTP/1 on a server of HTTP/2.
+  // closeAllConnections() does not know all sockets that keep a server open: those of a WebSocket, of a CONNECT, with a
+  // running TLS handshake, or of HTTP/1 on an HTTP/2 server.
   const sockets = new Set<ServerSocket>();
   server.on('connection', (socket) => {
     sockets.add(socket);
@@ -136,10 +140,10 @@ function closeServer(
             for (const socket of sockets) socket.destroy();
           }, timeoutMs);
     if (server.closeIdleConnections !== undefined) {
-      // What still comes on a connection that is kept is answered, and is the last.
+      // A request that still comes on a kept-alive connection is answered, and is its last one.
       server.prependListener('request', (_request, response) => response.setHeader('connection', 'close'));
     }
-    // A server that is closed already says so with an error, which makes no difference.
+    // A server that is already closed calls back with an error, which makes no difference.
     server.close(() => {
       cancelLook?.();
       cancelDeadline?.();
