@@ -2,10 +2,10 @@ import type { BasicConnection, BatchedStatement, BatchOutcome, Connection } from
 import { leftNothing, resultCodeOf } from '../driver-errors.ts';
 import { DeferredConstraints } from './deferred-constraints.ts';
 
-/** A connection that the pool can drive. */
+/** A connection with all the methods that the pool needs. */
 export type CompleteConnection = Connection & Required<Pick<Connection, 'batch'>>;
 
-/** Makes the abilities that the pool cannot do without, of `execute` and `rollback`. */
+/** Adds the methods that the pool cannot do without, made of `execute` and `rollback`. */
 export function complete(connection: BasicConnection): CompleteConnection {
   return isComplete(connection) ? connection : new CompletedConnection(connection);
 }
@@ -14,7 +14,7 @@ function isComplete(connection: BasicConnection): connection is CompleteConnecti
   return connection.inTransaction !== undefined && connection.batch !== undefined;
 }
 
-/** Not to be guessed by accident: a SAVEPOINT by hand must not be taken for ours. */
+/** A name that no caller uses by accident for a SAVEPOINT by hand. */
 const SAVEPOINT = 'sqlite_pool_batch';
 
 /** https://www.sqlite.org/rescode.html#interrupt */
@@ -30,10 +30,10 @@ const CONTROL = {
 
 type Abilities = Required<Connection>;
 
-/** What a batch has opened and must end. */
+/** The thing that a batch has opened and must end. */
 type Opened = 'nothing' | 'transaction' | 'savepoint';
 
-/** A connection that cannot say where its transaction stands, or cannot run a batch, with both. */
+/** Adds `inTransaction` and `batch` to a connection that lacks one of them. */
 class CompletedConnection implements CompleteConnection {
   readonly script?: Abilities['script'];
   readonly iterate?: Abilities['iterate'];
@@ -70,7 +70,7 @@ class CompletedConnection implements CompleteConnection {
     return this.#connection.close();
   }
 
-  /** Between two of its statements a batch can be stopped by itself. */
+  /** A batch also stops by itself between two of its statements. */
   interrupt(): void {
     if (this.#batch === 'running') this.#batch = 'stopped';
     this.#connection.interrupt?.();
@@ -115,8 +115,8 @@ class CompletedConnection implements CompleteConnection {
   }
 
   /**
-   * A statement that fails may leave behind what it has done (see {@link leftNothing}). And SQLite must be asked for the transaction:
-   * ON CONFLICT ROLLBACK and RAISE(ROLLBACK) have the code of any other constraint.
+   * A failed statement may leave some of its changes behind (see {@link leftNothing}). And this must ask SQLite whether
+   * the transaction is still open: ON CONFLICT ROLLBACK and RAISE(ROLLBACK) have the code of any other constraint.
    */
   async #runOne(
     { sql, params, hint }: BatchedStatement,
@@ -124,7 +124,7 @@ class CompletedConnection implements CompleteConnection {
   ): Promise<BatchOutcome> {
     this.#goOn();
     try {
-      // On this handle and no other: here the transaction is open.
+      // On this handle and no other, because the transaction is open here.
       const own = { ...hint, unleased: false };
       return { status: 'done', result: await this.#connection.execute(sql, params, own) };
     } catch (error) {
@@ -146,7 +146,7 @@ class CompletedConnection implements CompleteConnection {
   async #undo(opened: Opened): Promise<void> {
     try {
       if (opened === 'transaction') await this.#connection.rollback();
-      // SQLite may have rolled the transaction back by itself, and the savepoint is gone with it.
+      // SQLite may have rolled the transaction back by itself, and has then removed the savepoint.
       if (opened === 'savepoint' && (await this.inTransaction())) {
         await this.#control(`ROLLBACK TO ${SAVEPOINT}`);
         await this.#control(`RELEASE ${SAVEPOINT}`);

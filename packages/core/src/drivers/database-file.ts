@@ -5,20 +5,20 @@ import type { Connection, Driver } from '../driver.ts';
 import { InvalidArgumentError, OpenError, SqlitePoolError } from '../errors.ts';
 import { diagnoseOpenError } from './open-error.ts';
 
-/** Opens one connection, unless the signal aborts first. @param mayCreate - Whether a missing file is made. */
+/** Opens one connection, unless the signal aborts first. @param mayCreate - Whether a missing file is created. */
 export type OpenOne = (path: string, mayCreate: boolean, signal?: AbortSignal) => Promise<Connection>;
 
 /**
- * The driver of a database file, or of one in memory: what every driver that opens files by their path has in common.
+ * The driver of a database file or an in-memory database. All drivers that open files by their path share it.
  *
- * @param open - Rejects with SQLite's own error, whose `errno` says why.
- * @param mayCreate - Whether the first open may make a missing file.
+ * @param open - Rejects with SQLite's own error, whose `errno` holds the reason.
+ * @param mayCreate - Whether the first open may create a missing file.
  */
 export function fileDriver(name: string, filename: string, open: OpenOne, mayCreate = true): Driver {
   checkFilename(filename);
   if (filename === ':memory:')
     return { name, inMemory: true, open: (signal) => diagnosed(filename, true, open, signal) };
-  // Resolved once: a process that changes its directory must not change its database.
+  // Resolved once: a process that changes its working directory must not change its database.
   const path = resolve(filename);
   return {
     name,
@@ -55,9 +55,9 @@ async function diagnosed(
 }
 
 /**
- * One open at a time until one has succeeded: only one connection can switch a new file to WAL. If it fails, so do those that wait for
- * it: to let each of them try again for seconds would keep the last for minutes. From then on a file that is missing was taken away: an
- * empty one must not take its place.
+ * Opens one connection at a time until an open has succeeded, because only one connection can switch a new file to WAL.
+ * If it fails, the waiting opens fail, too: if each of them tried again for seconds, the last one would wait for
+ * minutes. After the first success, a missing file was removed by other code, and an empty one must not take its place.
  */
 function createdOnce(
   open: (creates: boolean, signal: AbortSignal | undefined) => Promise<Connection>,
@@ -79,7 +79,7 @@ function createdOnce(
       },
       (error: unknown) => {
         first = undefined;
-        // Another reason says nothing of the file: it was not wanted any more, for example.
+        // Any other reason says nothing about the file. For example, the caller may have cancelled the open.
         return error instanceof OpenError ? error : undefined;
       },
     );
@@ -87,7 +87,7 @@ function createdOnce(
   };
 }
 
-/** No time limit: the pool has its own. */
+/** No deadline: the pool has its own. */
 export function until(signal: AbortSignal | undefined): Limit {
   return limitOf(systemClock, Infinity, noTimeout, signal);
 }

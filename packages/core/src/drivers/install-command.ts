@@ -2,12 +2,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /**
- * The commands that bring a missing driver, in the words of the package manager in use: someone who reads "npm install" in a
- * pnpm workspace and does it has two lock files.
+ * The package managers. Error messages show the command of the one in use: a user who runs "npm install" in a pnpm
+ * workspace gets a second lock file.
  */
 export type PackageManager = 'npm' | 'pnpm' | 'yarn' | 'bun' | 'deno';
 
-/** Those whose install script must be allowed. */
+/** The packages of drivers. Some package managers must allow the install script of sqlite3. */
 type Package = 'better-sqlite3' | 'sqlite3';
 
 /** The command that installs a driver's package. */
@@ -27,11 +27,11 @@ export function installCommand(name: Package, manager: PackageManager = packageM
   }
 }
 
-/** The command that runs the install script of a package that is there already. */
+/** The command that runs the install script of an installed package. */
 export function buildCommand(name: 'sqlite3', manager: PackageManager = packageManager()): string {
   switch (manager) {
     case 'npm':
-      // npm 12 has blocked it unless it was approved; npm 11 says that there is nothing to approve.
+      // npm 12 blocks an install script that is not approved. npm 11 reports that there is nothing to approve.
       return `npm approve-scripts ${name} && npm rebuild ${name}`;
     case 'pnpm':
       return `pnpm approve-builds ${name}`;
@@ -55,8 +55,8 @@ const LOCK_FILES: readonly (readonly [string, PackageManager])[] = [
 ];
 
 /**
- * The package manager that started this process, or else that of the project: by the `packageManager` of its package.json
- * or by its lock file, in the nearest directory that has one. npm if nothing says otherwise.
+ * The package manager that started this process. Otherwise that of the project: from the `packageManager` field of its
+ * package.json or from its lock file, in the nearest directory that has one. Otherwise npm.
  */
 export function packageManager(
   userAgent: string | undefined = process.env['npm_config_user_agent'],
@@ -72,7 +72,7 @@ export function packageManager(
   }
 }
 
-/** What `packageManager` says in a package.json; `undefined` if that is nothing, or the file cannot be read. */
+/** The package manager from a package.json; `undefined` if the field is missing, or the file cannot be read. */
 function declared(file: string): PackageManager | undefined {
   try {
     const { packageManager: value } = JSON.parse(readFileSync(file, 'utf8')) as { packageManager?: unknown };
@@ -82,7 +82,7 @@ function declared(file: string): PackageManager | undefined {
   }
 }
 
-/** Of `pnpm/12.21.0 npm/? node/v24.21.0 linux x64`, or of `pnpm@12.21.0`. */
+/** Parses `pnpm/12.21.0 npm/? node/v24.21.0 linux x64` or `pnpm@12.21.0`. */
 function managerOf(text: unknown): PackageManager | undefined {
   const [, name] = /^(npm|pnpm|yarn|bun|deno)[/@]/.exec(String(text)) ?? [];
   return name as PackageManager | undefined;

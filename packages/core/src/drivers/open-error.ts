@@ -25,7 +25,7 @@ const NOTADB = 26;
 const PERM = 3;
 
 /**
- * Says why a database could not be opened: SQLite has one code, "unable to open", for most of the reasons.
+ * Finds out why a database could not be opened, because SQLite has one code, "unable to open", for most of the reasons.
  * `mayCreate`: the open would have created a missing file.
  */
 export async function diagnoseOpenError(
@@ -33,7 +33,7 @@ export async function diagnoseOpenError(
   mayCreate: boolean,
   error: unknown,
 ): Promise<OpenError> {
-  // Without one it is 0 here, which is the code of no error.
+  // Without an `errno` this is 0, which is the code of no error.
   const { errno } = error as { errno: number };
   const reason = await reasonOf(path, mayCreate, errno & 0xff);
   return new OpenError(reason, MESSAGES[reason], error);
@@ -53,7 +53,7 @@ async function reasonOf(path: string, mayCreate: boolean, code: number): Promise
   const errors = [await accessError(dirname(path)), file === 'missing' ? undefined : await accessError(path)];
   if (errors.includes('EROFS')) return 'read-only';
   if (file === 'missing') return 'not-permitted';
-  // Too many open files, for example, look the same to SQLite.
+  // Other reasons, such as too many open files, have the same code in SQLite.
   return errors.every((error) => error === undefined) ? 'unknown' : 'not-permitted';
 }
 
@@ -65,7 +65,7 @@ async function kindOf(path: string): Promise<'file' | 'directory' | 'missing' | 
   }
 }
 
-/** Why a path cannot be read and written, as the operating system calls it; `undefined` if it can. */
+/** The operating system's code why a path cannot be read and written; `undefined` if it can. */
 async function accessError(path: string): Promise<string | undefined> {
   try {
     await access(path, constants.R_OK | constants.W_OK);

@@ -1,53 +1,56 @@
 import { InvalidArgumentError } from '../errors.ts';
 
 /**
- * PRAGMAs by name; `null` leaves one of the defaults as SQLite has it. https://www.sqlite.org/pragma.html
+ * PRAGMAs by name. `null` keeps SQLite's own default instead of a recommended value. https://www.sqlite.org/pragma.html
  *
  * @example const pragmas: Pragmas = { cache_size: -4096, synchronous: 'FULL', mmap_size: null };
  */
 export type Pragmas = Readonly<Record<string, string | number | boolean | null>>;
 
-/** How long SQLite itself waits for the lock of another process: see `busy_timeout` below. */
+/** How long SQLite itself waits for the lock of another process, in milliseconds: see `busy_timeout` below. */
 export const SHORT_BUSY_TIMEOUT_MS = 20;
 
 /**
- * The recommended set, each with its reason. Every connection has a cache of its own, so that memory is bounded by
- * `poolSize` × `cache_size`: 40 MiB for ten connections.
+ * The recommended set, each with its reason. Every connection has its own cache, so `poolSize` × `cache_size` limits
+ * the memory: 40 MiB for ten connections.
  *
  * @example const pool = createPool({ filename: 'app.db', pragmas: { ...RECOMMENDED_PRAGMAS, synchronous: 'FULL' } });
  */
 export const RECOMMENDED_PRAGMAS: Pragmas = Object.freeze({
   /**
-   * How long one try sleeps in its thread of libuv, in milliseconds, while another process holds the lock. Short, because
-   * the pool tries again, and waits for that in JavaScript.
+   * How long one try sleeps in its thread of libuv, in milliseconds, while another process holds the lock. Short,
+   * because the pool tries again, and waits in JavaScript for that.
    */
   busy_timeout: SHORT_BUSY_TIMEOUT_MS,
   /** Readers and the writer do not block each other: https://www.sqlite.org/wal.html */
   journal_mode: 'WAL',
-  /** With WAL: consistent always, durable when the process dies; a power cut may lose the last commits. */
+  /** With WAL: always consistent; durable when the process dies. A power failure may lose the last commits. */
   synchronous: 'NORMAL',
-  /** SQLite has foreign keys off unless asked. */
+  /** SQLite has foreign keys off by default. */
   foreign_keys: true,
-  /** Sorting and temporary indexes in memory instead of in files. */
+  /** Keeps sorts and temporary indexes in memory instead of in files. */
   temp_store: 'MEMORY',
-  /** Negative: in KiB. 4 MiB per connection: larger ones were measured to be slower, and take memory for each connection. */
+  /**
+   * Negative: in KiB. 4 MiB per connection: measurements showed that larger caches are slower, and each connection
+   * takes the memory.
+   */
   cache_size: -4096,
   /**
-   * Off. With it, an I/O error, or a file that another program has cut short, ends the process with a signal, where
-   * without it a statement rejects: https://www.sqlite.org/mmap.html
+   * Off. With it, an I/O error, or a file that another program has truncated, ends the process with a signal. Without
+   * it, the statement rejects: https://www.sqlite.org/mmap.html
    */
   mmap_size: 0,
 });
 
-/** What sets a new connection up. */
+/** The scripts that set up a new connection. */
 export interface SetupScripts {
-  /** Waits briefly for locks, so that it can be given up between two tries. */
+  /** Waits only briefly for locks, so that the open can be cancelled between two tries. */
   readonly first: string;
-  /** What waits longer from then on. */
+  /** Sets a longer busy timeout, if there is one. */
   readonly last: string;
 }
 
-/** The scripts that set the recommended PRAGMAs, with the given ones over them. */
+/** The scripts that set the recommended PRAGMAs, overridden by the given ones. */
 export function setupScripts(pragmas: Pragmas | false): SetupScripts {
   if (pragmas === false) return { first: '', last: '' };
   const { busy_timeout, ...others } = { ...RECOMMENDED_PRAGMAS, ...pragmas };

@@ -1,11 +1,11 @@
 import { LinkedList, type Listed, type Place } from '../waiting/linked-list.ts';
 
-/** Texts longer than this are not worth their memory: they are generated, and hardly come twice. */
+/** Longer texts are not worth their memory: they are generated, and rarely come twice. */
 const LONGEST_TEXT = 65_536;
-/** Bound on the texts kept per connection, in characters. */
+/** The limit for the texts that a connection keeps, in characters. */
 const MOST_TEXT = 1_048_576;
 
-/** A statement that was given to the cache. */
+/** A statement in the cache. */
 class Kept<S> implements Listed<Kept<S>> {
   place: Place<Kept<S>> | undefined;
   readonly sql: string;
@@ -18,12 +18,13 @@ class Kept<S> implements Listed<Kept<S>> {
 }
 
 /**
- * Keeps prepared statements by their text, the least recently used going first, bounded in number and in text. While a
- * statement is in use its text has no other one in the cache, and nothing can use it twice or drop it.
+ * Keeps prepared statements by their text, limited in number and in text. It removes the least recently used statement
+ * first. While a statement is in use, its text has no other statement in the cache, and no other caller can use or drop
+ * it.
  */
 export class StatementCache<S> {
   readonly #byText = new Map<string, Kept<S>>();
-  /** Those that are not in use, the least recently used first. */
+  /** The statements that are not in use, the least recently used first. */
   readonly #unused = new LinkedList<Kept<S>>();
   readonly #size: number;
   readonly #finalize: (statement: S) => void;
@@ -34,13 +35,13 @@ export class StatementCache<S> {
     this.#finalize = finalize;
   }
 
-  /** Takes the statement of a text into use, if it is there: it must be given back or dropped. */
+  /** Takes a statement into use, if the cache has it for this text. The caller must `give` or `drop` it. */
   take(sql: string): S | undefined {
     const kept = this.#byText.get(sql);
     return kept !== undefined && this.#unused.delete(kept) ? kept.statement : undefined;
   }
 
-  /** Gives a statement back, or a new one to the cache, which finalizes it if there is no place for it. */
+  /** Puts a statement into the cache after its use, or a new one. The cache finalizes it if there is no room for it. */
   give(sql: string, statement: S): void {
     const known = this.#byText.get(sql);
     if (known?.statement === statement) {
@@ -70,7 +71,7 @@ export class StatementCache<S> {
     else this.#finalize(statement);
   }
 
-  /** Finalizes everything that is not in use. */
+  /** Finalizes all statements that are not in use. */
   clear(): void {
     for (let kept = this.#unused.shift(); kept; kept = this.#unused.shift()) this.#forget(kept);
   }
