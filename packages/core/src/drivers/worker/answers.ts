@@ -3,9 +3,9 @@ import type { Call } from './calls.ts';
 import type { Reader, WireValue, Writer } from './codec.ts';
 import { known, type WireError } from './protocol.ts';
 
-/** What a worker answers. Both ends are here, side by side, so that they cannot differ. */
+/** The answers of a worker. The writer and the reader are both in this file, so that their formats cannot differ. */
 
-/** What a statement did, in the worker. */
+/** The result of a statement, in the worker. */
 export interface Executed {
   readonly columns: readonly string[];
   readonly rows: readonly (readonly WireValue[])[];
@@ -13,20 +13,20 @@ export interface Executed {
   readonly lastInsertRowid: number | bigint;
 }
 
-/** What became of one statement of a batch, in the worker. */
+/** The outcome of one statement of a batch, in the worker. */
 export type WireOutcome =
   | { readonly status: 'done'; readonly result: Executed }
   | { readonly status: 'failed' | 'undone'; readonly error: unknown };
 
-/** What an answer holds. */
+/** The kinds of an answer. */
 export const DONE = 0;
 export const RESULT = 1;
 export const ERROR = 2;
 export const OUTCOMES = 3;
-/** Rows of a cursor: the last ones, and others. */
+/** The rows of a cursor: the last ones, and earlier ones. */
 export const LAST_ROWS = 4;
 export const ROWS = 5;
-/** How many statements of a script have run, and the error of the next one. */
+/** The number of statements of a script that have run, and the error of the next one. */
 export const STOPPED = 6;
 
 const IN_TRANSACTION = 0x80;
@@ -34,7 +34,7 @@ const LONG = 0x40;
 
 const STATUSES = ['done', 'failed', 'undone'] as const;
 
-/** So many rows share one string: whoever keeps one of their texts keeps the others in memory. */
+/** The number of rows that share one string. A caller that keeps one of their texts keeps the others in memory. */
 const ROWS_PER_BLOCK = 64;
 
 const MOST_SHAPES = 1000;
@@ -44,20 +44,22 @@ export class AnswerWriter {
   readonly writer: Writer;
   /** The lists of columns that the main thread knows by their number. */
   #shapes = new Map<string, number>();
-  /** The same for a list that came before: the names of a statement stay one object. */
+  /** The numbers again, by the identity of the list: the column names of a statement stay one object. */
   #known = new WeakMap<readonly string[], number>();
 
   constructor(writer: Writer) {
     this.writer = writer;
   }
 
-  /** Forgets what the main thread was told of columns: it may not have been sent. */
+  /** Forgets the lists of columns, because the answer that introduced one may not have been sent. */
   clear(): void {
     this.#shapes = new Map();
     this.#known = new WeakMap();
   }
 
-  /** @param long - Whether the call took so long that others had better not wait behind its like. */
+  /**
+   * @param long - Whether the call took so long that other calls should not wait behind one like it.
+   */
   begin({ connection, number }: Call, kind: number, inTransaction: boolean, long: boolean): void {
     this.writer.uint(connection);
     this.writer.uint(number);
@@ -106,7 +108,7 @@ export class AnswerWriter {
     this.writer.block([columns]);
   }
 
-  /** The number of the same names in another list. */
+  /** The number of an equal list. */
   #same(columns: readonly string[]): number | undefined {
     const number = this.#shapes.get(JSON.stringify(columns));
     if (number !== undefined) this.#known.set(columns, number);
@@ -114,7 +116,7 @@ export class AnswerWriter {
   }
 }
 
-/** What an answer begins with. */
+/** The beginning of an answer. */
 export interface AnswerHead {
   readonly connection: number;
   readonly number: number;
@@ -123,7 +125,7 @@ export interface AnswerHead {
   readonly long: boolean;
 }
 
-/** What became of one statement of a batch, in the main thread. */
+/** The outcome of one statement of a batch, in the main thread. */
 export type ReadOutcome =
   | { readonly status: 'done'; readonly result: Result }
   | { readonly status: 'failed' | 'undone'; readonly error: WireError };
@@ -174,7 +176,7 @@ export class AnswerReader {
     return { message: this.reader.text(), code: this.reader.text(), errno: this.reader.uint() };
   }
 
-  /** One outcome for each of the statements, of which the row modes are given. */
+  /** One outcome per statement. `rowModes`: the row modes of the statements. */
   outcomes(rowModes: readonly ('object' | 'array')[]): ReadOutcome[] {
     return rowModes.map((rowMode) => {
       const status = known(STATUSES[this.reader.byte()]);
@@ -196,7 +198,7 @@ function objectRow(reader: Reader, columns: readonly string[]): Row {
   return row;
 }
 
-/** An assignment to `__proto__` would change what the row inherits. */
+/** An assignment to `__proto__` would change the prototype of the row. */
 function carefulRow(reader: Reader, columns: readonly string[]): Row {
   const row: Row = {};
   for (const column of columns) {
@@ -206,7 +208,7 @@ function carefulRow(reader: Reader, columns: readonly string[]): Row {
   return row;
 }
 
-/** The contract has one type for rows; a caller that asked for arrays knows that these are. */
+/** The contract has one type for rows. A caller that asked for arrays knows that the rows are arrays. */
 function arrayRow(reader: Reader, columns: readonly string[]): Row {
   return columns.map(() => reader.value()) as unknown as Row;
 }

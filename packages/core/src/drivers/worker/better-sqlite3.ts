@@ -8,10 +8,10 @@ import { DriverMissingError } from '../../errors.ts';
 export { type WorkerOptions } from './driver.ts';
 
 /**
- * The driver for the `better-sqlite3` package, from version 13 on: it runs on worker threads.
+ * The driver for the `better-sqlite3` package, version 13 or newer. It runs on worker threads.
  *
- * Throws `InvalidArgumentError` for an option that cannot work; opening rejects with `DriverMissingError` where the package is
- * missing, or with `OpenError`.
+ * Throws `InvalidArgumentError` for an option that is invalid. An open rejects with `DriverMissingError` if the package
+ * is missing, or with `OpenError`.
  *
  * @example const pool = createPool({ driver: betterSqlite3({ filename: 'app.db', threads: 2 }) });
  */
@@ -19,12 +19,12 @@ export function betterSqlite3(options: WorkerOptions): Driver {
   return workerDriver(options, 'better-sqlite3', findBetterSqlite3);
 }
 
-/** Resolved here, because a worker whose code is a string would look beside the working directory only. */
+/** Resolved here, because a worker whose code is a string would look only beside the working directory. */
 function findBetterSqlite3(): BindingSource {
   const failures: unknown[] = [];
-  // Not imported: webpack reads calls of an imported createRequire, and warns of those whose argument it does not know.
+  // Not imported: webpack reads calls of an imported createRequire, and warns if it does not know their argument.
   const { createRequire } = process.getBuiltinModule('node:module');
-  // As an ES module, as CommonJS, and where a bundler has moved this file away from its node_modules.
+  // From this file as an ES module or as CommonJS, or from the working directory if a bundler has moved this file.
   for (const from of [
     typeof __filename === 'string' ? __filename : import.meta.url,
     join(process.cwd(), 'any.js'),

@@ -1,9 +1,12 @@
 import type { Reader, WireValue, Writer } from './codec.ts';
 import { known } from './protocol.ts';
 
-/** What the main thread asks of a worker. Both ends are here, side by side, so that they cannot differ. */
+/**
+ * The calls from the main thread to a worker. The writer and the reader are both in this file, so that their formats
+ * cannot differ.
+ */
 
-/** What a call wants. */
+/** The kinds of a call. */
 export const EXECUTE = 0;
 export const BATCH = 1;
 export const SCRIPT = 2;
@@ -13,22 +16,21 @@ export const OPEN_CURSOR = 5;
 export const STEP_CURSOR = 6;
 export const CLOSE_CURSOR = 7;
 
-/** A statement as a binding runs it. */
+/** A statement in the form that a binding runs. */
 export interface Text {
   /** The text, in which every parameter is a plain `?`. */
   readonly sql: string;
-  /** The numbers of the values, in the order of the text, if that is not 1, 2, 3, … */
+  /** The numbers of the values, in the order of the text. Empty if the order is 1, 2, 3, … */
   readonly order: readonly number[];
-  /** The text as its user wrote it: SQLite makes names of columns from it. */
+  /** The text as its user wrote it. SQLite makes column names from it. */
   readonly written: string;
 }
 
-/** What is known of a statement without running it. */
+/** The properties of a statement that are known without running it. */
 export const READONLY = 1;
 export const INSERTS = 2;
 export const CHANGES = 4;
 
-/** One statement to run. */
 export interface Statement {
   readonly text: Text;
   readonly values: WireValue[];
@@ -40,13 +42,13 @@ export interface Call {
   readonly connection: number;
   readonly number: number;
   readonly kind: number;
-  /** One for `EXECUTE` and `OPEN_CURSOR`, all of a `BATCH` or `SCRIPT`. */
+  /** One statement for `EXECUTE` and `OPEN_CURSOR`, all statements of a `BATCH` or `SCRIPT`. */
   readonly statements: readonly Statement[];
-  /** Of a cursor; of a `BATCH`: 1 if it goes on after an error; of a `SCRIPT`: the first that is to run. */
+  /** The number of a cursor. For a `BATCH`: 1 if it goes on after an error. For a `SCRIPT`: the first statement to run. */
   readonly detail: number;
 }
 
-/** What is remembered of texts at both ends, in texts and in characters. */
+/** The limits of the texts that both ends remember, in texts and in characters. */
 const MOST_TEXTS = 1000;
 const MOST_TEXT = 1_048_576;
 const LONGEST_TEXT = 65_536;
@@ -57,12 +59,14 @@ export class SentTexts {
   readonly #describe: (sql: string) => Text;
   #text = 0;
 
-  /** @param describe - Makes of a text what a binding can run; throws if it is not one statement. */
+  /**
+   * @param describe - Converts a text to the form that a binding runs. Throws if the text is not one statement.
+   */
   constructor(describe: (sql: string) => Text) {
     this.#describe = describe;
   }
 
-  /** Writes a text: its number, if the worker knows it. */
+  /** Writes a text, or its number if the worker knows the text. */
   write(writer: Writer, sql: string): void {
     const known = this.#numbers.get(sql);
     if (known !== undefined) {
@@ -77,7 +81,7 @@ export class SentTexts {
     if (text.order.length > 0) writer.text(text.written);
   }
 
-  /** Forgets all: what was written last may not have been sent. */
+  /** Forgets all texts, because the last one may not have been sent. */
   clear(): void {
     this.#numbers.clear();
     this.#text = 0;
@@ -85,7 +89,7 @@ export class SentTexts {
 
   #remember(sql: string): number {
     if (sql.length > LONGEST_TEXT) return 0;
-    // All at once: numbers begin anew, and the worker keeps the newest text of a number.
+    // Forgets all texts at once. The numbers begin again, and the worker keeps the newest text of a number.
     if (this.#numbers.size >= MOST_TEXTS || this.#text > MOST_TEXT) this.clear();
     const number = this.#numbers.size + 1;
     this.#numbers.set(sql, number);
@@ -94,7 +98,7 @@ export class SentTexts {
   }
 }
 
-/** The other end of {@link SentTexts}. */
+/** The reader of the texts that {@link SentTexts} writes. */
 export class KnownTexts {
   readonly #texts: Text[] = [];
 
@@ -110,7 +114,7 @@ export class KnownTexts {
   }
 }
 
-/** Begins a call; its statements follow. */
+/** Begins a call. Its statements follow. */
 export function writeCall(
   writer: Writer,
   connection: number,

@@ -1,29 +1,33 @@
 import type { Value } from '../../driver.ts';
 
 /**
- * How values cross between the threads: bytes, because structured clone costs five times as much on large results. The values
- * of a block keep their texts in one string, which is encoded and decoded at once and then sliced.
+ * The encoding of values between the threads. It uses bytes, because structured clone costs five times as much for
+ * large results. The values of a block keep their texts in one string, which is encoded and decoded at once and then
+ * sliced.
  */
 
 const NULL = 0;
-/** A whole number of 32 bits, as a varint. */
+/** A 32-bit integer, as a varint. */
 const SMALL = 1;
-/** A whole number that a double holds exactly. */
+/** An integer that a double holds exactly. */
 const WHOLE = 2;
 const DOUBLE = 3;
 const INT64 = 4;
 const TEXT = 5;
 const BLOB = 6;
 
-/** What SQLite gives and takes, whichever way a binding reads its integers. */
+/** A value from or for SQLite. How a binding reads its integers does not matter. */
 export type WireValue = Value | undefined;
 
-/** A message of at most this many bytes travels as a string of one byte per character, a larger one as an `ArrayBuffer` that is moved. */
+/**
+ * A message of at most this many bytes is sent as a string with one byte per character. A larger one is sent as an
+ * `ArrayBuffer` that is transferred.
+ */
 const LONGEST_STRING_MESSAGE = 16_384;
-/** The buffer that is kept between messages, in bytes. */
+/** The size of the buffer that is kept between messages, in bytes. */
 const KEPT_BYTES = 65_536;
 
-/** What `postMessage` takes, and what it moves. */
+/** The arguments of `postMessage`: the message, and the list of buffers to transfer. */
 export interface Packed {
   readonly message: string | ArrayBuffer;
   readonly moved: ArrayBuffer[];
@@ -35,24 +39,24 @@ export class Writer {
   #view: DataView = viewOf(this.#bytes);
   #length = 0;
 
-  /** How many bytes are written. */
+  /** The number of bytes written. */
   get length(): number {
     return this.#length;
   }
 
-  /** Drops what was written since the length was `length`. */
+  /** Drops the bytes after `length`. */
   rewind(length: number): void {
     this.#length = length;
   }
 
-  /** Takes the message out, and begins the next. */
+  /** Returns the message, and begins the next one. */
   pack(): Packed {
     const length = this.#length;
     this.#length = 0;
     if (length <= LONGEST_STRING_MESSAGE)
       return { message: this.#bytes.toString('latin1', 0, length), moved: [] };
     const message = (this.#bytes.buffer as ArrayBuffer).slice(0, length);
-    // One that has grown is not kept.
+    // A buffer that has grown is not kept.
     if (this.#bytes.length > KEPT_BYTES) this.#use(Buffer.allocUnsafeSlow(KEPT_BYTES));
     return { message, moved: [message] };
   }
@@ -63,7 +67,7 @@ export class Writer {
     this.#length += 1;
   }
 
-  /** A whole number from 0 to 2^32 - 1. */
+  /** Writes an integer from 0 to 2^32 - 1. */
   uint(value: number): void {
     this.#ensure(5);
     let at = this.#length;
@@ -84,7 +88,7 @@ export class Writer {
     this.#length += this.#bytes.write(value, this.#length);
   }
 
-  /** Room for a number of bytes that is known later; returns what {@link Writer.endSize} takes. */
+  /** Reserves room for a size that is not known yet. Returns the argument for {@link Writer.endSize}. */
   beginSize(): number {
     this.#ensure(4);
     this.#length += 4;
@@ -95,13 +99,13 @@ export class Writer {
     this.#view.setUint32(from - 4, this.#length - from);
   }
 
-  /** A whole number of any size that SQLite has. */
+  /** Writes any integer of SQLite. */
   integer(value: number | bigint): void {
     if (typeof value === 'bigint') this.#bigint(value);
     else this.#number(value);
   }
 
-  /** Writes values, of one list or of several lists after each other. */
+  /** Writes the values of one list, or of several lists one after another. */
   block(lists: Iterable<readonly WireValue[]>): void {
     let text = '';
     const size = this.beginSize();
@@ -169,7 +173,7 @@ export class Writer {
 
 /** Reads one message after another. */
 export class Reader {
-  /** Whether whole numbers come as bigints: both bindings bind a number as REAL. */
+  /** Whether integers are read as bigints. In the worker they must be, because both bindings bind a number as REAL. */
   readonly #exact: boolean;
   readonly #kept: Buffer = Buffer.allocUnsafeSlow(LONGEST_STRING_MESSAGE);
   readonly #keptView: DataView = viewOf(this.#kept);
@@ -185,7 +189,7 @@ export class Reader {
     this.#exact = exact;
   }
 
-  /** Begins a message. */
+  /** Begins to read a message. */
   open(message: string | ArrayBuffer): void {
     this.#at = 0;
     if (typeof message === 'string') {
@@ -199,7 +203,7 @@ export class Reader {
     }
   }
 
-  /** Lets go of a message. */
+  /** Releases the memory of a message. */
   close(): void {
     this.#bytes = this.#kept;
     this.#view = this.#keptView;
@@ -230,13 +234,13 @@ export class Reader {
     return this.#bytes.toString('utf8', this.#at - length, this.#at);
   }
 
-  /** What {@link Writer.beginSize} made room for. */
+  /** Reads the size that {@link Writer.beginSize} reserved room for. */
   size(): number {
     this.#at += 4;
     return this.#view.getUint32(this.#at - 4);
   }
 
-  /** Begins a block, whose values are then read one by one. */
+  /** Begins a block. Its values are then read one by one. */
   openBlock(): void {
     const size = this.size();
     const values = this.#at;
@@ -247,7 +251,7 @@ export class Reader {
     this.#at = values;
   }
 
-  /** After the last value of a block. */
+  /** Ends a block, after its last value. */
   closeBlock(): void {
     this.#at = this.#afterText;
     this.#text = '';
@@ -277,13 +281,13 @@ export class Reader {
       default: {
         const length = this.uint();
         this.#at += length;
-        // A copy: a view would keep the whole message in memory. A Buffer, as other drivers give.
+        // A copy, because a view would keep the whole message in memory. A Buffer, as other drivers return.
         return copyOf(this.#bytes.subarray(this.#at - length, this.#at));
       }
     }
   }
 
-  /** A block of `count` values. */
+  /** Reads a block of `count` values. */
   values(count: number): Value[] {
     this.openBlock();
     const values = new Array<Value>(count);
@@ -302,7 +306,7 @@ function viewOf(bytes: Buffer): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** Not from the pool of Buffers: its memory would be visible behind the copy. */
+/** Not from the pool of Buffers: its shared memory would be visible through the copy. */
 function copyOf(bytes: Uint8Array): Buffer {
   const copy = Buffer.allocUnsafeSlow(bytes.length);
   copy.set(bytes);

@@ -33,35 +33,35 @@ import type { SentCall, SentStatement } from './thread.ts';
 
 const NO_VALUES: readonly Value[] = [];
 
-/** A statement that nobody described may do anything. */
+/** The hint for a statement without one. Such a statement may do anything. */
 const UNDESCRIBED: ExecuteHint = { rowMode: 'object', readonly: false, returnsRows: true, effect: 'insert' };
 
-/** What a call without an answer of its own is sent as. */
+/** A call without statements. */
 function bare(kind: number, detail = 0): SentCall {
   return { kind, detail, statements: [] };
 }
 
-/** How a connection is used. */
+/** The settings of a connection. */
 export interface ConnectionSettings {
   /** How long a script waits for the lock of another process, at each of its statements, in milliseconds. */
   readonly scriptBusyMs: number;
-  /** Where text is cut at a NUL, it is refused: node:sqlite in Node.js 22. */
+  /** Whether the binding truncates text at a NUL (node:sqlite in Node.js 22). Such text is refused. */
   readonly cutsText: boolean;
-  /** Whether what runs can be interrupted. */
+  /** Whether running calls can be interrupted. */
   readonly interruptible: boolean;
   readonly pause: (ms: number) => Promise<void>;
 }
 
-/** Where the calls of a connection run. */
+/** The lines on which the calls of a connection run. */
 export interface ConnectionLines {
   readonly own: OwnLine;
-  /** For calls that any handle of the file will do for; `undefined` where there is only one. */
+  /** For calls that can run on any handle of the file; `undefined` if there is only one handle. */
   readonly shared: SharedLines | undefined;
-  /** Whether a text took long when it was run last, and what to do when that is known. */
+  /** The texts whose last run took long. The connection also updates them. */
   readonly longTexts: LongTexts;
 }
 
-/** The call under way. Without a line it waits for a handle to be opened. */
+/** The running call. It has no line while it waits for a handle to open. */
 interface Running {
   readonly fail: (error: unknown) => void;
   readonly request: Request;
@@ -69,7 +69,7 @@ interface Running {
   line: Line | undefined;
 }
 
-/** Of batches that is remembered together. */
+/** One key for all batches in {@link LongTexts}. */
 const BATCHES = '';
 
 /** One connection in a worker, as the pool uses it. */
@@ -77,10 +77,10 @@ export class WorkerConnection implements Connection {
   readonly interrupt?: () => void;
   readonly #lines: ConnectionLines;
   readonly #settings: ConnectionSettings;
-  /** Called when it is closed. */
+  /** Called when the connection is closed. */
   readonly #forget: (() => void) | undefined;
   #cursors = 0;
-  /** `lost`: its file is another one by now. */
+  /** `lost`: the file was replaced by another one. */
   #state: 'open' | 'lost' | 'closed' = 'open';
   #running: Running | undefined;
   /** Ends the pause of a script that waits for a lock. */
@@ -107,7 +107,7 @@ export class WorkerConnection implements Connection {
     return this.#state !== 'open' || this.#lines.own.current?.handle.thread.hasEnded === true;
   }
 
-  /** The worker says so with every answer. */
+  /** Every answer of the worker contains this. */
   inTransaction(): boolean {
     const line = this.#lines.own.current;
     return line?.inTransaction === true && !line.handle.thread.hasEnded;
@@ -145,7 +145,7 @@ export class WorkerConnection implements Connection {
     return outcomes;
   }
 
-  /** Each statement that meets the lock of another process is run again, and no thread sleeps for it. */
+  /** Tries each statement that meets the lock of another process again. No thread sleeps in the meantime. */
   async script(sql: string): Promise<void> {
     let left: readonly SentStatement[] = parseScript(sql).map((statement) =>
       sentStatement(statement.sql, NO_VALUES, UNDESCRIBED),
@@ -164,7 +164,7 @@ export class WorkerConnection implements Connection {
     }
   }
 
-  /** Rejects when the script is cancelled meanwhile. */
+  /** Rejects when the script is cancelled in the meantime. */
   async #pause(): Promise<void> {
     const cancelled = new Promise<never>((_, fail) => (this.#cancelPause = fail));
     try {
@@ -195,7 +195,7 @@ export class WorkerConnection implements Connection {
     }
   }
 
-  /** Without a handle of its own it has no transaction. */
+  /** Without a handle of its own, the connection has no transaction. */
   async rollback(): Promise<void> {
     if (this.#lines.own.current !== undefined) await this.#call(bare(ROLLBACK), nothing);
   }
@@ -208,7 +208,10 @@ export class WorkerConnection implements Connection {
     if (!wasClosed) await Promise.all([own.close(), shared?.close()]);
   }
 
-  /** Takes back the call under way if it has not begun: it rejects, and has done nothing. Says whether it did. */
+  /**
+   * Withdraws the running call if it has not begun. Then the call rejects and has done nothing. Returns whether it was
+   * withdrawn.
+   */
   withdraw(): boolean {
     if (this.#cancelPause !== undefined) {
       this.#cancelPause(withdrawnError());
@@ -249,7 +252,7 @@ export class WorkerConnection implements Connection {
       const move = (): void => {
         if (running.line?.withdraw() !== true) return;
         running.line = undefined;
-        // Where there is room now, also if it is long.
+        // `false`: to a free thread now, even if the call is long.
         this.#place(running, false);
       };
       const used = unleased ? shared : undefined;
@@ -271,7 +274,7 @@ export class WorkerConnection implements Connection {
       }
       line.then(
         (opened) => {
-          // It may have been taken back meanwhile.
+          // The call may have been withdrawn in the meantime.
           if (this.#running === running) this.#send(running, opened);
         },
         (error: unknown) => {
@@ -312,7 +315,7 @@ export class WorkerConnection implements Connection {
   }
 }
 
-/** Whether a call keeps something when it succeeds: in a transaction only what ends that does. */
+/** Whether a call commits when it succeeds. In a transaction, only the statement that ends the transaction does. */
 function mayCommit({ statements }: SentCall, { line, shared }: Running): boolean {
   const inTransaction = shared === undefined && line?.inTransaction === true;
   return statements.some(({ sql }) => {
@@ -322,10 +325,10 @@ function mayCommit({ statements }: SentCall, { line, shared }: Running): boolean
 }
 
 function nothing(): void {
-  // An answer that says only that it is done.
+  // For an answer without content.
 }
 
-/** Between two tries of a statement of a script, in milliseconds. */
+/** The pause between two tries of a statement of a script, in milliseconds. */
 const SCRIPT_PAUSE_MS = 10;
 
 function sentStatement(

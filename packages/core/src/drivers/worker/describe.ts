@@ -2,8 +2,8 @@ import { plainParameters, parse } from '../../query/sql.ts';
 import type { Text } from './calls.ts';
 
 /**
- * Makes of a statement what both bindings run alike: neither binds `:name` by position, and one of them no `?1`. So every
- * parameter becomes a `?`, and the values are repeated in the order of the text.
+ * Converts a statement to a form that both bindings run alike. Neither binds `:name` by position, and one of them does
+ * not bind `?1`. So every parameter becomes a `?`, and the values are repeated in the order of the text.
  */
 export function describe(sql: string): Text {
   const { parameters } = parse(sql);

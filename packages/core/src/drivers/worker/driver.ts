@@ -18,32 +18,35 @@ import { Threads } from './threads.ts';
  * @example const options: WorkerOptions = { filename: 'app.db', setup: new URL('./sqlite-setup.js', import.meta.url) };
  */
 export interface WorkerOptions {
-  /** The database file, created if missing (its directory is not), or `:memory:`. */
+  /** The path of the database file, or `:memory:`. A missing file is created, a missing directory is not. */
   readonly filename: string;
-  /** Merged over {@link RECOMMENDED_PRAGMAS}, but for `busy_timeout`, which is 0; `false` sets none. */
+  /** PRAGMAs that override {@link RECOMMENDED_PRAGMAS}, except that `busy_timeout` is 0 by default; `false` sets none. */
   readonly pragmas?: Pragmas | false | undefined;
-  /** Prepared statements kept per connection; 0 is off. Default 256. */
+  /** The number of prepared statements that each connection keeps; 0 is off. Default: 256. */
   readonly statementCacheSize?: number | undefined;
-  /** Most threads. Another is started only for what takes long, or would wait for that. Default: one per core, 2 to 4. */
+  /**
+   * The largest number of threads. A new thread starts only for long calls, or for calls that would wait for a long
+   * call. Default: one per core, at least 2 and at most 4.
+   */
   readonly threads?: number | undefined;
-  /** Paths of SQLite extensions that each new connection loads. Loading is allowed only while that happens. */
+  /** Paths of SQLite extensions that each new connection loads. Loading is allowed only during that time. */
   readonly extensions?: readonly string[] | undefined;
   /**
-   * A module, by its URL or absolute path, that each thread imports; its default export is called with each new database (of
-   * the binding), and may register functions. It may be async; the connection waits for it.
+   * The URL or absolute path of a module that each thread imports. Its default export is called with each new database
+   * object of the binding, and may register functions. It may be async; the connection waits for it.
    */
   readonly setup?: URL | string | undefined;
-  /** Opens the file read-only; it must exist. */
+  /** Opens the file read-only. The file must exist. */
   readonly readonly?: boolean | undefined;
 }
 
-/** How long a statement of a script is tried again that met a lock, in milliseconds. */
+/** How long a statement of a script is tried again after it met a lock, in milliseconds. */
 const SCRIPT_BUSY_MS = 5000;
-/** Two at least, on one core too: a slow statement must not hold up everything. */
+/** At least two, even on one core: a slow statement must not delay all other calls. */
 const LEAST_DEFAULT_THREADS = 2;
 const MOST_DEFAULT_THREADS = 4;
 
-/** Makes the driver for a binding. `source` finds the binding; it throws `DriverMissingError` if it cannot. */
+/** Makes the driver for a binding. `source` finds the binding, or throws `DriverMissingError`. */
 export function workerDriver(
   options: WorkerOptions,
   name: BindingSource['name'],
@@ -78,10 +81,10 @@ function once<A, T>(work: (argument: A) => T): (argument: A) => T {
   return (argument) => (result ??= { value: work(argument) }).value;
 }
 
-/** What every handle is opened with. */
+/** The settings with which every handle is opened. */
 export type Prepared = Pick<OpenMessage, 'pragmas' | 'extensions' | 'statementCacheSize'>;
 
-/** What every connection is opened with. */
+/** The settings with which every connection is opened. */
 export function openMessage(options: WorkerOptions): Prepared {
   const { pragmas = {}, statementCacheSize = 256, extensions = [], readonly = false } = options;
   if (!Number.isInteger(statementCacheSize) || statementCacheSize < 0)
@@ -97,7 +100,7 @@ export function openMessage(options: WorkerOptions): Prepared {
   };
 }
 
-/** A wait for a lock would keep every connection of the thread waiting: the pool tries again instead. */
+/** A wait for a lock would delay every connection of the thread. The pool tries again instead. */
 const OWN_PRAGMAS: Pragmas = { busy_timeout: 0 };
 
 function defaultThreads(): number {

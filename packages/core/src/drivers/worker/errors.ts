@@ -1,7 +1,7 @@
 import { resultCodeOf } from '../../driver-errors.ts';
 import type { WireError } from './protocol.ts';
 
-/** What a binding threw in the worker, as drivers report it. */
+/** Converts an error of the binding in the worker to the form in which drivers report it. */
 export function bindingError({ message, code, errno }: WireError): Error {
   const result = errno > 0 ? errno : resultCodeOf({ code });
   return Object.assign(new Error(message), { errno: result, code });
@@ -10,7 +10,7 @@ export function bindingError({ message, code, errno }: WireError): Error {
 /** https://www.sqlite.org/rescode.html#interrupt */
 const INTERRUPT = 9;
 
-/** What a call that was taken back rejects with, as if SQLite had interrupted it. */
+/** The error of a withdrawn call, as if SQLite had interrupted it. */
 export function withdrawnError(): Error {
   return Object.assign(new Error('interrupted before it began'), {
     errno: INTERRUPT,

@@ -2,22 +2,22 @@ import type { Interrupter } from './interrupter.ts';
 import { Line, type LineThread } from './line.ts';
 import { HANDLE_BYTES, INTERRUPTED, RUNNING } from './protocol.ts';
 
-/** The words that both threads see of a new handle. */
+/** The shared words of a new handle. */
 export function newRunning(): Int32Array {
   return new Int32Array(new SharedArrayBuffer(HANDLE_BYTES));
 }
 
-/** What a database handle was opened as. */
+/** The parts with which a database handle was opened. */
 export interface HandleParts {
-  /** That of its first line. */
+  /** The number of the handle and of its first line. */
   readonly number: number;
   readonly slot: Int32Array;
   readonly running: Int32Array;
-  /** Interrupts what runs on it; `undefined` where that cannot be done. */
+  /** Interrupts the call that runs on the handle; `undefined` if that is not possible. */
   readonly interrupt: (() => void) | undefined;
 }
 
-/** `retired`: it is used no more, and closes with the last call on it. */
+/** `retired`: the handle accepts no new calls, and closes after its last call. */
 type HandleState = 'open' | 'retired' | 'closed';
 
 /** One database handle in a thread, and the lines to it. */
@@ -40,12 +40,12 @@ export class Handle {
     };
   }
 
-  /** Whether new calls may be sent to it. */
+  /** Whether the handle accepts new calls. */
   get isUsable(): boolean {
     return this.#state === 'open' && !this.thread.hasEnded;
   }
 
-  /** A new line to it. */
+  /** Adds a line to the handle. */
   join(): Line {
     const line = this.#first ?? this.#another();
     this.#first = undefined;
@@ -53,7 +53,7 @@ export class Handle {
     return line;
   }
 
-  /** Nothing new is sent to it: an error leaves it open whether it is of any use. */
+  /** Stops new calls, because after an error the handle may no longer work. */
   retire(): void {
     if (this.#state !== 'open') return;
     this.#state = 'retired';
@@ -65,12 +65,12 @@ export class Handle {
     if (this.#state === 'retired' && !line.isBusy) void this.leave(line).catch(() => undefined);
   }
 
-  /** Closes the handle if no line leads to it. */
+  /** Closes the handle if it has no lines. */
   async closeIfUnused(): Promise<void> {
     if (this.#lines.size === 0 && this.#first !== undefined) await this.leave(this.join());
   }
 
-  /** Closes a line, and the handle with its last one. */
+  /** Closes a line. Closes the handle with its last line. */
   async leave(line: Line): Promise<void> {
     if (!this.#lines.delete(line)) return;
     if (this.#lines.size > 0) {
@@ -92,8 +92,8 @@ export class Handle {
 }
 
 /**
- * Interrupts the call of a line, and nothing else: while the word is negative the worker does not go on to the next call, and if
- * another call runs, or none, nothing is done.
+ * Interrupts the call of a line, and no other call. While the word is negative, the worker does not go on to the next
+ * call. If another call runs, or none, this does nothing.
  */
 function interruptCall(running: Int32Array, line: number, interrupt: () => void): void {
   if (Atomics.compareExchange(running, RUNNING, line, -line) !== line) return;
@@ -106,7 +106,7 @@ function interruptCall(running: Int32Array, line: number, interrupt: () => void)
   }
 }
 
-/** How a handle with that key is interrupted. */
+/** The function that interrupts the handle with this key. */
 export function interruptOf(
   interrupter: Interrupter | undefined,
   key: bigint | undefined,

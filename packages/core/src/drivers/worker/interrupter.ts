@@ -1,29 +1,30 @@
 import type { BindingSource } from './protocol.ts';
 
 /**
- * Interrupts statements in other threads. Neither binding can; the extension of the optional package `@sqlite-pool/interrupt` gives
- * each connection that loads it a number, and any other one the function that interrupts it by that.
+ * Interrupts statements in other threads. Neither binding can do that. The extension of the optional package
+ * `@sqlite-pool/interrupt` gives a number to each connection that loads it. Any other connection with the extension can
+ * then interrupt it by that number.
  */
 export interface Interrupter {
-  /** The extension that connections load, to be interrupted. */
+  /** The extension that a connection loads to become interruptible. */
   readonly extension: string;
-  /** Interrupts what runs on the connection with that number. Throws if it cannot. */
+  /** Interrupts the call on the connection with that number. Throws if it cannot. */
   interrupt(handle: bigint): void;
 }
 
-/** As the extension has it. */
+/** The SQL function of the extension. */
 const INTERRUPT = 'SELECT sqlite_pool_interrupt(?)';
 
-/** What the package exports. */
+/** The exports of the package. */
 interface InterruptPackage {
-  /** `undefined` where there is none for this platform. */
+  /** The path of the extension; `undefined` if there is none for this platform. */
   extensionPath(): string | undefined;
 }
 
-// In a variable, so that nobody who builds this needs it; with the comment, so that webpack does not warn of it.
+// In a variable, so that a bundler does not require the package. The comment at the import keeps webpack from warning.
 const PACKAGE = '@sqlite-pool/interrupt';
 
-/** The interrupter for a binding, or `undefined` where there is none. */
+/** The interrupter for a binding, or `undefined` if there is none. */
 export async function findInterrupter(
   binding: BindingSource,
   load: () => Promise<unknown> = () => import(/* webpackIgnore: true */ PACKAGE),
@@ -45,7 +46,7 @@ export async function findInterrupter(
   }
 }
 
-/** On a connection of this thread, which is opened at the first interrupt. */
+/** Uses a connection of this thread, which is opened at the first interrupt. */
 function withNodeSqlite(extension: string): (handle: bigint) => void {
   const { DatabaseSync } = quietly(() => process.getBuiltinModule('node:sqlite'));
   const database = new DatabaseSync(':memory:', { allowExtension: true });
@@ -57,7 +58,7 @@ function withNodeSqlite(extension: string): (handle: bigint) => void {
   };
 }
 
-/** Node.js 22 warns of node:sqlite when it is loaded. */
+/** Node.js 22 prints a warning when node:sqlite is loaded. */
 function quietly<T>(load: () => T): T {
   const emitWarning = process.emitWarning.bind(process);
   process.emitWarning = () => undefined;
@@ -68,14 +69,14 @@ function quietly<T>(load: () => T): T {
   }
 }
 
-/** What is used of better-sqlite3. */
+/** The part of better-sqlite3 that this file uses. */
 type BetterDatabase = new (path: string) => {
   loadExtension(path: string): void;
   prepare(sql: string): { get(value: bigint): unknown };
 };
 
 function withBetter(path: string, extension: string): (handle: bigint) => void {
-  // Not imported: webpack reads calls of an imported createRequire, and warns of those whose argument it does not know.
+  // Not imported: webpack reads calls of an imported createRequire, and warns if it does not know their argument.
   const { createRequire } = process.getBuiltinModule('node:module');
   const Database = createRequire(path)(path) as BetterDatabase;
   const database = new Database(':memory:');
@@ -86,19 +87,22 @@ function withBetter(path: string, extension: string): (handle: bigint) => void {
   };
 }
 
-/** What runs in another thread, and would keep the process from ending. */
+/** A call in another thread that would keep the process from ending. */
 export interface Interruptible {
-  /** Whether a call runs or waits; looks for its answer. */
+  /** Whether a call runs or waits. It reads the answers that have come first. */
   isRunning(): boolean;
   interrupt(): void;
 }
 
-/** Longest that the end of the process waits for that, in milliseconds. */
+/** The longest time that the end of the process waits for such calls, in milliseconds. */
 const EXIT_MS = 200;
 
 const open = new Set<Interruptible>();
 
-/** Node.js waits at its end for what runs in its workers, for ever if that is endless: so it is interrupted then. */
+/**
+ * At its end, Node.js waits for running calls in its workers, even for an endless one. So this interrupts them at the
+ * exit.
+ */
 export function interruptAtExit(connection: Interruptible): () => void {
   if (open.size === 0) process.on('exit', interruptAll);
   open.add(connection);
@@ -108,7 +112,7 @@ export function interruptAtExit(connection: Interruptible): () => void {
   };
 }
 
-/** Again and again: SQLite forgets an interrupt that comes before the first step of a statement. */
+/** Interrupts repeatedly, because SQLite forgets an interrupt that comes before the first step of a statement. */
 function interruptAll(): void {
   const pause = new Int32Array(new SharedArrayBuffer(4));
   const until = performance.now() + EXIT_MS;

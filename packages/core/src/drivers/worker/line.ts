@@ -6,13 +6,13 @@ import { bindingError } from './errors.ts';
 import { CALL_NUMBERS, known, SENT, slotWord, WITHDRAWN } from './protocol.ts';
 import type { Pending, SentCall, Thread } from './thread.ts';
 
-/** What a line needs of its thread. */
+/** The part of a thread that a line needs. */
 export type LineThread = Pick<
   Thread,
   'send' | 'withdrawn' | 'remove' | 'leave' | 'join' | 'look' | 'hasEnded'
 >;
 
-/** What a line needs of its handle. */
+/** The part of a handle that a line needs. */
 interface LineHandle {
   readonly thread: LineThread;
   readonly isUsable: boolean;
@@ -22,20 +22,23 @@ interface LineHandle {
   retire(): void;
 }
 
-/** A call, whichever line it is sent on. */
+/** A call, independent of its line. */
 export interface Request {
   readonly call: SentCall;
-  /** Whether its like took long the last time. */
+  /** Whether a call with the same text took long the last time. */
   readonly long: boolean;
-  /** Sends it somewhere else, if it has not begun. */
+  /** Sends the call to another thread, if it has not begun. */
   readonly move?: (() => void) | undefined;
-  /** Reads the answer, all of it. */
+  /** Reads the whole answer. */
   answer(head: AnswerHead, answers: AnswerReader): void;
   /** The thread has ended. `begun`: the call may have been done. */
   lose(reason: unknown, begun: boolean): void;
 }
 
-/** A way to a database handle in a thread, for one call at a time: so it is itself what waits for the answer. */
+/**
+ * A path to a database handle in a thread, for one call at a time. So the line itself is the object that waits for the
+ * answer.
+ */
 export class Line implements Pending {
   place: Place<Pending> | undefined;
   sentAt = 0;
@@ -43,7 +46,7 @@ export class Line implements Pending {
   readonly number: number;
   readonly #slot: Int32Array;
   #calls = 0;
-  /** The call under way. */
+  /** The running call. */
   #request: Request | undefined;
   #inTransaction = false;
 
@@ -57,7 +60,7 @@ export class Line implements Pending {
     return this.#request !== undefined;
   }
 
-  /** The worker says so with every answer. */
+  /** Every answer of the worker contains this. */
   get inTransaction(): boolean {
     return this.#inTransaction;
   }
@@ -74,7 +77,7 @@ export class Line implements Pending {
     return Atomics.load(this.#slot, 0) === slotWord(this.#calls, SENT);
   }
 
-  /** Sends a call. Throws if it cannot be sent; then nothing was. */
+  /** Sends a call. If it throws, it has sent nothing. */
   send(request: Request): void {
     if (this.isBusy) throw new InvalidArgumentError('A connection takes one call at a time.');
     this.#calls = (this.#calls + 1) % CALL_NUMBERS;
@@ -105,7 +108,10 @@ export class Line implements Pending {
     this.#inTransaction = false;
   }
 
-  /** Takes back the call under way if it has not begun: it has no answer, and has done nothing. Says whether it did. */
+  /**
+   * Withdraws the running call if it has not begun. Then the call gets no answer and has done nothing. Returns whether
+   * it was withdrawn.
+   */
   withdraw(): boolean {
     if (this.#request === undefined || !this.#takeBack()) return false;
     this.handle.thread.withdrawn(this.number);
@@ -114,12 +120,12 @@ export class Line implements Pending {
     return true;
   }
 
-  /** Interrupts the call under way, where that can be done. */
+  /** Interrupts the running call, if that is possible. */
   interrupt(): void {
     if (this.isBusy) this.handle.interrupt?.(this.number);
   }
 
-  /** Closes it, and the handle with it. */
+  /** Closes the line and its handle. */
   end(): Promise<void> {
     return new Promise((done, fail) => {
       this.send({
@@ -129,7 +135,7 @@ export class Line implements Pending {
           if (kind === ERROR) fail(bindingError(answers.error()));
           else done();
         },
-        // A thread that has ended has closed what it had.
+        // A thread that has ended has closed its handles.
         lose: () => {
           done();
         },
@@ -137,7 +143,7 @@ export class Line implements Pending {
     });
   }
 
-  /** The worker begins a call by changing the same word: one of the two comes first. */
+  /** The worker begins a call by changing the same word, so only one of the two can succeed. */
   #takeBack(): boolean {
     const sent = slotWord(this.#calls, SENT);
     return Atomics.compareExchange(this.#slot, 0, sent, slotWord(this.#calls, WITHDRAWN)) === sent;

@@ -3,10 +3,10 @@ import type { Handle } from './handle.ts';
 import type { Line } from './line.ts';
 import type { Thread } from './thread.ts';
 
-/** Opens a handle that others share, in a thread. Rejects with `ConnectionLostError` if the file is another one by now. */
+/** Opens a shared handle in a thread. Rejects with `ConnectionLostError` if the file was replaced by another one. */
 export type OpenShared = (thread: Thread, identity: string) => Promise<Handle>;
 
-/** The handles that connections share: at most one in each thread for each file. */
+/** The handles that connections share: at most one for each thread and file. */
 export class SharedHandles {
   readonly #open: OpenShared;
   readonly #handles = new WeakMap<Thread, Map<string, Handle | Promise<Handle>>>();
@@ -15,7 +15,7 @@ export class SharedHandles {
     this.#open = open;
   }
 
-  /** The handle for a file, by its identity. */
+  /** The handle for a file, by the identity of the file. */
   get(thread: Thread, identity: string): Handle | Promise<Handle> {
     const handles = this.#handlesOf(thread);
     const there = handles.get(identity);
@@ -29,7 +29,7 @@ export class SharedHandles {
     return opening;
   }
 
-  /** Takes in a handle that was opened otherwise. */
+  /** Adds a handle that was opened by other code. */
   add(thread: Thread, identity: string, handle: Handle): void {
     this.#handlesOf(thread).set(identity, handle);
   }
@@ -41,13 +41,13 @@ export class SharedHandles {
   }
 }
 
-/** Where the calls of a connection run that any handle of its file will do for. */
+/** Chooses the thread and the handle for calls that can run on any handle of the file. */
 export interface SharedPlaces {
   place(long: boolean): Thread;
   handle(thread: Thread): Handle | Promise<Handle>;
 }
 
-/** The lines of one connection to handles that it shares, one for each thread it has used. */
+/** The lines of one connection to shared handles, one for each thread that it has used. */
 export class SharedLines {
   readonly #places: SharedPlaces;
   readonly #lines = new Map<Thread, Line>();
@@ -57,7 +57,7 @@ export class SharedLines {
     this.#places = places;
   }
 
-  /** A line for a call; a promise if its handle is not open yet. */
+  /** Returns a line for a call, or a promise if the handle is not open yet. */
   take(long: boolean): Line | Promise<Line> {
     const thread = this.#places.place(long);
     const line = this.#lines.get(thread);
@@ -82,7 +82,7 @@ export class SharedLines {
 
   async #onceOpen(thread: Thread, opening: Promise<Handle>): Promise<Line> {
     let handle = await opening;
-    // Another connection that waited for it may have closed it since.
+    // Another connection that waited for the handle may have closed it since.
     while (!handle.isUsable) {
       if (thread.hasEnded) throw new ConnectionLostError(undefined);
       handle = await this.#places.handle(thread);
@@ -95,7 +95,7 @@ export class SharedLines {
     return line?.handle.isUsable === true ? line : this.join(thread, handle);
   }
 
-  /** Of threads that have ended, too: nothing else would. */
+  /** Also removes the lines of threads that have ended, because no other code does. */
   #forget(thread: Thread): void {
     for (const [other, line] of this.#lines) {
       if (other !== thread && !other.hasEnded) continue;

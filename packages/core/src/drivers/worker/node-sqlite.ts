@@ -8,11 +8,11 @@ import { DriverMissingError } from '../../errors.ts';
 export { type WorkerOptions } from './driver.ts';
 
 /**
- * The driver for `node:sqlite`, which is part of Node.js, from 22.16 on: it runs on worker threads, with nothing to install. It is
- * what `createPool({ filename })` uses.
+ * The driver for `node:sqlite`, which is part of Node.js 22.16 and newer. It runs on worker threads and needs no
+ * installation. `createPool({ filename })` uses it.
  *
- * Throws `InvalidArgumentError` for an option that cannot work; opening rejects with `DriverMissingError` where the runtime has no
- * `node:sqlite`, or with `OpenError`.
+ * Throws `InvalidArgumentError` for an option that is invalid. An open rejects with `DriverMissingError` if the runtime
+ * has no `node:sqlite`, or with `OpenError`.
  *
  * @example const pool = createPool({ driver: nodeSqlite({ filename: 'app.db', threads: 2 }) });
  */
@@ -20,11 +20,11 @@ export function nodeSqlite(options: WorkerOptions): Driver {
   return workerDriver(options, 'node:sqlite', findNodeSqlite);
 }
 
-/** Found by the version, without loading it, which makes Node.js 22 print a warning. */
+/** Finds it by the version, without loading it: a load makes Node.js 22 print a warning. */
 function findNodeSqlite(): BindingSource {
   const { node, deno } = process.versions;
   const onSqlite3 = `sqlite3, with driver: sqlite3({ filename }) from @sqlite-pool/core. Run: ${installCommand('sqlite3')}`;
-  // Its worker threads refuse the flags of Node.js, and its databases have no enableLoadExtension().
+  // The worker threads of Deno refuse the flags of Node.js, and its databases have no enableLoadExtension().
   if (deno !== undefined)
     throw new DriverMissingError(
       `The node:sqlite of Deno cannot be used. Use the driver of the package ${onSqlite3}`,
@@ -38,8 +38,8 @@ function findNodeSqlite(): BindingSource {
 }
 
 /**
- * Whether `StatementSync` has `columns()` and `setReturnArrays()`: without them columns of one name cannot be told apart. From 22.13
- * to 22.15 and from 23.4 to 23.10 there is a `node:sqlite` without them.
+ * Whether `StatementSync` has `columns()` and `setReturnArrays()`. Without them, two columns with the same name cannot
+ * be distinguished. Node.js 22.13 to 22.15 and 23.4 to 23.10 have a `node:sqlite` without them.
  */
 function hasColumns(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number);

@@ -14,18 +14,21 @@ import type { OpenMessage, OpenMode } from './protocol.ts';
 import type { Thread } from './thread.ts';
 import type { Threads } from './threads.ts';
 
-/** What a driver opens. */
+/** The settings of an opener. */
 export interface OpenerSettings {
   readonly message: Pick<OpenMessage, 'pragmas' | 'extensions' | 'statementCacheSize' | 'path'>;
   readonly readonly: boolean;
   readonly interrupter: Interrupter | undefined;
 }
 
-/** How long the PRAGMAs of a new handle are tried again that met a lock, and how often, in milliseconds. */
+/**
+ * How long the PRAGMAs of a new handle are tried again after they met a lock, and the pause between two tries, in
+ * milliseconds.
+ */
 const OPEN_AGAIN_FOR_MS = 5000;
 const OPEN_PAUSE_MS = 20;
 
-/** What opens the database handles of one driver, and makes connections of them. */
+/** Opens the database handles of one driver, and makes connections of them. */
 export class Opener {
   readonly #threads: Threads;
   readonly #settings: OpenerSettings;
@@ -37,7 +40,7 @@ export class Opener {
     this.#shared = new SharedHandles((thread, identity) => this.#openKnown(thread, true, identity));
   }
 
-  /** A new connection. What it shares is opened at once, unless it is open, and what is its own when that is needed. */
+  /** Makes a new connection. Opens its shared handle now, unless it is open, and its own handle when a call needs it. */
   async connect(
     mayCreate: boolean,
     settings: Omit<ConnectionSettings, 'interruptible'>,
@@ -75,7 +78,7 @@ export class Opener {
     return new WorkerConnection({ own, shared, longTexts }, { ...settings, interruptible });
   }
 
-  /** The shared handle that a new connection begins with. */
+  /** The shared handle of a new connection. */
   async #home(
     path: string,
     mayCreate: boolean,
@@ -105,7 +108,7 @@ export class Opener {
     return handle.join();
   }
 
-  /** A handle of a file that is known: another one that has taken its place is not it. */
+  /** Opens a handle of a known file. Rejects if another file has replaced it. */
   async #openKnown(thread: Thread, shared: boolean, identity: string): Promise<Handle> {
     const { path } = this.#settings.message;
     const handle = await this.#open(thread, shared, this.#mode).catch(async (error: unknown) =>
@@ -118,7 +121,8 @@ export class Opener {
   }
 
   async #open(thread: Thread, shared: boolean, mode: OpenMode, signal?: AbortSignal): Promise<Handle> {
-    // Between two tries no database may be open in it, and another pool could take it, or end it.
+    // Between two tries the thread may have no open database. Without this, another pool could take the thread, or end
+    // it.
     const release = thread.hold();
     try {
       return await this.#tryToOpen(thread, shared, mode, signal);
@@ -140,7 +144,7 @@ export class Opener {
       } catch (error) {
         signal?.throwIfAborted();
         if (!isLocked(error) || performance.now() >= until) throw error;
-        // Two connections that switch one new file to WAL meet SQLITE_BUSY at once, whatever the busy timeout.
+        // If two connections switch one new file to WAL, one gets SQLITE_BUSY at once, whatever the busy timeout.
         await setTimeout(OPEN_PAUSE_MS, undefined, signal === undefined ? {} : { signal });
       }
     }
@@ -161,7 +165,7 @@ export class Opener {
 
 const REPLACED = 'The database file was replaced by another one.';
 
-/** A thread, where threads may be started. */
+/** Chooses or starts a thread. Throws a helpful error if the process may not start threads. */
 function permitted(start: () => Thread): Thread {
   try {
     return start();

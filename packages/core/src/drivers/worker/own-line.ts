@@ -1,6 +1,6 @@
 import type { Line } from './line.ts';
 
-/** The line of one connection to a handle of its own, which is opened by the first call that needs it. */
+/** The line of one connection to its own handle. The first call that needs the handle opens it. */
 export class OwnLine {
   readonly #open: () => Promise<Line>;
   #line: Line | Promise<Line> | undefined;
@@ -14,7 +14,7 @@ export class OwnLine {
     return this.#line instanceof Promise ? undefined : this.#line;
   }
 
-  /** The line; a promise while it is opened. */
+  /** Returns the line, or a promise while it opens. */
   take(): Line | Promise<Line> {
     if (this.#line !== undefined) return this.#line;
     const opening = this.#open();
@@ -26,7 +26,7 @@ export class OwnLine {
     return opening;
   }
 
-  /** Closes what is open, or about to be. */
+  /** Closes the line, even if it is still opening. */
   async close(): Promise<void> {
     const line = await Promise.resolve(this.#line).catch(() => undefined);
     await line?.handle.leave(line);

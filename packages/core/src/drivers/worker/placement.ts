@@ -1,25 +1,25 @@
-/** What the choice of a thread goes by. */
+/** The properties of a thread that decide where a call runs. */
 export interface PlacedThread {
-  /** Whether something runs on it that is long, or known to be: what is sent now may wait for that. */
+  /** Whether a long call runs on the thread, or one that is known to be long. A new call may have to wait for it. */
   readonly isOccupied: boolean;
-  /** How many calls, and opens of databases, it has not answered. */
+  /** The number of calls and opens that the thread has not answered. */
   readonly waiting: number;
-  /** How many connections have a database handle of their own on it. */
+  /** The number of connections that have their own database handle on the thread. */
   readonly ownHandles: number;
 }
 
-/** The threads there are, and how to get another. */
+/** The running threads, and how to start another. */
 export interface ThreadSupply<T extends PlacedThread> {
-  /** Those that run, the oldest first. */
+  /** The running threads, the oldest first. */
   readonly running: readonly T[];
-  /** How many may run. */
+  /** The largest number of threads. */
   readonly most: number;
   start(): T;
 }
 
 /**
- * Chooses threads. Waking a thread costs more than a read, and calls on one thread share its wake-ups: so calls go to the first, and to
- * others only what is long, or would wait for that.
+ * Chooses threads. To wake a thread costs more than a read, and calls on one thread share its wake-ups. So calls go to
+ * the first thread. Only long calls, and calls that would wait for a long one, go to other threads.
  */
 export class Placement<T extends PlacedThread> {
   readonly #supply: ThreadSupply<T>;
@@ -28,12 +28,14 @@ export class Placement<T extends PlacedThread> {
     this.#supply = supply;
   }
 
-  /** @param long - Whether the call is known to take long. */
+  /**
+   * @param long - Whether the call is known to take long.
+   */
   forCall(long: boolean): T {
     return long ? this.#forLong() : this.#forShort();
   }
 
-  /** For a database handle that one connection has for itself. */
+  /** Chooses a thread for a handle that one connection has for itself. */
   forOwnHandle(): T {
     const { running } = this.#supply;
     const free = running.filter(({ isOccupied }) => !isOccupied);
@@ -74,10 +76,10 @@ function fewest<T>(threads: readonly T[], first: T, count: (thread: T) => number
   return threads.reduce((best, thread) => (count(thread) < count(best) ? thread : best), first);
 }
 
-/** What is remembered of texts that take long. */
+/** The largest number of long texts to remember. */
 const MOST_TEXTS = 1000;
 
-/** The texts of which the last run took long. */
+/** The texts whose last run took long. */
 export class LongTexts {
   readonly #texts = new Set<string>();
 
@@ -90,7 +92,7 @@ export class LongTexts {
       this.#texts.delete(text);
       return;
     }
-    // All at once: those that are long still say so with their next run.
+    // Forgets all texts at once. The next run of a long text adds it again.
     if (this.#texts.size >= MOST_TEXTS) this.#texts.clear();
     this.#texts.add(text);
   }

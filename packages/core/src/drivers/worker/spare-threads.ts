@@ -1,20 +1,20 @@
 import { outsideCalls, systemClock } from '../../waiting/deadline.ts';
 import type { Thread, ThreadOwner, ThreadSettings } from './thread.ts';
 
-/** How long a thread without a database is kept, in milliseconds: its start takes as long as hundreds of statements. */
+/** How long a thread without a database is kept, in milliseconds. To start one takes as long as hundreds of statements. */
 const KEEP_MS = 1000;
 
-/** The threads that nobody uses at the moment, by what they were started with: the next pool or connection takes one of them. */
+/** The unused threads, by their settings. The next pool or connection takes one of them. */
 const spares = new Map<string, Thread[]>();
 
-/** A spare thread, if there is one. */
+/** Returns a spare thread, if there is one. */
 export function takeSpare(settings: ThreadSettings, owner: ThreadOwner): Thread | undefined {
   const thread = spares.get(keyOf(settings))?.pop();
   if (thread !== undefined) thread.owner = owner;
   return thread;
 }
 
-/** Keeps a thread without a database for a moment, and ends it then. */
+/** Keeps a thread without a database for a while, and then ends it. */
 export function keepSpare(settings: ThreadSettings, thread: Thread): void {
   const key = keyOf(settings);
   const kept = spares.get(key) ?? [];

@@ -17,7 +17,6 @@ import {
   type OpenMessage,
 } from './protocol.ts';
 
-/** One statement of a call. */
 export interface SentStatement {
   readonly sql: string;
   readonly values: readonly WireValue[];
@@ -31,16 +30,16 @@ export interface SentCall {
   readonly statements: readonly SentStatement[];
 }
 
-/** What waits for an answer of the worker. */
+/** A call that waits for an answer of the worker. */
 export interface Pending extends Listed<Pending> {
   readonly sentAt: number;
-  /** Whether its like took long the last time. */
+  /** Whether a call with the same text took long the last time. */
   readonly long: boolean;
-  /** Sends it to another thread, if it has not begun; where any thread will do. */
+  /** Sends the call to another thread, if it has not begun. `undefined` if the call must stay on its thread. */
   readonly move: (() => void) | undefined;
-  /** Whether it has not begun. */
+  /** Whether the call has not begun. */
   isWaiting(): boolean;
-  /** Reads the answer, all of it. */
+  /** Reads the whole answer. */
   answer(head: AnswerHead, answers: AnswerReader): void;
   /** The thread has ended. */
   lose(reason: unknown): void;
@@ -52,29 +51,32 @@ interface Opening {
   readonly fail: (error: unknown) => void;
 }
 
-/** A database handle that was opened: its number in its thread, and the key by which it can be interrupted. */
+/** An open database handle: its number in its thread, and the key by which it can be interrupted. */
 export interface OpenedHandle {
   readonly number: number;
   readonly key: bigint | undefined;
 }
 
-/** A thread that has answered nothing for longer, in milliseconds, though it has something to do, runs something long. */
+/** A thread that has work and has answered nothing for this long, in milliseconds, runs a long call. */
 const SILENT_MS = 50;
 
-/** What a thread is made with. */
+/** The settings of a thread. */
 export interface ThreadSettings {
   readonly binding: BindingSource;
   readonly setup: string | undefined;
   readonly describe: (sql: string) => Text;
 }
 
-/** Whose thread it is. */
+/** The owner of a thread. */
 export interface ThreadOwner {
-  /** Called again and again while the thread runs something long and other calls wait for it, which may be moved. */
+  /**
+   * Called repeatedly while the thread runs a long call and other calls wait for it. Each function in `waiting` moves
+   * one of them.
+   */
   onOccupied(thread: Thread, waiting: readonly (() => void)[]): void;
-  /** No database is open in it any more. */
+  /** No database is open in the thread any more. */
   onUnused(thread: Thread): void;
-  /** The worker has ended, whatever the reason. */
+  /** The worker has ended, for any reason. */
   onEnd(thread: Thread): void;
 }
 
@@ -89,14 +91,14 @@ export class Thread {
   readonly #answers = new AnswerReader(new Reader(false));
   /** The oldest first. A list, because it changes with every call. */
   readonly #pending = new LinkedList<Pending>();
-  /** The same, by the number of their line. */
+  /** The same calls, by the number of their line. */
   readonly #byLine: (Pending | undefined)[] = [];
   readonly #opening = new Map<number, Opening>();
   readonly #lines = new Set<number>();
-  /** The handles, by their number, that one connection has for itself. */
+  /** The numbers of the handles that one connection has for itself. */
   readonly #own = new Set<number>();
   #nextLine = 0;
-  /** Calls under way whose like took long. */
+  /** The number of running calls with a text that took long the last time. */
   #long = 0;
   #answeredAt = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -113,13 +115,15 @@ export class Thread {
       name: 'sqlite-pool',
       workerData: { port: port2, state: this.#state, binding, setup },
       transferList: [port2],
-      // Node.js 22 warns of node:sqlite, and versions that read TypeScript warn of that. No flag of the process is inherited.
+      // Node.js 22 warns of node:sqlite, and versions that read TypeScript warn of that. The worker inherits no flag of
+      // the process.
       execArgv: ['--disable-warning=ExperimentalWarning'],
     });
     this.#worker.unref();
     port1.on('message', this.#receive);
     port1.unref();
-    // The port ends before the worker does, and would leave nothing for which the process waits, though calls have no answer yet.
+    // The port closes before the worker exits. Without the reference, the process could end although calls have no
+    // answer yet.
     port1.once('close', () => this.#worker.ref());
     let why: unknown = new Error('The worker has ended.');
     this.#worker.once('error', (error) => {
@@ -136,26 +140,26 @@ export class Thread {
     return this.#end !== undefined;
   }
 
-  /** Whether it runs something long, or has been sent what is known to be. */
+  /** Whether the thread runs a long call, or was sent one that is known to be long. */
   get isOccupied(): boolean {
     if (this.#long > 0) return true;
     if (!this.#isSilent) return false;
-    // It may be this thread that has not looked.
+    // Perhaps the main thread has only not read the answers yet.
     this.look();
     return this.#isSilent;
   }
 
-  /** How many connections have a database handle of their own here, or open one. */
+  /** The number of connections that have their own database handle here, or are opening one. */
   get ownHandles(): number {
     return this.#own.size;
   }
 
-  /** How many calls and opens it has not answered. */
+  /** The number of calls and opens that the thread has not answered. */
   get waiting(): number {
     return this.#pending.size + this.#opening.size;
   }
 
-  /** Takes in the answers that have come, without waiting for the event loop. */
+  /** Reads the answers that have come, without waiting for the event loop. */
   look(): void {
     for (let answer = receiveMessageOnPort(this.#port); answer; answer = receiveMessageOnPort(this.#port))
       this.#receive(answer.message);
@@ -165,13 +169,13 @@ export class Thread {
     return this.#pending.size > 0 && this.#silentMs > SILENT_MS;
   }
 
-  /** How long the call that it works on has taken: it answers one after the other. */
+  /** The duration of the call that the thread works on. A thread answers one call after the other. */
   get #silentMs(): number {
     const oldest = this.#pending.first;
     return oldest === undefined ? 0 : performance.now() - Math.max(oldest.sentAt, this.#answeredAt);
   }
 
-  /** Opens a database handle, and the first line to it, which has the same number. */
+  /** Opens a database handle and the first line to it. Both have the same number. */
   async open(message: Omit<OpenMessage, 'kind' | 'connection'>): Promise<OpenedHandle> {
     if (this.#end !== undefined) throw new ConnectionLostError(this.#end.reason);
     const line = this.#newLine();
@@ -196,13 +200,13 @@ export class Thread {
     return line;
   }
 
-  /** Ends a line to a handle that has others. */
+  /** Ends a line to a handle that has other lines. */
   leave(line: number): void {
     if (!this.hasEnded) this.#post({ kind: 'leave', connection: line });
     this.remove(line);
   }
 
-  /** Forgets a line that is closed. */
+  /** Removes a line that is closed. */
   remove(line: number): void {
     this.#lines.delete(line);
     this.#own.delete(line);
@@ -210,7 +214,7 @@ export class Thread {
     this.owner.onUnused(this);
   }
 
-  /** Keeps the thread, without a line, until the function that it returns is called. */
+  /** Keeps the thread in use without a line, until the returned function is called. */
   hold(): () => void {
     const line = this.#newLine();
     return () => {
@@ -231,7 +235,7 @@ export class Thread {
     return line;
   }
 
-  /** Sends a call, with all others of this tick. Throws if it cannot be sent; then nothing was. */
+  /** Sends a call, together with all other calls of this tick. If it throws, it has sent nothing. */
   send(line: number, number: number, { kind, detail, statements }: SentCall, pending: Pending): void {
     if (this.#end !== undefined) throw this.#end.reason;
     const { length } = this.#writer;
@@ -252,7 +256,7 @@ export class Thread {
     this.#watch(SILENT_MS);
   }
 
-  /** A call was taken back: it has no answer. */
+  /** A call was withdrawn: it gets no answer. */
   withdrawn(line: number): void {
     this.#settled(line);
     this.#rest();
@@ -266,7 +270,7 @@ export class Thread {
     return pending;
   }
 
-  /** One timer for all calls: it comes while any is under way, and sees whether they get on. */
+  /** One timer for all calls. While calls are running, it checks whether the thread answers. */
   #watch(ms: number): void {
     if (this.#timer !== undefined) return;
     this.#timer = outsideCalls(() => setTimeout(this.#check, ms).unref());
@@ -289,8 +293,8 @@ export class Thread {
   };
 
   /**
-   * A worker that has nothing to do is woken as soon as the code that runs has said all it has to say; one that works will not
-   * look before it is done, so what else this tick brings can come along.
+   * Wakes an idle worker as soon as the running code has made its calls. A busy worker reads no message before its
+   * current call is done, so the later calls of this tick can be sent in the same message.
    */
   #scheduleFlush(): void {
     if (this.#flushing) return;
@@ -342,12 +346,12 @@ export class Thread {
     else opening.fail(bindingError(error));
   }
 
-  /** The process must not end while something is awaited … */
+  /** The process must stay alive while a caller awaits an answer. */
   #stayAlive(): void {
     if (this.#pending.size + this.#opening.size === 1) this.#port.ref();
   }
 
-  /** … and may when nothing is. */
+  /** The process may end when no caller awaits an answer. */
   #rest(): void {
     if (this.#pending.size + this.#opening.size === 0) this.#port.unref();
   }

@@ -2,7 +2,7 @@ import { LongTexts, Placement } from './placement.ts';
 import { keepSpare, takeSpare } from './spare-threads.ts';
 import { Thread, type ThreadOwner, type ThreadSettings } from './thread.ts';
 
-/** The threads of one driver, and which of them does what. */
+/** The threads of one driver, and the placement of calls on them. */
 export class Threads {
   readonly most: number;
   readonly placement: Placement<Thread>;
@@ -30,7 +30,7 @@ export class Threads {
     this.placement = new Placement<Thread>(this);
   }
 
-  /** Those that have not ended, the oldest first. */
+  /** The threads that have not ended, the oldest first. */
   get running(): readonly Thread[] {
     return [...this.#threads].filter(({ hasEnded }) => !hasEnded);
   }

@@ -4,23 +4,26 @@ import { READONLY, type Statement } from '../calls.ts';
 import type { Database } from './database.ts';
 import { isInterrupt } from './errors.ts';
 
-/** Around the whole of a batch in an open transaction, and around each of its statements. */
+/** The names of the savepoints around a whole batch in an open transaction, and around each of its statements. */
 const WHOLE = 'sqlite_pool_batch';
 const EACH = 'sqlite_pool_statement';
 
-/** What a statement that fails undoes, and how the transaction goes on. */
+/** What a failed statement undoes, and whether the batch goes on. */
 type Rule =
-  /** Nothing is kept. */
+  /** Undoes the whole batch. */
   | 'abort'
-  /** Itself alone, by SQLite's own means. What needs more to be undone ends the batch. */
+  /**
+   * Undoes the failed statement alone, and relies on SQLite for that. A failure that SQLite does not undo ends the
+   * batch.
+   */
   | 'trust'
-  /** Itself alone, by a savepoint where SQLite's own means do not do it. */
+  /** Undoes the failed statement alone, with a savepoint where SQLite does not undo it. */
   | 'apart';
 
 /**
- * Runs statements in one transaction. Throws if it could not begin: then nothing was done.
+ * Runs statements in one transaction. Throws if the transaction could not begin: then nothing was done.
  *
- * @param goesOn - A statement that fails is undone alone, and the others stay. Otherwise it is all or nothing.
+ * @param goesOn - Whether a failed statement is undone alone, and the others stay. Otherwise it is all or nothing.
  */
 export function runBatch(
   database: Database,
@@ -31,7 +34,8 @@ export function runBatch(
   if (statements.every(({ flags }) => (flags & READONLY) !== 0))
     return runIn(database, statements, goesOn ? 'apart' : 'abort', READING) ?? [];
   if (!goesOn) return runIn(database, statements, 'abort', WRITING) ?? [];
-  // A savepoint for each costs about as much as the statements do, so they have one only where it was needed.
+  // A savepoint costs about as much as the statement in it. So the first try has none, and the second one only if
+  // needed.
   return runIn(database, statements, 'trust', WRITING) ?? runIn(database, statements, 'apart', WRITING) ?? [];
 }
 
@@ -40,7 +44,7 @@ interface Frame {
   readonly begin: string;
   readonly keep: string;
   readonly undo: readonly string[];
-  /** Whether other statements than these can make the end fail. */
+  /** Whether the end checks deferred constraints, so that a statement of the batch can make it fail. */
   readonly checksAtEnd: boolean;
 }
 
@@ -53,7 +57,7 @@ const SAVEPOINT: Frame = {
 const READING: Frame = { begin: 'BEGIN', keep: 'COMMIT', undo: ['ROLLBACK'], checksAtEnd: false };
 const WRITING: Frame = { ...READING, begin: 'BEGIN IMMEDIATE', checksAtEnd: true };
 
-/** `undefined`: a statement failed that may have left something, and nothing is kept. */
+/** Returns `undefined` if a failed statement may have left changes. Then everything is undone. */
 function runIn(
   database: Database,
   statements: readonly Statement[],
@@ -96,15 +100,15 @@ function runOne(database: Database, statement: Statement): WireOutcome {
 }
 
 /**
- * With a savepoint: SQLite does not always undo what a failed statement has done. One that "cannot fail half-way" has no
- * statement journal, and leaves its rows when it does so all the same: see `sqlite3MayAbort()` in
- * https://www.sqlite.org/src/file/src/build.c
+ * Runs a statement in a savepoint, because SQLite does not always undo the changes of a failed statement. A statement
+ * that "cannot fail half-way" has no statement journal. If it nevertheless does, it leaves its rows: see
+ * `sqlite3MayAbort()` in https://www.sqlite.org/src/file/src/build.c
  */
 function runApart(database: Database, statement: Statement): WireOutcome {
   database.control(`SAVEPOINT ${EACH}`);
   const outcome = runOne(database, statement);
   if (!database.inTransaction) return outcome;
-  // Not after FAIL, for example, which keeps what it has done: alone it would stay.
+  // Not after FAIL, for example, which keeps its changes: if the statement had run alone, they would stay.
   if (outcome.status !== 'done' && !leftNothing(outcome.error)) database.control(`ROLLBACK TO ${EACH}`);
   database.control(`RELEASE ${EACH}`);
   return outcome;

@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url';
 import type { WireValue } from '../codec.ts';
 import type { BindingSource, OpenMode } from '../protocol.ts';
 
-/** What the worker uses of a binding; the differences between the two end here. */
+/** The part of a binding that the worker uses. It hides the differences between the two bindings. */
 export interface Binding {
   open(path: string, mode: OpenMode): BoundDatabase;
 }
@@ -15,33 +15,35 @@ export interface BoundDatabase {
   readonly inTransaction: boolean;
   prepare(sql: string): BoundStatement;
   exec(sql: string): void;
-  /** Loads extensions; loading is allowed for no longer than that. */
+  /** Loads extensions. Loading is allowed only during this call. */
   loadExtensions(paths: readonly string[]): void;
-  /** Lets statements write while others are stepped through. */
+  /** Allows statements to write while a cursor is open. */
   letCursorsWrite(open: boolean): void;
   close(): void;
 }
 
-/** What a statement without rows did. */
+/** The counts of a statement without rows. */
 export interface Counts {
   readonly changes: number | bigint;
   readonly lastInsertRowid: number | bigint;
 }
 
-/** One prepared statement. Rows are arrays. */
+/** One prepared statement. Its rows are arrays. */
 export interface BoundStatement {
-  /** Whether it has columns. */
+  /** Whether the statement has columns. */
   readonly returnsRows: boolean;
   /** The names of its columns, as of the last time it was prepared. */
   columns(): string[];
   run(values: readonly WireValue[]): Counts;
-  /** @param exact - Integers come as bigints. Without it they are numbers, or it throws {@link isTooLarge}. */
+  /**
+   * @param exact - Whether integers are returned as bigints. Otherwise they are numbers, or it throws
+   *   {@link isTooLarge}.
+   */
   all(values: readonly WireValue[], exact: boolean): WireValue[][];
-  /** Integers come as bigints. */
+  /** Integers are returned as bigints. */
   iterate(values: readonly WireValue[]): IterableIterator<WireValue[]>;
 }
 
-/** Loads a binding. */
 export function loadBinding(source: BindingSource): Binding {
   return source.name === 'node:sqlite' ? loadNodeSqlite() : loadBetterSqlite3(source.path);
 }
@@ -50,7 +52,7 @@ type SqlValue = null | number | bigint | string | Uint8Array;
 
 function loadNodeSqlite(): Binding {
   const { DatabaseSync } = process.getBuiltinModule('node:sqlite');
-  // A URI, because nothing else says that a missing file must not be made: https://www.sqlite.org/uri.html
+  // A URI, because no other option keeps it from creating a missing file: https://www.sqlite.org/uri.html
   const locate = (path: string, mode: OpenMode): string =>
     path === ':memory:' || mode === 'readonly'
       ? path
@@ -61,7 +63,7 @@ function loadNodeSqlite(): Binding {
         readOnly: mode === 'readonly',
         timeout: 0,
         enableForeignKeyConstraints: false,
-        // Without it the binding has no loadExtension(); it is switched off at once.
+        // Without it the binding has no loadExtension(). It is switched off at once.
         allowExtension: mayLoadExtensions(),
       };
       const database = new DatabaseSync(locate(path, mode), options);
@@ -92,12 +94,12 @@ function loadNodeSqlite(): Binding {
   };
 }
 
-/** Node.js refuses to open a database that could load extensions when it runs with `--permission`. */
+/** With `--permission`, Node.js refuses to open a database that could load extensions. */
 function mayLoadExtensions(): boolean {
   return (process as { permission?: unknown }).permission === undefined;
 }
 
-/** What is used of the statements of node:sqlite. */
+/** The part of the statements of node:sqlite that this file uses. */
 interface RawNodeStatement {
   columns(): { name: string }[];
   setReturnArrays(enabled: boolean): void;
@@ -150,7 +152,7 @@ export function isTooLarge(error: unknown): boolean {
   return (error as NodeJS.ErrnoException).code === 'ERR_OUT_OF_RANGE';
 }
 
-/** What is used of better-sqlite3. */
+/** The part of better-sqlite3 that this file uses. */
 interface RawBetterDatabase {
   readonly inTransaction: boolean;
   prepare(sql: string): RawBetterStatement;
@@ -183,7 +185,7 @@ function loadBetterSqlite3(path: string): Binding {
   return {
     open(file, mode) {
       const database = openBetter(Database, file, mode);
-      // It has them on; what is on is for the PRAGMAs to say.
+      // better-sqlite3 switches them on. Only the PRAGMAs of the pool decide that.
       database.exec('PRAGMA foreign_keys = OFF');
       return {
         raw: database,
@@ -194,7 +196,7 @@ function loadBetterSqlite3(path: string): Binding {
         exec: (sql) => {
           database.exec(sql);
         },
-        // It allows loading only inside this call.
+        // better-sqlite3 allows loading only inside this call.
         loadExtensions: (paths) => {
           for (const extension of paths) database.loadExtension(extension);
         },
@@ -217,7 +219,7 @@ function openBetter(Database: BetterDatabase, path: string, mode: OpenMode): Raw
       fileMustExist: mode !== 'create',
     });
   } catch (error) {
-    // It looks for the directory itself, and says so without a code.
+    // better-sqlite3 checks the directory itself, and throws an error without a code.
     if (error instanceof TypeError) throw Object.assign(error, { code: 'SQLITE_CANTOPEN' });
     throw error;
   }
@@ -230,7 +232,7 @@ class BetterStatement implements BoundStatement {
   constructor(statement: RawBetterStatement) {
     this.#statement = statement;
     this.returnsRows = statement.reader;
-    // It rounds integers that no number holds, in silence.
+    // Without this, better-sqlite3 rounds integers that no number holds, and reports no error.
     statement.safeIntegers(true);
     if (statement.reader) statement.raw(true);
   }

@@ -9,47 +9,56 @@ import { isTooLarge, type BoundDatabase, type BoundStatement, type Counts } from
 const NO_NAMES: readonly string[] = [];
 const NO_ROWS: readonly WireValue[][] = [];
 
-/** A statement that stays prepared, and what is known of it. */
+/** A statement that stays prepared, and its known properties. */
 interface Prepared {
   readonly text: Text;
   readonly statement: BoundStatement;
-  /** Whether its columns go by the schema: it has a `*` that is not that of `count(*)`. */
+  /** Whether its columns depend on the schema: it has a `*` that is not part of `count(*)`. */
   readonly starred: boolean;
-  /** The names of its columns, and the state of the schema that they are known to be of. */
+  /** The names of its columns, and the state of the schema for which they are known to be right. */
   columns: readonly string[];
   schema: number;
   /** Whether a read has met an integer that no number holds. */
   exact: boolean;
 }
 
-/** A text that calls something "temp", or attaches a database: what happens there shows in no version of the main schema. */
+/**
+ * A text that names a "temp" schema, or attaches a database. Changes there do not change the version of the main
+ * schema.
+ */
 const OTHER_SCHEMAS = /\b(?:attach|temp|temporary)\b/i;
 const STAR = /\*(?!\s*\))/;
 const ROLLBACK = /^\s*rollback/i;
 
-/** A bound value of more bytes or characters than this is not kept with its statement. */
+/** A statement with a bound value of more bytes or characters than this is not kept. */
 const HEAVIEST_KEPT = 65_536;
-/** What a read rounds without an error, in node:sqlite. */
+/** node:sqlite reads this integer as a number without an error. */
 const LOWEST = -(2 ** 63);
 
-/** What a database is opened with. */
+/** The settings with which a database is opened. */
 export interface DatabaseSettings {
   readonly statementCacheSize: number;
-  /** Whether rows of a kept statement may be as wide as its table was when it was prepared: node:sqlite in Node.js 22. */
+  /**
+   * Whether the rows of a kept statement may have the width of its table at the time when it was prepared: node:sqlite
+   * in Node.js 22.
+   */
   readonly keepsWidth: boolean;
 }
 
-/** One connection in the worker. The two bindings differ from each other, and from what the pool is promised; not from here on. */
+/**
+ * One connection in the worker. It hides the remaining differences between the bindings, and between them and the
+ * contract.
+ */
 export class Database {
   readonly bound: BoundDatabase;
   readonly #settings: DatabaseSettings;
   readonly #statements: StatementCache<Prepared>;
-  /** Statements of the driver's own. */
+  /** The driver's own statements. */
   readonly #own = new Map<string, BoundStatement>();
   #hasOtherSchemas = false;
-  /** Goes up when a version of the schema may be one that comes again, with other columns: something was rolled back. */
+  /** Increases when something was rolled back: then a version of the schema may come again with other columns. */
   #era = 0;
-  /** The state of the schema as it was last seen. */
+  /** The state of the schema at the last check. */
   #seen = Number.NaN;
   #constraints = { version: Number.NaN, deferred: true };
 
@@ -98,13 +107,13 @@ export class Database {
     this.bound.exec(text.sql);
   }
 
-  /** Steps through a statement of its own: one from the cache could be in use by the body of the loop. */
+  /** Steps through a statement of its own, because the body of the loop could use the one in the cache. */
   iterate({ text, values }: Statement): Cursor {
     const statement = this.bound.prepare(text.sql);
     return { rows: statement.iterate(values), columns: () => this.#names(statement, text) };
   }
 
-  /** Runs one of the statements of a batch's own transaction. */
+  /** Runs a statement that begins or ends a transaction or savepoint of a batch. */
   control(sql: string): void {
     let statement = this.#own.get(sql);
     if (statement === undefined) this.#own.set(sql, (statement = this.bound.prepare(sql)));
@@ -113,8 +122,8 @@ export class Database {
   }
 
   /**
-   * Whether constraints are checked at the COMMIT only. To be asked inside a transaction that has the write lock: then it stays so until
-   * its COMMIT. https://www.sqlite.org/foreignkeys.html#fk_deferred
+   * Whether SQLite checks some constraints only at the COMMIT. The caller must be inside a transaction that has the
+   * write lock, so that the answer holds until its COMMIT. https://www.sqlite.org/foreignkeys.html#fk_deferred
    */
   defersConstraints(): boolean {
     const [state] = this.#ask(SCHEMA_STATE);
@@ -124,12 +133,15 @@ export class Database {
     return this.#constraints.deferred || Number(state?.[1]) === 1;
   }
 
-  /** SQLite forgets an interrupt that hit nothing when it begins a statement; one that is closed before leaves its WAL behind. */
+  /**
+   * Runs a statement, because SQLite clears an interrupt that hit nothing when it begins the next statement. A
+   * connection that is closed before that leaves its WAL behind.
+   */
   forgetInterrupt(): void {
     try {
       this.#ask('SELECT 1');
     } catch {
-      // It was interrupted instead, or the database is closed.
+      // The interrupt hit this statement instead, or the database is closed.
     }
   }
 
@@ -142,7 +154,7 @@ export class Database {
     this.bound.close();
   }
 
-  /** Notes what a statement may do to the schema that its version does not tell. */
+  /** Notes a statement that may change the schema without changing its version. */
   #note({ sql }: Text): void {
     if (OTHER_SCHEMAS.test(sql)) this.#hasOtherSchemas = true;
     if (ROLLBACK.test(sql)) this.#era += 1;
@@ -155,7 +167,7 @@ export class Database {
     return { text, statement, starred, columns, schema: Number.NaN, exact: false };
   }
 
-  /** SQLite calls an expression without an alias by its text, and that is to be the one its user wrote. */
+  /** SQLite names an expression without an alias after its text. The name must be the text that the user wrote. */
   #names(statement: BoundStatement, text: Text): string[] {
     const names = statement.columns();
     if (text.written === text.sql || !names.some((name) => name.includes('?'))) return names;
@@ -169,9 +181,12 @@ export class Database {
     else this.#statements.give(sql, prepared);
   }
 
-  /** The rows, and after it the names of the columns they have, which an ALTER TABLE of anybody may have changed. */
+  /**
+   * Reads the rows, and then updates the column names, because any connection may have changed them with an ALTER
+   * TABLE.
+   */
   #rows(prepared: Prepared, values: readonly WireValue[], readonly: boolean): WireValue[][] {
-    // What has written must not be run again, nor throw when its row is in.
+    // A statement that writes must not run again, nor throw after its row is in the table.
     let rows = readonly ? this.#read(prepared, values) : prepared.statement.all(values, true);
     if (!prepared.starred) return rows;
     if (readonly) this.#refresh(prepared);
@@ -184,7 +199,7 @@ export class Database {
     return rows;
   }
 
-  /** Numbers first: they are read faster than bigints. */
+  /** Reads numbers first, because they are faster than bigints. */
   #read(prepared: Prepared, values: readonly WireValue[]): WireValue[][] {
     const { statement } = prepared;
     if (!prepared.exact) {
@@ -200,8 +215,8 @@ export class Database {
   }
 
   /**
-   * Makes the names current. They are known to be of the state of the schema that was last seen before the statement ran: an
-   * ALTER TABLE that came in between shows the next time.
+   * Updates the column names. They are recorded for the state of the schema that was last seen before the statement
+   * ran. So an ALTER TABLE in between is noticed the next time.
    */
   #refresh(prepared: Prepared): void {
     const before = this.#seen;
@@ -239,17 +254,20 @@ export interface Cursor {
   names?: string[];
 }
 
-/** Beside a cursor that is open, SQLite does not forget an interrupt. https://www.sqlite.org/c3ref/interrupt.html */
+/**
+ * The largest number of tries. While a cursor is open, SQLite does not forget an interrupt.
+ * https://www.sqlite.org/c3ref/interrupt.html
+ */
 const MOST_INTERRUPTS = 100;
 
-/** Asks something about a statement that has been done: an interrupt that comes this late must not look as if it had not. */
+/** Runs a query about a statement that is done. An interrupt that comes so late must not make the statement look failed. */
 function surely<T>(ask: () => T): T {
   for (let left = MOST_INTERRUPTS; ; left -= 1) {
     try {
       return ask();
     } catch (error) {
       if (left > 0 && isInterrupt(error)) continue;
-      // Without a result code, which would be an answer to the statement.
+      // Without a result code, because that would look like the result of the statement.
       throw new Error('What the statement has done could not be read.', { cause: error });
     }
   }
@@ -257,7 +275,7 @@ function surely<T>(ask: () => T): T {
 
 const NONE: Counts = { changes: 0, lastInsertRowid: 0 };
 
-/** SQLite keeps both counts from an earlier statement when this one has changed nothing. */
+/** If this statement has changed nothing, SQLite keeps both counts from an earlier one. */
 function countsOf({ changes, lastInsertRowid }: Counts, flags: number): Counts {
   if ((flags & (INSERTS | CHANGES)) === 0) return NONE;
   const inserted = (flags & INSERTS) !== 0 && Number(changes) > 0;

@@ -3,7 +3,7 @@ import type { WireError } from '../protocol.ts';
 /** https://www.sqlite.org/rescode.html#interrupt */
 const INTERRUPT = 9;
 
-/** What travels of an error: node:sqlite gives a number, better-sqlite3 a name. */
+/** The part of an error that is sent between the threads. node:sqlite gives a number, better-sqlite3 a name. */
 export function describeError(error: unknown): WireError {
   if (!(error instanceof Error)) return { message: String(error), code: '', errno: 0 };
   const { code, errcode } = error as { code?: unknown; errcode?: unknown };

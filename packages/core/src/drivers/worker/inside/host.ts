@@ -17,7 +17,7 @@ import { runBatch } from './batch.ts';
 import type { Cursor, Database } from './database.ts';
 import { describeError } from './errors.ts';
 
-/** A database handle, and how many lines lead to it: the last that is closed closes it. */
+/** A database handle and the number of its lines. Closing the last line closes the handle. */
 interface Handle {
   readonly number: number;
   readonly database: Database;
@@ -26,7 +26,7 @@ interface Handle {
   lines: number;
 }
 
-/** One line, its cursors, and the word by which a call on it can be taken back. */
+/** One line, its cursors, and the word by which a call on it can be withdrawn. */
 interface Hosted {
   readonly handle: Handle;
   readonly slot: Int32Array;
@@ -34,25 +34,26 @@ interface Hosted {
 }
 
 /**
- * Answers wait this long, in milliseconds, for those of the calls behind them: a wake-up of the main thread costs more than a
- * read. None wait when there is nothing left to do, nor while a statement runs that is not known to be short.
+ * Answers wait this long, in milliseconds, for the answers of the next calls, because to wake the main thread costs
+ * more than a read. They do not wait when there is no more work, or while a statement runs that is not known to be
+ * short.
  */
 const ANSWERS_WAIT_MS = 1;
-/** A statement that has taken longer, in milliseconds, is not short. */
+/** A statement that has taken longer than this, in milliseconds, is not short. */
 const SHORT_MS = 1;
-/** Others had better not wait behind a call that takes longer, in milliseconds. */
+/** Other calls should not wait behind a call that takes longer than this, in milliseconds. */
 const LONG_MS = 2;
-/** What is remembered of how long statements take. */
+/** The largest number of short texts to remember. */
 const MOST_KNOWN = 2000;
 
 /**
- * A chunk of a cursor ends after so many rows, or so many milliseconds. The first has one row: the read of the cursor ends with the
- * last chunk, and what its user reads beside the first row must be of the same state of the file.
+ * A chunk of a cursor ends after this many rows or milliseconds. The first chunk has one row. The read of the cursor
+ * ends with the last chunk, and what the user reads after the first row must be of the same state of the file.
  */
 const CHUNK_ROWS = 64;
 const CHUNK_MS = 5;
 
-/** The lines of one worker, and what is done with the calls on them. It knows nothing of threads. */
+/** The lines of one worker, and the work of the calls on them. It knows nothing of threads. */
 export class Host {
   readonly #send: (answers: Packed) => void;
   readonly #lines = new Map<number, Hosted>();
@@ -60,18 +61,18 @@ export class Host {
   readonly #reader = new Reader(true);
   readonly #texts = new KnownTexts();
   readonly #answers = new AnswerWriter(new Writer());
-  /** The texts that were short when they were run last. */
+  /** The texts whose last run was short. */
   readonly #short = new Set<string>();
-  /** When the oldest answer that has not been sent was written. */
+  /** The time at which the oldest unsent answer was written. */
   #since = 0;
-  /** When the call under way began. */
+  /** The time at which the running call began. */
   #begun = 0;
 
   constructor(send: (answers: Packed) => void) {
     this.#send = send;
   }
 
-  /** Takes in a new database handle, and the first line to it. */
+  /** Adds a new database handle, and the first line to it. */
   add(line: number, database: Database, { slot, running, shared }: HandleWords): void {
     this.#handles.set(line, { number: line, database, running, shared, lines: 0 });
     this.join(line, line, slot);
@@ -93,11 +94,11 @@ export class Host {
     handle.database.close();
   }
 
-  /** Handles the calls of one message. */
+  /** Runs the calls of one message. */
   handle(message: string | ArrayBuffer): void {
     this.#reader.open(message);
     while (!this.#reader.done) {
-      // Read to its end first: it may bring a text that later calls know by its number.
+      // Read the call to its end even if it was withdrawn: it may introduce a text that later calls name by its number.
       const call = readCall(this.#reader, this.#texts);
       const hosted = known(this.#lines.get(call.connection));
       const sent = slotWord(call.number, SENT);
@@ -107,13 +108,12 @@ export class Host {
     this.#reader.close();
   }
 
-  /** Sends the answers that wait. */
+  /** Sends the waiting answers. */
   flush(): void {
     if (this.#answers.writer.length > 0) this.#send(this.#answers.writer.pack());
     this.#since = 0;
   }
 
-  /** Closes what is open. */
   end(): void {
     for (const line of [...this.#lines.keys()]) this.leave(line);
   }
@@ -144,7 +144,7 @@ export class Host {
     try {
       this.#run(call, hosted);
     } catch (error) {
-      // Names of columns in it were not sent, if it was the answer that could not be written.
+      // If the answer could not be written, the column names in it were not sent.
       if (writer.length > start) this.#answers.clear();
       writer.rewind(start);
       this.#begin(call, hosted, ERROR);
@@ -199,7 +199,7 @@ export class Host {
     this.#begin(call, hosted, DONE);
   }
 
-  /** Says how far it has come: one that met a lock goes on from there. */
+  /** Reports how far the script has come. A script that met a lock goes on from there. */
   #script(call: Call, hosted: Hosted): void {
     for (const [at, { text }] of call.statements.entries()) {
       try {
@@ -238,7 +238,7 @@ export class Host {
   }
 }
 
-/** What its duration is remembered by. */
+/** The key for remembering the duration of a call. */
 function keyOf({ kind, statements }: Call): string | undefined {
   return kind === EXECUTE ? statements[0]?.text.sql : undefined;
 }
@@ -253,24 +253,27 @@ function closeCursor(cursors: Map<number, Cursor>, database: Database, id: numbe
   }
 }
 
-/** What a handle shares with the main thread. */
+/** The words that a handle shares with the main thread. */
 export interface HandleWords {
   readonly slot: Int32Array;
   readonly running: Int32Array;
   readonly shared: boolean;
 }
 
-/** The next call on a shared handle is somebody else's: a transaction that could not be ended by the call itself is ended here. */
+/**
+ * The next call on a shared handle belongs to another caller. So this rolls back a transaction that the call could not
+ * end.
+ */
 function leaveIdle({ shared, database }: Handle): void {
   if (!shared) return;
   try {
     database.rollback();
   } catch {
-    // It is closed, or of no use any more: the next call gets the error of SQLite.
+    // The handle is closed, or no longer works. The next call gets SQLite's error.
   }
 }
 
-/** Waits while the main thread interrupts the call that is over: the interrupt must not hit the next one. */
+/** Waits while the main thread interrupts the finished call, because the interrupt must not hit the next one. */
 function goOn({ running, database }: Handle, line: number): void {
   while (Atomics.compareExchange(running, RUNNING, line, 0) !== line) Atomics.wait(running, RUNNING, -line);
   if (Atomics.exchange(running, INTERRUPTED, 0) !== 0) database.forgetInterrupt();

@@ -6,12 +6,12 @@ import { Database } from './database.ts';
 import { describeError } from './errors.ts';
 import { Host } from './host.ts';
 
-/** Prepares each new connection: the default export of an application's setup module. */
+/** The default export of an application's setup module. It prepares each new connection. */
 type Setup = (database: object) => unknown;
 
 /**
- * What a worker does: it sleeps until the main thread wakes it, and ends when it is told to. It blocks instead of listening,
- * because its event loop would take a third more processor time for each call.
+ * The main loop of a worker. It sleeps until the main thread wakes it, and ends at the `end` message. It blocks instead
+ * of listening, because its event loop would take a third more processor time for each call.
  */
 /* v8 ignore start -- in a worker, where nothing is counted */
 export async function work({ port, state, binding, setup }: WorkerData): Promise<void> {
@@ -72,7 +72,7 @@ export class Opener {
     const bound = this.#binding.open(path, mode);
     try {
       if (pragmas !== '') bound.exec(pragmas);
-      // A file is read at the first access only: this finds out whether it is a database.
+      // SQLite reads a file only at the first access. This finds out whether it is a database.
       bound.exec('SELECT count(*) FROM sqlite_schema');
       if (extensions.length > 0) bound.loadExtensions(extensions);
       await this.#setUp(bound);
@@ -94,7 +94,7 @@ export class Opener {
   }
 }
 
-/** By which it can be interrupted; `undefined` where the extension cannot be loaded, under `--permission` for example. */
+/** The key for interrupts; `undefined` if the extension cannot be loaded, under `--permission` for example. */
 function handleOf(bound: BoundDatabase, extension: string | undefined): bigint | undefined {
   if (extension === undefined) return undefined;
   try {
@@ -106,5 +106,5 @@ function handleOf(bound: BoundDatabase, extension: string | undefined): bigint |
   }
 }
 
-/** Node.js 22 asks for the number of columns before it steps, and SQLite prepares anew when it does. */
+/** Node.js 22 reads the number of columns before the first step, and SQLite may prepare the statement anew in that step. */
 const KEEPS_WIDTH = process.versions.node.startsWith('22.');
