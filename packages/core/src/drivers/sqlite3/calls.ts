@@ -6,16 +6,19 @@ import { processThreads, type LaterCall, type ThreadCall, type Threads, type Thr
 /** https://www.sqlite.org/rescode.html#interrupt */
 const INTERRUPT = 9;
 
-/** As the package reports a call that was interrupted. */
+/** The error of an interrupted call, as the package reports it. */
 export function interrupted(): Error {
   return Object.assign(new Error('SQLITE_INTERRUPT: interrupted'), { errno: INTERRUPT });
 }
 
-/** The native calls of one connection: those that are known to be short begin at once or together, all others with a slot. */
+/**
+ * The native calls of one connection. Calls that are known to be short begin at once or together. All others need a
+ * slot.
+ */
 export class NativeCalls {
   readonly #threads: Threads;
   readonly #short: ThreadCall;
-  /** Takes back the call that has not begun. */
+  /** Withdraws a call that has not begun. */
   #giveUp: (() => void) | undefined;
 
   constructor(threads: Threads = processThreads()) {
@@ -23,18 +26,21 @@ export class NativeCalls {
     this.#short = threads.join();
   }
 
-  /** A call that needs no slot; the same object for all of them. */
+  /** A call that needs no slot. All of them share one object. */
   short(user: ThreadUser): ThreadCall {
     this.#short.user = user;
     return this.#short;
   }
 
-  /** Whether a call that needs no slot goes at once: writes do, because others wait for them. */
+  /** Whether a call that needs no slot begins at once. Writes always do, because other callers wait for them. */
   goesAtOnce(user: ThreadUser): boolean {
     return user === 'writer' || this.#threads.noteRead() === 'at once';
   }
 
-  /** Calls `begin` at the end of this turn of the event loop, for a short read; `fail` as below. */
+  /**
+   * Calls `begin` at the end of this tick of the event loop, for a short read. Calls `fail` if the call is interrupted
+   * before.
+   */
   together(user: ThreadUser, begin: (call: ThreadCall) => void, fail: (error: unknown) => void): void {
     const call: LaterCall = {
       place: undefined,
@@ -50,7 +56,7 @@ export class NativeCalls {
     this.#threads.together(call);
   }
 
-  /** Calls `begin` when there is a slot, which may be at once; `fail` if it is interrupted before. */
+  /** Calls `begin` when there is a slot, which may be at once. Calls `fail` if the call is interrupted before. */
   whenThereIsASlot(
     user: ThreadUser,
     begin: (call: ThreadCall) => void,
@@ -81,12 +87,12 @@ export class NativeCalls {
     }
   }
 
-  /** The call goes to the package now. */
+  /** The caller passes the call to the package now. */
   sent(call: ThreadCall): void {
     this.#threads.sent(call);
   }
 
-  /** Ends a call; every one that has begun must end. Says how many milliseconds it took. */
+  /** Ends a call. Every call that has begun must end. Returns how many milliseconds it took. */
   end(call: ThreadCall): number {
     return this.#threads.end(call);
   }
@@ -119,7 +125,7 @@ export class NativeCalls {
   }
 }
 
-/** Who a statement is run for. */
+/** The user class of a statement. */
 export function userOf({ urgency, readonly }: ExecuteHint): ThreadUser {
   return urgency === 'reader' || (urgency === undefined && readonly) ? 'reader' : 'writer';
 }

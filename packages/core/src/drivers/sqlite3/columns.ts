@@ -1,43 +1,46 @@
 import type { ExecuteHint, Result, Row } from '../../driver.ts';
 
 /**
- * The names of columns. The package tells them only as the keys of a row, and makes an object of each row by assigning to it:
- * of two columns with one name the last wins, names that are numbers come first, and assigning to `__proto__` makes no
- * property but sets the prototype, or does nothing.
+ * Column names. The package reports them only as the keys of a row, and it makes a row by assignments to an object. So
+ * the last of two columns with the same name wins, and names that are numbers come first. An assignment to `__proto__`
+ * makes no property: it sets the prototype, or does nothing.
  */
 
 const PROTO = '__proto__';
 
 /**
- * Finds out whether a table or view has such a column. It reads the file, which says whether that is a database. The name is in two
- * parts, or the text would note itself as one that may create such a column.
+ * Finds out whether a table or view has such a column. The query reads the file, so it also shows whether the file is a
+ * database. The name is in two parts: otherwise the text would note itself as one that may create such a column.
  */
 export const FIND_PROTO_COLUMN: string =
   "SELECT count(*) AS found FROM sqlite_schema WHERE instr(sql, '__pro' || 'to__')";
 
-/** What is known of columns called `__proto__`, for all handles of a pool. */
+/** What is known about columns with the name `__proto__`, for all handles of a pool. */
 export class ProtoColumns {
   #known = false;
 
-  /** There is one in the schema. */
+  /** The schema has such a column. */
   found(): void {
     this.#known = true;
   }
 
-  /** Notes a text that is about to be run: one with that name in it may create one. */
+  /** Notes a text before it runs. A text with that name in it may create such a column. */
   note(sql: string): void {
     if (sql.includes(PROTO)) this.#known = true;
   }
 
-  /** Whether a query may return one. */
+  /** Whether a query may return such a column. */
   mayBeIn(sql: string): boolean {
     return this.#known && (sql.includes('*') || sql.includes(PROTO));
   }
 }
 
-/** Gives rows whose prototype was set by the column `__proto__` a property instead: NULL and bytes can be a prototype. */
+/**
+ * Repairs rows whose prototype was set by the column `__proto__`, and gives them a property instead. NULL and bytes can
+ * be a prototype.
+ */
 export function mendPrototypes(rows: readonly Row[]): void {
-  // Not Object.prototype, which test runners have several of.
+  // Not Object.prototype, because test runners have several of them.
   let usual: unknown;
   for (const row of rows) {
     const prototype: unknown = Object.getPrototypeOf(row);
@@ -50,7 +53,7 @@ export function mendPrototypes(rows: readonly Row[]): void {
   }
 }
 
-/** The query that returns what another one does, with columns named by their position. */
+/** A query that returns the same rows, with columns named by their position. */
 export function byPosition(sql: string, names: readonly string[]): string {
   return `WITH sqlite_pool(${names.map((_, at) => positionName(at)).join(', ')}) AS (${sql}\n) SELECT * FROM sqlite_pool`;
 }
@@ -64,7 +67,7 @@ function positionName(at: number): string {
   return `c${String(at)}`;
 }
 
-/** A row of such values, as the package would make it if it could. */
+/** A row of such values, as the package should have made it. */
 export function rowOf(names: readonly string[], values: readonly unknown[]): Row {
   const row: Row = {};
   names.forEach((name, at) => {
@@ -77,18 +80,19 @@ function setOwn(row: Row, name: string, value: unknown): void {
   Object.defineProperty(row, name, { value, configurable: true, enumerable: true, writable: true });
 }
 
-/** Whether JavaScript takes a name for an index: those keys of an object come first, in their own order. */
+/** Whether JavaScript treats a name as an index. Such keys of an object come first, in numeric order. */
 function isIndex(name: string): boolean {
   return /^\d+$/.test(name);
 }
 
-/** The query put into another one, where SQLite calls the second of two columns "id" "id:1", so that no value is lost. */
+/** Wraps the query in another one. There SQLite names the second of two columns "id" "id:1", so that no value is lost. */
 function withUniqueNames(sql: string): string {
   return `SELECT * FROM (${sql}\n)`;
 }
 
 /**
- * The names of a query's columns, in order, as {@link withUniqueNames} makes them. `LIMIT 0` keeps the query from running.
+ * The names of a query's columns, in order, as {@link withUniqueNames} makes them. `LIMIT 0` keeps the query from
+ * running.
  *
  * @param ask - Runs a query.
  */
@@ -98,9 +102,9 @@ async function uniqueNames(sql: string, ask: (sql: string) => Promise<Row[]>): P
     const [row] = await ask(text);
     return Object.entries({ ...row });
   };
-  // All are NULL, also that one called __proto__, which is a key then.
+  // All values are NULL, also that of a column `__proto__`, which does become a key then.
   const width = (await keysOf(`SELECT * FROM (SELECT 1 AS sqlite_pool) LEFT JOIN (${none}) ON 0`)).length - 1;
-  // What has no key here is that one.
+  // Every column without a key in this row is called `__proto__`.
   const names = Array.from({ length: width }, () => PROTO);
   const positions = names.map((_, at) => String(at)).join(', ');
   for (const [name, at] of await keysOf(`SELECT * FROM (${none}) UNION ALL VALUES (${positions})`))
@@ -108,7 +112,7 @@ async function uniqueNames(sql: string, ask: (sql: string) => Promise<Row[]>): P
   return names;
 }
 
-/** The name before SQLite made it different from an earlier one. */
+/** The name before SQLite distinguished it from an earlier one. */
 export function originalName(name: string, at: number, names: readonly string[]): string {
   const original = name.replace(/:\d+$/, '');
   return names.slice(0, at).some((earlier) => earlier.toLowerCase() === original.toLowerCase())
@@ -123,8 +127,8 @@ export interface Asked {
 }
 
 /**
- * Runs a statement for rows as arrays, or for rows with a column that an assignment makes no key of. A query is put into
- * another one for that; what a `RETURNING` or a PRAGMA returns cannot be.
+ * Runs a statement whose rows must be arrays, or contain a column `__proto__`. For that it wraps a query in another
+ * one. It cannot wrap a `RETURNING` or a PRAGMA.
  */
 export async function executeNamed(
   sql: string,
@@ -167,12 +171,12 @@ function isSelect(sql: string, { readonly }: ExecuteHint): boolean {
 }
 
 function named(columns: readonly string[], values: readonly unknown[][], { rowMode }: ExecuteHint): Result {
-  // The contract has one type for rows; a caller that asked for arrays knows that these are.
+  // The contract has one type for rows. A caller that asked for arrays knows that the rows are arrays.
   const rows = rowMode === 'array' ? (values as unknown as Row[]) : values.map((row) => rowOf(columns, row));
   return { rows, columns, changes: 0, lastInsertRowid: 0 };
 }
 
-/** What a statement did, of rows as the package makes them. */
+/** The result of a statement, from rows that the package made. */
 export function result(rows: Row[], changes: number, lastInsertRowid: number | bigint): Result {
   return { rows, columns: Object.keys(rows[0] ?? {}), changes, lastInsertRowid };
 }

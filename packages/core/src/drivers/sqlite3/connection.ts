@@ -22,7 +22,7 @@ import { bindable, isHeavy, NO_VALUES } from './values.ts';
 import { StatementCache } from '../statement-cache.ts';
 import type { ThreadCall } from './threads.ts';
 
-/** A statement that nobody described is part of an open or a close: it may do anything, and must not wait for queries. */
+/** A statement without a hint is part of an open or a close. It may do anything, and must not wait for queries. */
 const UNDESCRIBED: ExecuteHint = {
   rowMode: 'object',
   readonly: false,
@@ -31,16 +31,16 @@ const UNDESCRIBED: ExecuteHint = {
   urgency: 'control',
 };
 
-/** A query that is stepped through. */
+/** The hint for a cursor. */
 const CURSOR: ExecuteHint = { ...UNDESCRIBED, readonly: true, effect: 'none', urgency: 'reader' };
 
-/** A statement, and how long it takes. */
+/** A statement, and the estimate of its duration. */
 interface Prepared {
   readonly statement: Sqlite3Statement;
   readonly estimate: Estimate;
 }
 
-/** What to do with the statement of a text, and whom to tell. */
+/** What to do with the statement of a text, and the callbacks for the outcome. */
 interface Job<T> {
   readonly sql: string;
   readonly params: readonly Value[];
@@ -49,25 +49,25 @@ interface Job<T> {
   readonly fail: (error: unknown) => void;
 }
 
-/** How a handle is used. */
+/** The settings of a handle. */
 export interface Sqlite3Settings {
   readonly statementCacheSize: number;
-  /** Whether its busy timeout is the short one that the pool has set: it is too short for a script. */
+  /** Whether the handle has the short busy timeout of the pool, which is too short for a script. */
   readonly waitsBriefly: boolean;
-  /** What is known of the statements of all handles of a pool. */
+  /** The estimates of the statements of all handles of a pool. */
   readonly estimates: Estimates;
   readonly protoColumns: ProtoColumns;
 }
 
-/** What `sqlite3_close` answers when something of the handle still exists. https://www.sqlite.org/c3ref/close.html */
+/** The answer of `sqlite3_close` when something of the handle still exists. https://www.sqlite.org/c3ref/close.html */
 const BUSY = 5;
 
-/** A script waits as long as this for the lock of another process, at each of its statements, in milliseconds. */
+/** How long a script waits for the lock of another process, at each of its statements, in milliseconds. */
 const SCRIPT_BUSY_TIMEOUT_MS = 5000;
 
 /**
- * One handle of the sqlite3 package. The pool makes one call at a time, which this package needs: parallel calls on one
- * handle each block a thread of libuv, and `finalize` blocks the event loop beside a running call.
+ * One handle of the sqlite3 package. The package needs the pool's rule of one call at a time. Parallel calls on one
+ * handle each block a thread of libuv, and `finalize` beside a running call blocks the event loop.
  */
 export class Sqlite3Connection implements Connection {
   readonly #database: Sqlite3Database;
@@ -77,12 +77,12 @@ export class Sqlite3Connection implements Connection {
   readonly #estimates: Estimates;
   readonly #protoColumns: ProtoColumns;
   readonly #calls = new NativeCalls();
-  /** Statements that a user prepared on the raw handle: the close finalizes those that were forgotten. */
+  /** The statements that a user prepared on the raw handle. The close finalizes those that the user forgot. */
   #foreign: Set<Sqlite3Statement> | undefined;
-  /** Whether the call under way was interrupted: it makes no further step. */
+  /** Whether the running call was interrupted. Then it makes no further step. */
   #interrupted = false;
   #closing = false;
-  /** An error that belongs to no call: the handle cannot be trusted any more. */
+  /** An error that belongs to no call. The handle can no longer be trusted. */
   #stray: Error | undefined;
 
   constructor(database: Sqlite3Database, settings: Sqlite3Settings) {
@@ -93,7 +93,7 @@ export class Sqlite3Connection implements Connection {
     this.#protoColumns = protoColumns;
     this.#prepareNative = database.prepare.bind(database);
     this.#statements = new StatementCache(statementCacheSize, ({ statement }) => void statement.finalize());
-    // Without a listener the event would end the process.
+    // Without a listener, the event would end the process.
     database.on('error', this.#onStray);
   }
 
@@ -106,7 +106,7 @@ export class Sqlite3Connection implements Connection {
     return this.#stray !== undefined;
   }
 
-  /** The handle itself. From the first use on, it remembers what is prepared on it. */
+  /** The handle itself. From the first use on, the connection remembers the statements that are prepared on it. */
   get raw(): Sqlite3Database {
     if (this.#foreign === undefined) {
       const foreign = (this.#foreign = new Set());
@@ -127,7 +127,7 @@ export class Sqlite3Connection implements Connection {
       : this.#execute(sql, params, hint);
   }
 
-  /** The package does not say. */
+  /** The package does not report it. */
   inTransaction(): Promise<boolean> {
     return tryBegin(this);
   }
@@ -136,18 +136,18 @@ export class Sqlite3Connection implements Connection {
     try {
       await this.exec('ROLLBACK');
     } catch (error) {
-      // The package does not say whether a transaction is open; SQLite does, in this message.
+      // The package does not report whether a transaction is open. SQLite does, in this message.
       if (!(error instanceof Error && error.message.includes('no transaction is active'))) throw error;
     }
   }
 
-  /** `sqlite3_close` refuses while statements exist, so they go first. */
+  /** `sqlite3_close` refuses while statements exist, so this finalizes them first. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#statements.clear();
-    // With a callback: without one, a statement that was finalized already would emit an error.
+    // With a callback: without one, a statement that was already finalized would emit an error.
     for (const statement of this.#foreign ?? []) statement.finalize(() => undefined);
-    // An interrupt stays set until another statement begins, and the checkpoint of the last close fails because of it:
+    // An interrupt stays set until another statement begins. It would make the checkpoint of the last close fail, and
     // the WAL would be left behind. https://www.sqlite.org/c3ref/interrupt.html
     await this.exec('SELECT 1').catch(() => undefined);
     try {
@@ -155,7 +155,7 @@ export class Sqlite3Connection implements Connection {
         this.#database.close(callback);
       });
     } catch (error) {
-      // Anything else says that its user has closed the handle already.
+      // Any other error means that the user has already closed the handle.
       if ((error as { errno?: unknown }).errno !== BUSY) return;
       process.emitWarning(
         'A connection could not be closed and stays open: something made on its raw handle still runs, a backup for example.',
@@ -168,8 +168,8 @@ export class Sqlite3Connection implements Connection {
   }
 
   /**
-   * A script that met a lock cannot be tried again from its middle, so SQLite itself has to wait for longer, unless somebody
-   * has set another busy timeout than the pool's, or the script does.
+   * A script that met a lock cannot be tried again from its middle. So SQLite itself waits for longer, unless the user
+   * or the script has set another busy timeout than the pool's.
    */
   async script(sql: string): Promise<void> {
     this.#interrupted = false;
@@ -178,8 +178,8 @@ export class Sqlite3Connection implements Connection {
       await this.#exec(sql, UNKNOWN_MS);
       return;
     }
-    // Not by PRAGMA, which an interrupt that outlives the script could keep from being run. It takes the handle's mutex on
-    // this thread, and no call runs on the handle now.
+    // Not by PRAGMA: an interrupt that outlives the script could keep the PRAGMA from running. `configure` takes the
+    // handle's mutex on this thread, and no call runs on the handle now.
     this.#database.configure('busyTimeout', SCRIPT_BUSY_TIMEOUT_MS);
     try {
       await this.#exec(sql, UNKNOWN_MS);
@@ -188,19 +188,19 @@ export class Sqlite3Connection implements Connection {
     }
   }
 
-  /** Whether the handle has the short busy timeout that the pool has set. */
+  /** Whether the handle has the short busy timeout of the pool. */
   async #waitsBriefly(): Promise<boolean> {
     if (!this.#hasShortTimeout) return false;
     const [row] = await this.#rows('PRAGMA busy_timeout', NO_VALUES, UNDESCRIBED);
     return row?.['timeout'] === SHORT_BUSY_TIMEOUT_MS;
   }
 
-  /** Runs a text of the pool's own as it is, without a slot: an open must not wait behind the queries of others. */
+  /** Runs the pool's own text without a slot, because an open must not wait behind the queries of other callers. */
   exec(sql: string): Promise<void> {
     return this.#exec(sql, 0);
   }
 
-  /** A statement of its own: one from the cache could be in use by the loop's own body. */
+  /** Uses a statement of its own, because the body of the loop could use the one in the cache. */
   async *iterate(sql: string, params: readonly Value[]): AsyncGenerator<Row, void, undefined> {
     this.#interrupted = false;
     this.#protoColumns.note(sql);
@@ -218,7 +218,7 @@ export class Sqlite3Connection implements Connection {
       while (row !== undefined) {
         mendPrototypes([row]);
         yield names === undefined ? row : rowOf(names.map(originalName), valuesOf(row, names));
-        // Without parameters `get` steps on; after the last row it answers `undefined`.
+        // Without parameters, `get` takes the next step. After the last row, its result is `undefined`.
         row = await step(NO_VALUES);
       }
     } finally {
@@ -227,21 +227,21 @@ export class Sqlite3Connection implements Connection {
   }
 
   interrupt(): void {
-    // Nothing that a user waits for runs any more; the checkpoint of the close must not be interrupted.
+    // The closing handle runs no call of a user any more, and the checkpoint of the close must not be interrupted.
     if (this.#closing) return;
     this.#interrupted = true;
     this.#calls.interrupt();
     try {
       this.#database.interrupt();
     } catch {
-      // It throws when the handle is closing or closed: there is nothing left to interrupt.
+      // The method throws when the handle is closing or closed. Then there is nothing left to interrupt.
     }
   }
 
   #execute(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
     if (!hint.returnsRows) return this.#run(sql, params, hint);
-    // `all`, never `get`: it steps to the end, so that the commit of an INSERT … RETURNING is done and reported, and no
-    // read stays open. `get` acknowledges before the commit and discards its error.
+    // `all`, never `get`: it steps to the end. So the commit of an INSERT … RETURNING is done and reported, and no read
+    // stays open. `get` acknowledges before the commit and discards the error of the commit.
     const done = this.#withStatement<Result>(sql, params, hint, (statement, callback) => {
       all(statement, params, (error, rows) => {
         callback(error, rows && result(rows, 0, 0));
@@ -254,7 +254,7 @@ export class Sqlite3Connection implements Connection {
   async #run(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
     const done = await this.#withStatement<Result>(sql, params, hint, (statement, callback) => {
       statement.run(bindable(params), function (error) {
-        // SQLite keeps both counts from an earlier statement, perhaps of another user, when this one changed nothing.
+        // If this statement changed nothing, SQLite keeps both counts from an earlier one, perhaps of another user.
         const changes = hint.effect === 'none' ? 0 : this.changes;
         callback(error, result([], changes, hint.effect === 'insert' && changes > 0 ? this.lastID : 0));
       });
@@ -262,7 +262,7 @@ export class Sqlite3Connection implements Connection {
     return Number.isSafeInteger(done.lastInsertRowid) ? done : await this.#withChanges([], hint);
   }
 
-  /** Starts one call on the statement of a text: with one promise, and at once if it is known to be short. */
+  /** Starts one call on the statement of a text, with a single promise. Starts it at once if it is known to be short. */
   #withStatement<T>(
     sql: string,
     params: readonly Value[],
@@ -307,7 +307,7 @@ export class Sqlite3Connection implements Connection {
   #use<T>({ sql, params, start, done, fail }: Job<T>, prepared: Prepared, call: ThreadCall): void {
     const failed = (error: unknown): void => {
       learnFromFailure(prepared.estimate, this.#calls.end(call));
-      // A statement that met SQLITE_BUSY stays active and keeps every later COMMIT from succeeding.
+      // A statement that met SQLITE_BUSY stays active, and makes every later COMMIT fail.
       this.#statements.drop(sql, prepared);
       fail(error);
     };
@@ -340,7 +340,7 @@ export class Sqlite3Connection implements Connection {
     });
   }
 
-  /** What statements with the parameters of a call are run by. */
+  /** The functions that run statements with the parameters of a call. */
   #asked(params: readonly Value[], hint: ExecuteHint): Asked {
     return {
       rows: (sql) => this.#rows(sql, params, hint),
@@ -352,12 +352,13 @@ export class Sqlite3Connection implements Connection {
     const statement = this.#prepareNative(sql, (error) => {
       if (error !== null) callback(error);
       else if (this.#interrupted) {
-        // There was nothing to interrupt yet; a statement that does not begin has no effect either.
+        // The interrupt came before the statement ran, so it hit nothing. A statement that never begins has no effect
+        // either.
         statement.finalize();
         callback(interrupted());
       } else callback(null, statement);
     });
-    // The same for all: a function made here would keep alive what its neighbours refer to, the first caller's values and rows.
+    // One listener for all: a function made here would keep the values and rows of the first caller alive.
     statement.on('error', this.#onStray);
   }
 
@@ -366,7 +367,7 @@ export class Sqlite3Connection implements Connection {
     return result(rows, changes, effect === 'insert' && changes > 0 ? toInteger(rowid) : 0);
   }
 
-  /** The statement has been done by now: an interrupt that comes this late must not look as if it had not. */
+  /** The statement is already done. An interrupt that comes so late must not make it look failed. */
   async #counts(): Promise<Counts> {
     for (let left = MOST_INTERRUPTS; ; left -= 1) {
       this.#interrupted = false;
@@ -375,7 +376,7 @@ export class Sqlite3Connection implements Connection {
         return counts as unknown as Counts;
       } catch (error) {
         if (left > 0 && resultCodeOf(error) === INTERRUPT) continue;
-        // Without a result code, which would be an answer to the statement.
+        // Without a result code, because that would look like the result of the statement.
         throw new Error('What the statement has changed could not be read.', { cause: error });
       }
     }
@@ -384,7 +385,10 @@ export class Sqlite3Connection implements Connection {
 
 /** https://www.sqlite.org/rescode.html#interrupt */
 const INTERRUPT = 9;
-/** Beside a cursor that is open, SQLite does not forget an interrupt. https://www.sqlite.org/c3ref/interrupt.html */
+/**
+ * The largest number of tries. While a cursor is open, SQLite does not forget an interrupt.
+ * https://www.sqlite.org/c3ref/interrupt.html
+ */
 const MOST_INTERRUPTS = 100;
 
 interface Counts {
@@ -392,7 +396,7 @@ interface Counts {
   readonly rowid: string;
 }
 
-/** The rowid as text, because the package rounds integers beyond 2^53. */
+/** Reads the rowid as text, because the package rounds integers beyond 2^53. */
 const COUNTS = 'SELECT changes() AS changes, CAST(last_insert_rowid() AS TEXT) AS rowid';
 
 function all(statement: Sqlite3Statement, params: readonly Value[], callback: Callback<Row[]>): void {

@@ -1,48 +1,51 @@
 import { learned } from '../../diagnostics/stats.ts';
 
-/** How long a statement takes, in milliseconds, as far as that is known. */
+/** The estimated duration of a statement, in milliseconds. */
 export interface Estimate {
   ms: number;
 }
 
-/** A call that takes longer, in milliseconds, is a long one. */
+/** A call that takes longer than this, in milliseconds, is long. */
 export const LONG_MS = 10;
 
-/** How long a statement takes that nobody has seen run. */
+/** The estimate for a statement that has never run. */
 export const UNKNOWN_MS: number = Infinity;
 
 /**
- * The longest that one call counts for. The time of a call includes what it waited for a thread and for the event loop, so
- * one that comes out long says little; it takes two in a row.
+ * The upper limit for one measurement. The time of a call includes its wait for a thread and for the event loop. So one
+ * long call proves little; the estimate becomes long after two in a row.
  */
 const MOST_MS = 60;
 
-/** Whether something is known to be short. */
+/** Whether a statement is known to be short. */
 export function isShort({ ms }: Estimate): boolean {
   return ms < LONG_MS;
 }
 
-/** Learns from a call that took `ms`. */
+/** Learns from a call that took `ms` milliseconds. */
 export function learn(estimate: Estimate, ms: number): void {
   const before = estimate.ms === UNKNOWN_MS ? undefined : estimate.ms;
   estimate.ms = learned(before, Math.min(ms, MOST_MS));
 }
 
-/** Learns from a call that failed after `ms`: one that was cut says only that it takes longer than that. */
+/**
+ * Learns from a call that failed after `ms` milliseconds. A cancelled call shows only that the statement takes longer
+ * than that.
+ */
 export function learnFromFailure(estimate: Estimate, ms: number): void {
   if (ms >= LONG_MS) estimate.ms = UNKNOWN_MS;
 }
 
-/** Bounds on what is remembered, in texts and in characters. */
+/** The limits of the texts to remember, in texts and in characters. */
 const MOST_TEXTS = 1024;
 const MOST_TEXT = 1_048_576;
 
-/** What is known of the statements of a pool, by text; the least recently prepared is forgotten first. */
+/** The estimates of the statements of a pool, by text. It forgets the least recently prepared text first. */
 export class Estimates {
   readonly #byText = new Map<string, Estimate>();
   #text = 0;
 
-  /** The estimate for a text; all its statements share it. */
+  /** The estimate for a text. All statements with this text share it. */
   of(sql: string): Estimate {
     const known = this.#byText.get(sql);
     if (known === undefined) this.#text += sql.length;

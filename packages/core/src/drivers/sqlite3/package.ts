@@ -1,9 +1,9 @@
 import type { Row, Value } from '../../driver.ts';
 
-/** What the package calls back with. */
+/** The callback of the package. */
 export type Callback<T = void> = (error: Error | null, value?: T) => void;
 
-/** What this driver uses of the sqlite3 package, so that its types are not needed. */
+/** The part of the sqlite3 package that this driver uses, so that it does not need the types of the package. */
 export interface Sqlite3Database {
   prepare(sql: string, callback: Callback): Sqlite3Statement;
   exec(sql: string, callback: Callback): unknown;

@@ -16,15 +16,15 @@ import type { Sqlite3Database } from './package.ts';
  * @example const options: Sqlite3Options = { filename: 'app.db', statementCacheSize: 64 };
  */
 export interface Sqlite3Options {
-  /** The database file, created if missing (its directory is not), or `:memory:`. */
+  /** The path of the database file, or `:memory:`. A missing file is created, a missing directory is not. */
   readonly filename: string;
-  /** Merged over {@link RECOMMENDED_PRAGMAS}; `false` sets none. */
+  /** PRAGMAs that override {@link RECOMMENDED_PRAGMAS}; `false` sets none. */
   readonly pragmas?: Pragmas | false | undefined;
-  /** Prepared statements kept per connection, about 5 KB each; 0 is off. Default 256. */
+  /** The number of prepared statements that each connection keeps, about 5 KB each; 0 is off. Default: 256. */
   readonly statementCacheSize?: number | undefined;
   /**
-   * The longest string, blob or row, in bytes, that a statement may read or write; a longer one is refused with
-   * `SQLITE_TOOBIG`. At most 536 869 864. Default 268 435 456 (256 MiB).
+   * The longest string, blob or row, in bytes, that a statement may read or write. A longer one is refused with
+   * `SQLITE_TOOBIG`. At most 536 869 864. Default: 268 435 456 (256 MiB).
    */
   readonly maxValueBytes?: number | undefined;
 }
@@ -41,24 +41,27 @@ interface Sqlite3Module {
 }
 
 /**
- * The package makes a string of V8 of each text, and an exception there ends the process: no text may be longer than such a
- * string, nor one of SQLite's messages with a text in it. A text has at most as many characters as bytes.
+ * The package makes a V8 string of each text, and an exception there ends the process. So no text may be longer than
+ * such a string, and no message of SQLite that contains a text. A text has at most as many characters as bytes.
  */
 const MOST_VALUE_BYTES = constants.MAX_STRING_LENGTH - 1024;
 
-/** Half of that, about: while it is read, a value is in memory at least three times. */
+/** About half of that: while a value is read, it is in memory at least three times. */
 const DEFAULT_VALUE_BYTES = Math.min(268_435_456, MOST_VALUE_BYTES);
 
-/** SQLITE_LIMIT_LENGTH, which old versions of the package have no constant for. https://www.sqlite.org/c3ref/c_limit_attached.html */
+/**
+ * SQLITE_LIMIT_LENGTH. Old versions of the package have no constant for it.
+ * https://www.sqlite.org/c3ref/c_limit_attached.html
+ */
 const LIMIT_LENGTH = 0;
 
-/** Makes errors carry the extended result code; not among the module's constants. https://www.sqlite.org/c3ref/open.html */
+/** Adds the extended result code to errors. The module has no constant for it. https://www.sqlite.org/c3ref/open.html */
 const OPEN_EXRESCODE = 0x02000000;
 
 /**
- * The driver for the `sqlite3` package, an optional peer dependency that is loaded at the first open.
+ * The driver for the `sqlite3` package, an optional peer dependency. The first open loads it.
  *
- * Throws `InvalidArgumentError` for an option that cannot work; opening rejects with `DriverMissingError` or
+ * Throws `InvalidArgumentError` for an option that is invalid. An open rejects with `DriverMissingError` or
  * `OpenError`.
  *
  * @example const pool = createPool({ driver: sqlite3({ filename: 'app.db', pragmas: { cache_size: -4096 } }) });
@@ -90,7 +93,7 @@ function opener(setup: Setup): OpenOne {
     await setUp(await openDatabase(await load(), path, mayCreate), setup, signal);
 }
 
-/** What a new connection is made of. */
+/** The settings of a new connection. */
 interface Setup extends Sqlite3Settings, SetupScripts {
   readonly maxValueBytes: number;
 }
@@ -117,9 +120,9 @@ async function setUp(
 }
 
 /**
- * SQLite answers BUSY at once, whatever the busy timeout, when two connections switch one new file to WAL together, and
- * after a short busy timeout when another process holds it. The set-up can be run again from its start, so the wait is
- * here: it takes no thread, and the signal ends it.
+ * SQLite answers BUSY at once, whatever the busy timeout, when two connections switch one new file to WAL at the same
+ * time. When another process holds the file, it answers BUSY after a short busy timeout. The set-up can run again from
+ * its start. So the wait is here: it takes no thread, and the signal ends it.
  */
 async function untilUnlocked(signal: AbortSignal | undefined, work: () => Promise<void>): Promise<void> {
   const end = systemClock.now() + SETUP_AGAIN_FOR_MS;
@@ -157,7 +160,7 @@ function refuse(error: unknown): never {
   );
 }
 
-/** A handle whose open failed settles nothing that is called on it, not even `close`: it is left alone. */
+/** Never call a handle whose open failed: no call on it settles, not even `close`. */
 function openDatabase(module: Sqlite3Module, path: string, mayCreate: boolean): Promise<Sqlite3Database> {
   const mode =
     module.OPEN_READWRITE | module.OPEN_FULLMUTEX | OPEN_EXRESCODE | (mayCreate ? module.OPEN_CREATE : 0);

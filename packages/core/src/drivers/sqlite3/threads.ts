@@ -3,52 +3,54 @@ import { LinkedList, type Listed } from '../../waiting/linked-list.ts';
 import { LONG_MS } from './estimates.ts';
 
 /**
- * The sqlite3 package runs every call on the thread pool of libuv, which the file system, DNS and `crypto` of Node.js need
- * too. So calls that may run long share slots, fewer than there are threads, over all pools of the process. Short ones
- * take none: a bound on those would halve their throughput.
+ * The sqlite3 package runs every call on the thread pool of libuv. The file system, DNS and `crypto` of Node.js need
+ * these threads, too. So calls that may be long share a limited number of slots, fewer than there are threads, over all
+ * pools of the process. Short calls take no slot: a limit on them would halve their throughput.
  *
- * Short reads of a program that does more than to read, an HTTP server for example, are sent together, at the end of the turn of
- * the event loop, as soon as there are as many calls under way as threads. Sent one by one, as others end, nearly every one wakes
- * a thread that has just gone to sleep, which takes longer than the read; and the event loop can have to wait until the
- * thread it has woken before is awake. Reads that come close together find the threads awake, and go at once: held back, they
- * would leave them nothing to do.
+ * In a program that does more than read, an HTTP server for example, short reads are sent together. They are sent at
+ * the end of the tick of the event loop, as soon as there are as many running calls as threads. If they were sent one
+ * by one, when other calls end, nearly every one would wake a thread that has just gone to sleep. That takes longer
+ * than the read, and the event loop may have to wait until the thread is awake. Reads in quick succession find the
+ * threads awake, and are sent at once: if they were held back, the threads would have nothing to do.
  */
 
-/** Who a call is for: a writer must not wait behind readers that run for ever, so readers get one slot less. */
+/** The user class of a call. A writer must not wait behind readers that run for ever, so readers get one slot less. */
 export type ThreadUser = 'reader' | 'writer';
 
-/** A call that is on a thread, or waits for a slot. */
+/** A call that runs on a thread, or waits for a slot. */
 export interface ThreadCall {
   user: ThreadUser;
-  /** When it was sent; `Infinity` if it was not. */
+  /** The time at which it was sent; `Infinity` before that. */
   since: number;
-  /** Of a call that needs a slot: begins it. */
+  /** Begins the call, if it needs a slot. */
   readonly begin?: () => void;
 }
 
-/** A call that is sent at the end of this turn of the event loop. */
+/** A call that is sent at the end of this tick of the event loop. */
 export interface LaterCall extends Listed<LaterCall> {
   readonly begin: () => void;
 }
 
-/** Lets as many long calls run as leave a thread for everything else. */
+/** Limits the long calls, so that one thread stays free for everything else. */
 export class Threads {
   readonly #now: () => number;
   readonly #threads: number;
   readonly #most: number;
   readonly #mostReaders: number;
   readonly #running: Record<ThreadUser, number> = { reader: 0, writer: 0 };
-  /** In the order in which they came. */
+  /** In the order of their arrival. */
   readonly #waiting = new Set<ThreadCall>();
   readonly #shortCalls = new Set<ThreadCall>();
-  /** How many were sent and have not ended. */
+  /** The number of calls that were sent and have not ended. */
   #underWay = 0;
-  /** When the latest short read came, and how far apart they come, lately. */
+  /** The time of the latest short read, and the recent mean time between two of them. */
   #latestRead = 0;
   #gapMs = 0;
   readonly #together = new LinkedList<LaterCall>();
 
-  /** @param threads - How many libuv has. */
+  /**
+   * @param threads - The number of threads of libuv.
+   */
   constructor(threads: number, now: () => number = () => systemClock.now()) {
     this.#now = now;
     this.#threads = threads;
@@ -56,7 +58,7 @@ export class Threads {
     this.#mostReaders = Math.max(1, threads - 2);
   }
 
-  /** Adds a connection: what is returned stands for its calls without a slot, of which there is one at a time. */
+  /** Adds a connection. The returned object stands for its calls without a slot, of which there is one at a time. */
   join(): ThreadCall {
     const call: ThreadCall = { user: 'writer', since: Infinity };
     this.#shortCalls.add(call);
@@ -76,12 +78,12 @@ export class Threads {
     this.#admit();
   }
 
-  /** Takes back a call that waits for its slot. */
+  /** Withdraws a call that waits for its slot. */
   cancel(call: ThreadCall): void {
     this.#waiting.delete(call);
   }
 
-  /** Notes that a short read comes, and says when it is best sent. */
+  /** Notes the arrival of a short read, and decides when to send it. */
   noteRead(): 'at once' | 'together' {
     const now = this.#now();
     this.#gapMs += (Math.min(now - this.#latestRead, LONGEST_GAP_MS) - this.#gapMs) / GAPS;
@@ -89,13 +91,13 @@ export class Threads {
     return this.#underWay >= this.#threads && this.#gapMs > ASLEEP_AFTER_MS ? 'together' : 'at once';
   }
 
-  /** Begins a call at the end of this turn of the event loop. */
+  /** Begins a call at the end of this tick of the event loop. */
   together(call: LaterCall): void {
     if (this.#together.size === 0) atEndOfTick(this.#beginAll);
     this.#together.add(call);
   }
 
-  /** Takes that back. */
+  /** Withdraws such a call. */
   notTogether(call: LaterCall): void {
     this.#together.delete(call);
   }
@@ -104,18 +106,18 @@ export class Threads {
     for (let call = this.#together.shift(); call; call = this.#together.shift()) call.begin();
   };
 
-  /** Notes that a call is sent, with a slot or as one that needs none. */
+  /** Notes that a call is sent, with or without a slot. */
   sent(call: ThreadCall): void {
     this.#underWay += 1;
     call.since = this.#now();
   }
 
-  /** Ends a call that has begun; says how long it took since it was sent, in milliseconds. */
+  /** Ends a call that has begun. Returns the time since it was sent, in milliseconds. */
   end(call: ThreadCall): number {
     const ms = Math.max(0, this.#now() - call.since);
     this.#over(call);
     if (call.begin !== undefined) this.#running[call.user] -= 1;
-    // Of calls without a slot only a long one can have kept others waiting.
+    // A call without a slot can have kept others waiting only if it was long.
     if (call.begin !== undefined || ms >= LONG_MS) this.#admit();
     return ms;
   }
@@ -131,16 +133,16 @@ export class Threads {
       if (next === undefined) return;
       this.#waiting.delete(next);
       this.#running[next.user] += 1;
-      // Whose end has made room is not whose call begins.
+      // The call that begins belongs to another caller than the call whose end has freed the slot.
       outsideCalls(() => next.begin?.());
     }
   }
 
-  /** The first in line for whom there is a slot. */
+  /** The first waiting call that a slot is free for. */
   #next(): ThreadCall | undefined {
     if (this.#waiting.size === 0) return undefined;
     let { reader: readers, writer: writers } = this.#running;
-    // What was taken for short and runs long has a thread all the same.
+    // A call without a slot that turns out to be long also occupies a thread.
     const latest = this.#now() - LONG_MS;
     for (const { user, since } of this.#shortCalls) {
       if (since > latest) continue;
@@ -156,18 +158,19 @@ export class Threads {
 }
 
 /**
- * When reads come further apart than this, in milliseconds, threads are taken to sleep in between. Tried: of 0.01 to 0.02 the one
- * that cost programs that only read the least; those come to about 0.006 for each read, HTTP servers to 0.03 and more.
+ * When the mean gap between reads is longer than this, in milliseconds, the threads are assumed to sleep in between. Of
+ * the values tried, from 0.01 to 0.02, this one cost programs that only read the least. Their mean gap is about 0.006;
+ * that of HTTP servers is 0.03 and more.
  */
 const ASLEEP_AFTER_MS = 0.02;
-/** A pause, in milliseconds, counts for no more than this: it says nothing of what comes after it. */
+/** A longer gap, in milliseconds, counts only as this: a pause says nothing about the reads after it. */
 const LONGEST_GAP_MS = 0.1;
-/** Over about how many gaps the mean is taken. */
+/** The mean is taken over about this many gaps. */
 const GAPS = 16;
 
 /**
- * How many threads libuv makes of the environment: https://docs.libuv.org/en/v1.x/threadpool.html
- * Without a setting a version of Node.js may make more of them, which does no harm.
+ * The number of threads that libuv makes for this environment: https://docs.libuv.org/en/v1.x/threadpool.html Without a
+ * setting, a version of Node.js may make more of them, which does no harm.
  */
 export function threadCount(setting: string | undefined): number {
   if (setting === undefined) return DEFAULT_THREADS;
@@ -180,10 +183,10 @@ export function threadCount(setting: string | undefined): number {
 const DEFAULT_THREADS = 4;
 const MOST_THREADS = 1024;
 
-/** With fewer, a reader and a writer that run long leave nothing for anybody else. */
+/** With fewer threads, one long reader and one long writer leave no thread for other calls. */
 const FEWEST_THREADS = 3;
 
-/** Warns, if `threads` are too few to keep one free for others. */
+/** Warns if there are too few `threads` to keep one free for other calls. */
 export function warnOfFew(threads: number): void {
   if (threads >= FEWEST_THREADS) return;
   process.emitWarning(
@@ -198,12 +201,12 @@ export function warnOfFew(threads: number): void {
 const KEY = Symbol.for('@sqlite-pool/core/threads');
 const shelf = globalThis as { [KEY]?: Threads | undefined };
 
-/** Those of this process. Their number is read once, at the first open, and that is also when few of them are warned of. */
+/** The threads of this process. The first open reads their number, and warns if there are too few. */
 export function processThreads(): Threads {
   if (shelf[KEY] !== undefined) return shelf[KEY];
   warnOfFew(THREADS);
   return (shelf[KEY] = new Threads(THREADS));
 }
 
-/** Read when the module is loaded: a program that sets it later is too late, as far as we know. */
+/** Read when this module loads. As far as we know, a program that sets the variable later is too late. */
 const THREADS = threadCount(process.env['UV_THREADPOOL_SIZE']);

@@ -4,10 +4,10 @@ import { InvalidArgumentError } from '../../errors.ts';
 /** For a statement without parameters. */
 export const NO_VALUES: readonly Value[] = [];
 
-/** A kept statement keeps what was bound to it; one with more than this, in bytes and characters, is not kept. */
+/** A kept statement keeps its bound values. One with more than this, in bytes and characters, is not kept. */
 const HEAVIEST_KEPT = 65_536;
 
-/** Whether so much was bound to a statement that it must not be kept. */
+/** Whether the bound values are so large that the statement must not be kept. */
 export function isHeavy(params: readonly Value[]): boolean {
   return weightOf(params) > HEAVIEST_KEPT;
 }
@@ -21,7 +21,7 @@ function weightOf(params: readonly Value[]): number {
   return weight;
 }
 
-/** The package binds an unknown type as NULL, BigInt among them, and takes bytes only as a Buffer. */
+/** The package binds an unknown type as NULL (also a BigInt), and accepts bytes only as a Buffer. */
 export function bindable(params: readonly Value[]): readonly Value[] {
   return params.some((value) => typeof value === 'bigint' || (typeof value === 'object' && value !== null))
     ? params.map(toBindable)
