@@ -13,9 +13,15 @@ export interface WaitStats {
 }
 
 /**
- * Why a connection was retired: `idle` for too long; `evicted` by `evict()`; `invalid` by its health check or its driver;
- * `dirty` because of what its user left or a reset that failed; `discarded` by its user or a `close()` that gave it up;
- * `replaced` with its file; `closed` with the pool.
+ * Why the pool retired a connection.
+ *
+ * - `idle`: it was idle for too long.
+ * - `evicted`: by `evict()`.
+ * - `invalid`: its health check failed, or its driver reported it as broken.
+ * - `dirty`: its user left state on it, or its reset failed.
+ * - `discarded`: by its user, or by a `close()` that abandoned it.
+ * - `replaced`: the database file was replaced.
+ * - `closed`: with the pool.
  *
  * @example const reason: EvictionReason = 'dirty';
  */
@@ -27,54 +33,59 @@ export type EvictionReason = 'idle' | 'evicted' | 'invalid' | 'dirty' | 'discard
  * @example const { size, idle, waiting }: PoolStats = pool.stats();
  */
 export interface PoolStats {
-  /** The name of the driver: `node:sqlite`, `better-sqlite3`, `sqlite3`, that of your own, or `connectionFactory`. */
+  /**
+   * The name of the driver: `node:sqlite`, `better-sqlite3`, `sqlite3`, that of your own driver, or
+   * `connectionFactory`.
+   */
   readonly driver: string;
-  /** Connections that take a place in the pool: idle, leased, opening, being checked or closing. */
+  /** The connections that take a place in the pool: idle, leased, opening, validating or closing. */
   readonly size: number;
   readonly idle: number;
   readonly leased: number;
   readonly opening: number;
-  /** Connections under a health check: on their way to a waiter, or after a call on them has failed badly. */
+  /** The connections under a health check: for a waiter, or after a call on them has failed badly. */
   readonly validating: number;
   readonly closing: number;
-  /** Connections given up because a native call on them does not return. They take no place, up to `poolSize` of them. */
+  /** The abandoned connections, on which a native call does not return. Up to `poolSize` of them take no place. */
   readonly quarantined: number;
-  /** Acquires that wait for a connection. */
+  /** The acquires that wait for a connection. */
   readonly waiting: number;
-  /** Whether a write of this process runs on the database file, of this pool or another one on the same file. */
+  /** Whether a write of this process runs on the database file, of this pool or of another one on the same file. */
   readonly writerHeld: boolean;
-  /** Writes that wait for their turn, with or without a connection. */
+  /** The writes that wait for the write lock, with or without a connection. */
   readonly writersWaiting: number;
-  /** Connections lent since the pool was created. */
+  /** The connections acquired since the pool was created. */
   readonly acquires: number;
-  /** Acquires that ran into `acquisitionTimeoutMs`. */
+  /** The acquires that reached `acquisitionTimeoutMs`. */
   readonly acquireTimeouts: number;
-  /** Connections opened. */
+  /** The connections opened. */
   readonly opens: number;
-  /** Opens that failed. */
+  /** The opens that failed. */
   readonly openFailures: number;
-  /** Connections retired, by reason. */
+  /** The connections retired, by reason. */
   readonly evictions: Readonly<Record<EvictionReason, number>>;
-  /** Leases reported as leaked: older than `leakWarningMs`, or collected as garbage without a release. */
+  /** The leases reported as leaked: older than `leakWarningMs`, or collected as garbage without a release. */
   readonly leaks: number;
-  /** How large the WAL was when it was last looked at, at most a second ago; 0 before, and if the driver cannot tell. */
+  /**
+   * The size of the WAL in bytes at the last check, at most a second ago; 0 before the first check, or if the driver
+   * does not know it.
+   */
   readonly walBytes: number;
   /** How long acquires waited. */
   readonly wait: WaitStats;
 }
 
-/** Bucket `i` counts waits up to 2^(i-3) ms: from 1/8 ms to about 35 minutes, and the last one whatever is longer. */
+/** Bucket `i` counts waits up to 2^(i-3) ms: from 1/8 ms to about 35 minutes. The last bucket counts all longer waits. */
 const BUCKETS = 25;
 const SMALLEST_EXPONENT = -3;
 
-/** Counts durations in power-of-two buckets: constant memory, whatever the load. */
+/** Counts durations in power-of-two buckets, with constant memory under any load. */
 export class WaitHistogram {
   readonly #buckets = new Float64Array(BUCKETS);
   #count = 0;
   #total = 0;
   #max = 0;
 
-  /** Adds one wait. */
   add(ms: number): void {
     this.#count += 1;
     this.#total += ms;
@@ -106,8 +117,8 @@ export class WaitHistogram {
 }
 
 /**
- * An estimate after one more measurement: it falls fast and rises slowly, because what takes long once may have waited for the
- * machine.
+ * An estimate after one more measurement. It falls fast and rises slowly, because a single long time may only be a wait
+ * for the machine.
  */
 export function learned(before: number | undefined, next: number): number {
   if (before === undefined) return next;
