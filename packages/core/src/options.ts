@@ -5,75 +5,94 @@ import { InvalidArgumentError } from './errors.ts';
 import { nodeSqlite } from './drivers/worker/node-sqlite.ts';
 
 /**
- * How connections are opened: exactly one of the three.
+ * How the pool opens connections: exactly one of the three.
  *
  * @example const source: PoolSource = { filename: 'app.db' };
  */
 export interface PoolSource {
-  /** A database file (or `:memory:`, with one connection), opened with `node:sqlite` on worker threads. */
+  /**
+   * The path of a database file (or `:memory:`, with one connection). The pool opens it with `node:sqlite` on worker
+   * threads.
+   */
   readonly filename?: string | undefined;
-  /** A driver, spelled out. */
+  /** A driver. */
   readonly driver?: Driver | undefined;
-  /** Opens one connection: anything with `execute`, `rollback` and `close`; see {@link Connection}. */
+  /** Opens one connection: any object with `execute`, `rollback` and `close`; see {@link Connection}. */
   readonly connectionFactory?: (() => BasicConnection | Promise<BasicConnection>) | undefined;
 }
 
 /**
- * Every option of a pool. Times are in milliseconds. Where the type has `null`, it means no limit, as `Infinity` does.
+ * The options of a pool. Times are in milliseconds. Where the type allows `null`, it means no limit, as `Infinity`
+ * does.
  *
  * @example const options: PoolOptions = { filename: 'app.db', poolSize: 4, statementTimeoutMs: 5000 };
  */
 export interface PoolOptions extends PoolSource {
-  /** Most connections at once. Default 10; 1 for `:memory:`. */
+  /** The largest number of connections. Default: 10; 1 for `:memory:`. */
   readonly poolSize?: number | undefined;
-  /** Longest wait for a connection, and for the turn to write. Default 30 000. */
+  /** The longest wait for a connection, and for the write lock. Default: 30 000. */
   readonly acquisitionTimeoutMs?: number | null | undefined;
-  /** An idle connection older than this is closed. Default 86 400 000 (a day). */
+  /** The pool closes a connection that was idle for longer than this. Default: 86 400 000 (a day). */
   readonly idleTimeoutMs?: number | null | undefined;
   /**
-   * Whether single writes that wait for their turn at the same time share a COMMIT. Each is acknowledged after it, and
-   * none can tell, but by its speed. Default `true`.
+   * Whether single writes that wait for the write lock at the same time share a COMMIT. Each is acknowledged after the
+   * COMMIT. Apart from timing, the outcome of each write is the same as if it had run alone. Default: `true`.
    */
   readonly groupCommit?: boolean | undefined;
-  /** Longest an open, a health check, a reset, a rollback, a COMMIT or a close may take. Default 10 000. */
+  /** The longest time for an open, a health check, a reset, a rollback, a COMMIT or a close. Default: 10 000. */
   readonly operationTimeoutMs?: number | undefined;
-  /** Longest a statement may take, from when it has its connection, if the call sets no `timeoutMs`. Default: no limit. */
+  /** The longest time for a statement after it has its connection, if the call sets no `timeoutMs`. Default: no limit. */
   readonly statementTimeoutMs?: number | null | undefined;
-  /** How long `close()` waits for leases to come back before it interrupts and revokes them. Default 10 000. */
+  /** How long `close()` waits for the release of the leases before it interrupts and revokes them. Default: 10 000. */
   readonly closeTimeoutMs?: number | null | undefined;
-  /** Connections kept open when idle. Default 0. */
+  /** The number of idle connections to keep open. Default: 0. */
   readonly minIdle?: number | undefined;
-  /** Acquires that may queue, and calls on one lease or transaction; one more is refused at once. Default 1000. */
+  /**
+   * The number of acquires that may queue, and of calls on one lease or transaction. The pool refuses one more at once.
+   * Default: 1000.
+   */
   readonly maxWaiting?: number | undefined;
-  /** A lease older than this is revoked, that of a `transaction()` on the pool too. Default 0: never. */
+  /** The pool revokes a lease that is older than this, also that of a `transaction()` on the pool. Default: 0, never. */
   readonly maxLeaseMs?: number | undefined;
-  /** Warn, with the stack of the acquire, when a lease is older than this. Default 0: off. */
+  /** The pool warns, with the stack of the acquire, when a lease is older than this. Default: 0, off. */
   readonly leakWarningMs?: number | undefined;
-  /** Health-check a connection that was idle for longer before it is lent. 0 is always, `Infinity` or `null` never. Default 500. */
+  /**
+   * The pool checks a connection that was idle for longer than this before it leases it. 0 is always, `Infinity` or
+   * `null` never. Default: 500.
+   */
   readonly validateAfterIdleMs?: number | null | undefined;
   /**
-   * The WAL may grow to this size, in bytes, before the pool has it written back by itself; `Infinity` or `null` never. Default
+   * The size of the WAL, in bytes, above which the pool writes it back by itself; `Infinity` or `null` never. Default:
    * 16 777 216 (16 MiB).
    */
   readonly walLimitBytes?: number | null | undefined;
-  /** PRAGMAs of the default driver, merged over its own; `false` sets none. Only with `filename`. */
+  /** PRAGMAs of the default driver, which override its own; `false` sets none. Only with `filename`. */
   readonly pragmas?: Pragmas | false | undefined;
-  /** Prepared statements the default driver keeps per connection; 0 is off. Default 256. Only with `filename`. */
+  /**
+   * The number of prepared statements that the default driver keeps per connection; 0 is off. Default: 256. Only with
+   * `filename`.
+   */
   readonly statementCacheSize?: number | undefined;
-  /** Most threads that the default driver runs SQLite on. Default: one per core, at most 4. Only with `filename`. */
+  /**
+   * The largest number of threads on which the default driver runs SQLite. Default: one per core, at most 4. Only with
+   * `filename`.
+   */
   readonly threads?: number | undefined;
   /** Paths of SQLite extensions that each new connection loads. Only with `filename`. */
   readonly extensions?: readonly string[] | undefined;
   /**
-   * A module, by its URL or absolute path, whose default export is called with each new database of `node:sqlite`, in its thread, to
-   * register functions for example. Only with `filename`.
+   * The URL or absolute path of a module. Its default export is called with each new database object of `node:sqlite`,
+   * in the thread of that database, to register functions for example. Only with `filename`.
    */
   readonly setup?: URL | string | undefined;
-  /** Opens the file read-only; it must exist. Default `false`. Only with `filename`. */
+  /** Opens the file read-only. The file must exist. Default: `false`. Only with `filename`. */
   readonly readonly?: boolean | undefined;
-  /** Runs on each new connection before it is used: ATTACH, for example. It must not use the pool, which waits for it. */
+  /**
+   * Runs on each new connection before it is used: ATTACH, for example. It must not use the pool, because the pool
+   * waits for it.
+   */
   readonly onConnect?: ((connection: Connection) => void | Promise<void>) | undefined;
-  /** The clock, for tests. Default: the machine's. */
+  /** The clock, for tests. Default: the clock of the machine. */
   readonly clock?: Clock | undefined;
 }
 
@@ -97,7 +116,7 @@ export interface Settings {
   readonly clock: Clock;
 }
 
-/** The numeric options: default, bounds, and whether only whole numbers make sense. */
+/** The numeric options: the default, the bounds, and whether the value must be an integer. */
 const NUMBERS = {
   poolSize: { default: 10, min: 1, max: 1024, whole: true },
   acquisitionTimeoutMs: { default: 30_000, min: 1, max: Infinity, whole: false },
@@ -110,7 +129,8 @@ const NUMBERS = {
   maxLeaseMs: { default: 0, min: 0, max: LONGEST_DELAY_MS, whole: false },
   leakWarningMs: { default: 0, min: 0, max: LONGEST_DELAY_MS, whole: false },
   validateAfterIdleMs: { default: 500, min: 0, max: Infinity, whole: false },
-  // Four times what SQLite itself lets it grow to: https://www.sqlite.org/pragma.html#pragma_wal_autocheckpoint
+  // Four times the size at which SQLite itself makes a checkpoint:
+  // https://www.sqlite.org/pragma.html#pragma_wal_autocheckpoint
   walLimitBytes: { default: 16_777_216, min: 1, max: Infinity, whole: false },
 } as const;
 
@@ -135,13 +155,13 @@ export const POOL_OPTIONS: ReadonlySet<string> = new Set([
   'clock',
 ]);
 
-/** Checks every option once, and completes them. */
+/** Checks all options and fills in the defaults. */
 export function checkOptions(options: PoolOptions): Settings {
   if (!isObject(options)) throw new InvalidArgumentError('The options of a pool must be an object.');
   for (const name of Object.keys(options)) {
     if (POOL_OPTIONS.has(name)) continue;
     throw new InvalidArgumentError(
-      // What the pool itself took while sqlite3 was the default driver.
+      // The pool itself accepted this option while sqlite3 was the default driver.
       name === 'maxValueBytes'
         ? 'Option maxValueBytes belongs to the sqlite3 driver: driver: sqlite3({ filename, maxValueBytes }).'
         : `Unknown option "${name}". Known are: ${[...POOL_OPTIONS].join(', ')}.`,
@@ -189,7 +209,7 @@ export function checkOptions(options: PoolOptions): Settings {
 function checkNumber(name: NumberOption, given: unknown): number {
   const rule = NUMBERS[name];
   if (given === undefined) return rule.default;
-  // The Python original spells "no limit" as None and then fails on it; here null is a limit that is never reached.
+  // The Python original writes "no limit" as None, and then fails on it. Here null is a limit that is never reached.
   const value = given === null && rule.max === Infinity && /Ms$|Bytes$/.test(name) ? Infinity : given;
   const whole = rule.whole && value !== Infinity;
   if (
@@ -204,7 +224,7 @@ function checkNumber(name: NumberOption, given: unknown): number {
   );
 }
 
-/** A value as a message can show it: short, and nothing of the inside of an object or a function. */
+/** A short text for a value in a message. It shows nothing of the contents of an object or a function. */
 function show(value: unknown): string {
   switch (typeof value) {
     case 'string':
@@ -254,7 +274,7 @@ function driverOf(options: PoolOptions): Driver {
   if (driver !== undefined) return checkDriver(driver);
   if (typeof connectionFactory !== 'function')
     throw new InvalidArgumentError('Option connectionFactory must be a function.');
-  // The pool completes what it opens.
+  // The pool adds the methods that are missing.
   return { name: 'connectionFactory', open: async () => (await connectionFactory()) as Connection };
 }
 

@@ -33,7 +33,7 @@ import type { PoolStats } from './diagnostics/stats.ts';
 import { checkTransaction } from './connection/transaction.ts';
 import { WalMonitor } from './database/wal-monitor.ts';
 
-/** The writers of one pool that hold a connection at a time: one that writes, and one that is ready to. */
+/** The number of writers of one pool that hold a connection: one that writes, and one that is ready to write. */
 const WRITERS_WITH_CONNECTION = 2;
 
 const NO_OPTIONS: AcquireOptions = {};
@@ -41,15 +41,15 @@ const NO_OPTIONS: AcquireOptions = {};
 /** How long a request may keep a connection between two of its statements while the pool closes, in milliseconds. */
 const SPARE_GRACE_MS = 1000;
 
-/** How long a call that was interrupted may take to return before `close()` gives its connection up. */
+/** How long `close()` waits for an interrupted call to return before it abandons the connection, in milliseconds. */
 const INTERRUPT_GRACE_MS = 50;
 
 /**
  * A pool of connections to one SQLite database.
  *
- * The query methods lease a connection for one statement each; {@link SqlitePool.connection},
- * {@link SqlitePool.acquire} and {@link SqlitePool.transaction} lease one for longer. Writes take turns, across every
- * pool of this process on the same file, so that none meets `SQLITE_BUSY` within the process.
+ * Each query method acquires a connection for one statement. {@link SqlitePool.connection}, {@link SqlitePool.acquire}
+ * and {@link SqlitePool.transaction} lease one for longer. Only one write at a time runs on a file, across all pools of
+ * this process, so that no write meets `SQLITE_BUSY` within the process.
  *
  * The idea of the pool, its options and their names come from Python's aiosqlitepool.
  *
@@ -62,8 +62,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   readonly #engine: ResourcePool<Session>;
   readonly #context: SessionContext;
   /**
-   * Writers pass here before they take a connection, so that those who wait to write do not hold what readers need.
-   * Connection first, write gate second: whoever has the gate needs nothing else, so no two can wait for each other.
+   * A writer acquires this semaphore before its connection, so that waiting writers do not keep connections that
+   * readers need. The connection comes first and the write lock second. The holder of the write lock needs nothing
+   * else, so no two callers can wait for each other.
    */
   readonly #writers: Semaphore;
   readonly #registry: LeaseRegistry;
@@ -72,7 +73,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   readonly #groups: GroupCommit;
   readonly #walMonitor: WalMonitor;
   readonly #housekeeping: Housekeeping;
-  /** Aborts when the pool is told to close. */
+  /** Aborts when the pool begins to close. */
   readonly #closed = new AbortController();
   #closing: Promise<void> | undefined;
 
@@ -136,11 +137,11 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   /**
-   * Resolves when a first connection is open, and then begins to open what `minIdle` asks for: call it at startup, so that
-   * a database that cannot be opened fails the boot and not the first request.
+   * Resolves when the first connection is open, and then begins to open connections up to `minIdle`. Call it at
+   * startup, so that a database that cannot be opened fails the startup and not the first request.
    *
    * Rejects with `OpenError`, `DriverMissingError` or `DriverConflictError`; with `OperationTimeoutError` or
-   * `AcquireTimeoutError` if that takes too long; with `PoolOverloadedError` or `PoolClosedError`.
+   * `AcquireTimeoutError` if the open takes too long; with `PoolOverloadedError` or `PoolClosedError`.
    *
    * @example
    * const pool = createPool({ filename: 'app.db' });
@@ -156,8 +157,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   /**
    * Leases a connection until you release it.
    *
-   * Rejects with `InvalidArgumentError`, `AcquireTimeoutError`, `PoolOverloadedError`, `PoolClosedError`, what
-   * {@link SqlitePool.open} rejects with if a connection cannot be opened, or the reason of `signal`.
+   * Rejects with `InvalidArgumentError`, `AcquireTimeoutError`, `PoolOverloadedError`, `PoolClosedError`, or the reason
+   * of `signal`. If a connection cannot be opened, rejects as {@link SqlitePool.open} does.
    *
    * @example
    * await using connection = await pool.acquire({ timeoutMs: 1000 });
@@ -169,7 +170,10 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     return this.#lease(options, caller);
   }
 
-  /** A lease, at once if a good connection is idle; `signal` cancels the wait for one, which begins after `ready`. @internal */
+  /**
+   * Returns a lease at once if a good connection is idle. Otherwise waits for a connection, after `ready`. `signal`
+   * cancels that wait. @internal
+   */
   createLease(signal: CancelToken, ready?: Promise<unknown>): Lease | Promise<Lease> {
     const caller = this.#registry.caller();
     const lease = (): Lease | Promise<Lease> => this.#lease({ signal }, caller);
@@ -183,8 +187,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   /**
-   * Lends a connection to `fn` and takes it back when it settles. Rejects as {@link SqlitePool.acquire} does, or with
-   * whatever `fn` rejects with.
+   * Runs `fn` with a leased connection and releases it when `fn` settles. Rejects as {@link SqlitePool.acquire} does,
+   * or with the same value as `fn`.
    *
    * @example
    * const name = await pool.connection(async (connection) => {
@@ -224,8 +228,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   /**
-   * Retires every connection as it comes free, so that new ones are opened: after the database file was restored, for
-   * example. An in-memory database keeps its connection, because it would be lost with it.
+   * Retires every connection when it is released, so that the pool opens new ones: for example, after the database file
+   * was restored. An in-memory database keeps its connection, because the database would be lost with it.
    *
    * @example pool.evict();
    */
@@ -234,10 +238,11 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   /**
-   * Writes the WAL back into the database file, off the event loop, as far as `mode` says; the pool does so by itself when the
-   * WAL gets larger than `walLimitBytes`. All modes but `passive` wait for their turn to write.
+   * Writes the WAL back into the database file, outside the event loop, as far as `mode` says. The pool also does so by
+   * itself when the WAL gets larger than `walLimitBytes`. All modes but `passive` wait for the write lock.
    *
-   * Rejects as {@link SqlitePool.acquire} does, with `StatementTimeoutError` at `timeoutMs`, or with the reason of `signal`.
+   * Rejects as {@link SqlitePool.acquire} does, with `StatementTimeoutError` at `timeoutMs`, or with the reason of
+   * `signal`.
    *
    * @param options - `mode` (default `passive`), `timeoutMs` and `signal`.
    * @example const { busy } = await pool.checkpoint({ mode: 'truncate' });
@@ -250,7 +255,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   /**
-   * A snapshot of what the pool has and what it has done.
+   * A snapshot of the connections of the pool and of its counters.
    *
    * @example const { leased, waiting, wait } = pool.stats();
    */
@@ -282,9 +287,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   /**
-   * Closes the pool: refuses newcomers and rejects waiters with `PoolClosedError`, waits up to `closeTimeoutMs` for
-   * leases to come back, then interrupts and revokes them, and closes every connection, which also checkpoints the WAL.
-   * Never rejects; every call returns the same promise.
+   * Closes the pool. Refuses new callers and rejects waiters with `PoolClosedError`. Waits up to `closeTimeoutMs`
+   * milliseconds for the release of the leases, then interrupts and revokes them. Closes every connection, which also
+   * checkpoints the WAL. Never rejects; every call returns the same promise.
    *
    * @example process.once('SIGTERM', () => void pool.close());
    */
@@ -297,19 +302,19 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     return this.close();
   }
 
-  /** Where the pool has its time from. @internal */
+  /** The clock of the pool. @internal */
   get clock(): Clock {
     return this.#settings.clock;
   }
 
-  /** For those who keep a connection between two uses. @internal */
+  /** The holders of idle leases, which keep a connection between two uses. @internal */
   get idleLeases(): IdleLeases {
     return this.#connections.idleLeases;
   }
 
   /**
-   * A turn among those who want to write, for a lease that is about to be taken for a write; the function returned
-   * ends it. @internal
+   * Acquires a writer's permit, for a caller that will then acquire a lease for a write. The returned function releases
+   * the permit. @internal
    */
   acquireWriter(signal?: AbortSignal): Promise<() => void> {
     return this.#groups.acquireInOrder(signal);
@@ -356,7 +361,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     }
   }
 
-  /** Lends a connection to `use`, which takes a turn among the writers first if it writes. */
+  /** Runs `use` with a connection. If it writes, acquires a writer's permit first. */
   async #withSession<T>(
     writes: boolean,
     signal: AbortSignal | undefined,
@@ -395,9 +400,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
 }
 
 /**
- * Makes a pool. Nothing is opened yet: the first use does that, or {@link SqlitePool.open}.
+ * Makes a pool. It opens no connection yet: the first use does that, or {@link SqlitePool.open}.
  *
- * Throws `InvalidArgumentError` for an option that cannot work.
+ * Throws `InvalidArgumentError` for an option that is invalid.
  *
  * @param options - See {@link PoolOptions}; exactly one of `filename`, `driver` and `connectionFactory` is required.
  * @example const pool = createPool({ filename: 'app.db' });
