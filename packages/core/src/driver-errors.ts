@@ -1,6 +1,6 @@
 import { BusyError, SqliteError, SqlitePoolError } from './errors.ts';
 
-/** Result codes by number: name and meaning. https://www.sqlite.org/rescode.html */
+/** Result codes by number, with name and meaning. https://www.sqlite.org/rescode.html */
 const RESULT_CODES: ReadonlyMap<number, readonly [name: string, meaning: string]> = new Map([
   [1, ['SQLITE_ERROR', 'SQLite could not run the statement']],
   [2, ['SQLITE_INTERNAL', 'an internal error in SQLite']],
@@ -46,23 +46,26 @@ const RESULT_CODES: ReadonlyMap<number, readonly [name: string, meaning: string]
 ]);
 
 const BUSY = 5;
-/** Of the shared cache: by another connection. Plain SQLITE_LOCKED is by the same one, and waiting does not help. */
+/**
+ * In shared-cache mode, another connection holds the lock. For plain SQLITE_LOCKED it is the same connection, and
+ * waiting does not help.
+ */
 const LOCKED_SHAREDCACHE = 262;
 
 const CONSTRAINT = 19;
 
-/** The numeric result code a driver's error carries, whichever field that driver puts it in; -1 if it has none. */
+/** The numeric result code of a driver's error, in any of the fields that drivers use; -1 if the error has none. */
 export function resultCodeOf(error: unknown): number {
   if (typeof error !== 'object' || error === null) return -1;
   const { errno, errcode, code } = error as { errno?: unknown; errcode?: unknown; code?: unknown };
-  // Errors of the operating system have negative numbers, in a field of the same name.
+  // Errors of the operating system have negative numbers in the field with the same name.
   for (const number of [errno, errcode, code]) {
     if (typeof number === 'number' && Number.isInteger(number) && number > 0) return number;
   }
   return typeof code === 'string' ? numberOf(code) : -1;
 }
 
-/** Of an extended code that is not in the list, the primary one: its name begins with that. */
+/** For an extended code that is not in the list, the primary code. The name of the extended code begins with its name. */
 function numberOf(code: string): number {
   let primary = -1;
   for (const [number, [name]] of RESULT_CODES) {
@@ -72,43 +75,45 @@ function numberOf(code: string): number {
   return primary;
 }
 
-/** SQLite's code for a read that is out of date: only a new start can help, and no waiting. */
+/** SQLite's code for a snapshot that is out of date. Only a new start can help; waiting cannot. */
 export const BUSY_SNAPSHOT = 517;
 
-/** Whether a driver's error says that another connection holds a lock, which may be gone a moment later. */
+/** Whether a driver's error means that another connection holds a lock, which may be released a moment later. */
 export function isLocked(error: unknown): boolean {
   const errno = resultCodeOf(error);
   return (errno & 0xff) === BUSY && errno !== BUSY_SNAPSHOT;
 }
 
-/** Whether a driver's error is no answer of SQLite's: what it was asked may have been done. */
+/** Whether a driver's error did not come from SQLite. Then the statement may have been done. */
 export function isNoAnswer(error: unknown): boolean {
   return !(error instanceof SqlitePoolError) && resultCodeOf(error) === -1;
 }
 
-/** READONLY_DBMOVED: the file is not where it was opened. https://www.sqlite.org/rescode.html#readonly_dbmoved */
+/** READONLY_DBMOVED: the file was moved since the open. https://www.sqlite.org/rescode.html#readonly_dbmoved */
 const MOVED = 1032;
-/** IOERR, CORRUPT, CANTOPEN, MISUSE (of a handle that is closed, for example) and NOTADB. */
+/** IOERR, CORRUPT, CANTOPEN, MISUSE (for example of a closed handle) and NOTADB. */
 const FATAL: ReadonlySet<number> = new Set([10, 11, 14, 21, 26]);
 
-/** Whether a driver's error leaves it open whether its connection is still of any use. */
+/** Whether a driver's error means that its connection may no longer work. */
 export function isSuspicious(error: unknown): boolean {
   const errno = resultCodeOf(error);
   return isNoAnswer(error) || errno === MOVED || (errno > 0 && FATAL.has(errno & 0xff));
 }
 
-/** Whether a driver's error says that a constraint was broken. */
+/** Whether a driver's error means that a constraint was broken. */
 export function isConstraint(error: unknown): boolean {
   return (resultCodeOf(error) & 0xff) === CONSTRAINT;
 }
 
 /**
- * The constraints for which SQLite prepares a statement to be undone alone, whatever it had changed when they failed. When it compiles a
- * statement that may abort for one of these, it calls `sqlite3MayAbort`, and opens a statement journal for it if it may change more than
- * one row: https://www.sqlite.org/src/file/src/insert.c (NOT NULL, CHECK, UNIQUE, the rowid), fkey.c (foreign keys) and trigger.c (RAISE).
+ * The constraints for which SQLite can undo a failed statement alone, whatever it had changed before the failure. When
+ * SQLite compiles a statement that may abort for one of these, it calls `sqlite3MayAbort`. It opens a statement journal
+ * if the statement may also change more than one row: https://www.sqlite.org/src/file/src/insert.c (NOT NULL, CHECK,
+ * UNIQUE, the rowid), fkey.c (foreign keys) and trigger.c (RAISE).
  *
- * Every other error may leave behind what the statement did before it: the type check of a STRICT table, an error inside a function, an
- * overflow and a recursion that is too deep do, because SQLite opens no statement journal for them (`sqlite3MultiWrite` in build.c).
+ * After any other error, the earlier changes of the statement may stay. Examples are the type check of a STRICT table,
+ * an error inside a function, an overflow and a recursion that is too deep: SQLite opens no statement journal for them
+ * (`sqlite3MultiWrite` in build.c).
  */
 const UNDONE_ALONE: ReadonlySet<number> = new Set([
   275, // CHECK
@@ -120,15 +125,17 @@ const UNDONE_ALONE: ReadonlySet<number> = new Set([
   2579, // ROWID
 ]);
 
-/** Whether a statement that failed with this error inside a transaction certainly left nothing in it that it would not have left alone. */
+/**
+ * Whether a statement that failed with this error in a transaction has certainly left only what it would have left
+ * alone.
+ */
 export function leftNothing(error: unknown): boolean {
   return UNDONE_ALONE.has(resultCodeOf(error));
 }
 
 /**
- * Turns what a driver threw into an error that is safe to show: the name and meaning of the result code in the
- * message, and the driver's own error, with its names of tables and files, in `cause`. The pool's own errors pass
- * through.
+ * Converts a driver's error to one that is safe to show. The message has the name and meaning of the result code.
+ * `cause` has the driver's own error, with its names of tables and files. The pool's own errors are returned unchanged.
  */
 export function fromDriver(error: unknown): SqlitePoolError {
   if (error instanceof SqlitePoolError) return error;
@@ -140,7 +147,7 @@ export function fromDriver(error: unknown): SqlitePoolError {
   return new SqliteError(name, errno, meaning, error);
 }
 
-/** What a driver resolved to is no result. */
+/** The error for a driver that did not resolve to a result. */
 export function brokenContract(): SqliteError {
   const meaning = 'the connection did not resolve to a result with rows; see docs/drivers.md';
   return new SqliteError('UNKNOWN', -1, meaning, undefined);

@@ -1,14 +1,14 @@
 /**
- * Every error the pool makes, in one file, so that the list of codes is closed and each has a heading in
+ * All errors of the pool are in this file. So the list of codes is closed, and each code has a heading in
  * docs/errors.md.
  *
- * Two rules hold for all of them. A message never contains SQL text, a parameter or a file path: web frameworks
- * send messages to clients. What SQLite or the driver said is kept as `cause`, which is not enumerable, so that
+ * Two rules hold for all of them. A message never contains SQL text, a parameter or a file path, because web frameworks
+ * send messages to clients. The error of SQLite or the driver is kept as `cause`. `cause` is not enumerable, so that
  * `JSON.stringify(error)` cannot send it either.
  */
 
 /**
- * The closed list of codes; see docs/errors.md for what each asks of you.
+ * The closed list of codes. docs/errors.md explains what to do for each.
  *
  * @example const code: ErrorCode = 'ACQUIRE_TIMEOUT';
  */
@@ -32,11 +32,11 @@ export type ErrorCode =
   | 'SQLITE_ERROR'
   | 'SQLITE_BUSY';
 
-/** Seconds after which a client may try again: long enough for a queue to drain, short enough to be polite. */
+/** The seconds after which a client may try again: long enough for a queue to drain, and not longer than needed. */
 const RETRY_AFTER_SECONDS = '1';
 
 /**
- * The base of every error the pool makes.
+ * The base class of every error of the pool.
  *
  * @example
  * try { await pool.get('SELECT 1') } catch (error) {
@@ -44,7 +44,7 @@ const RETRY_AFTER_SECONDS = '1';
  * }
  */
 export class SqlitePoolError extends Error {
-  /** Which error this is. */
+  /** The code of this error. */
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, cause?: unknown) {
@@ -57,19 +57,19 @@ export class SqlitePoolError extends Error {
 }
 
 /**
- * The base of the errors that mean "try again later".
+ * The base class of the errors after which a caller can try again later.
  *
- * Fastify and Express read `statusCode` and `headers`, Hono calls `getResponse()`: all three answer 503 with
- * `Retry-After` without this package importing any of them.
+ * Fastify and Express read `statusCode` and `headers`, Hono calls `getResponse()`. All three answer 503 with
+ * `Retry-After`, and this package imports none of them.
  *
  * @example if (error instanceof RetryableError) response.writeHead(error.statusCode, error.headers).end();
  */
 export class RetryableError extends SqlitePoolError {
   /** The HTTP status for this error. */
   readonly statusCode: number = 503;
-  /** The same, under the name Express and Koa look for first. */
+  /** The same, under the name that Express and Koa read first. */
   readonly status: number = 503;
-  /** Headers a framework sends along. */
+  /** The headers that a framework adds to its answer. */
   readonly headers: Readonly<Record<string, string>> = { 'Retry-After': RETRY_AFTER_SECONDS };
 
   /**
@@ -83,7 +83,7 @@ export class RetryableError extends SqlitePoolError {
 }
 
 /**
- * An option, an SQL text or a parameter that cannot work; nothing was sent to SQLite.
+ * An option, an SQL text or a parameter is invalid. The pool has sent nothing to SQLite.
  *
  * @example await pool.get('SELECT ?', [undefined]); // rejects with it
  */
@@ -94,13 +94,13 @@ export class InvalidArgumentError extends SqlitePoolError {
 }
 
 /**
- * A plugin's database has a name that something else has already: another database, or the framework itself.
+ * The name of a plugin's database is already in use: by another database, or by the framework itself.
  *
  * @example
  * await app.register(sqlitePool, { filename: 'audit.db' }); // rejects with it if there is a database 'db' already
  */
 export class NameTakenError extends SqlitePoolError {
-  /** Where the name is taken, as the application writes it: `request.audit`. */
+  /** The name in use, as the application writes it: `request.audit`. */
   readonly handle: string;
 
   constructor(handle: string, cause?: unknown) {
@@ -114,7 +114,7 @@ export class NameTakenError extends SqlitePoolError {
 }
 
 /**
- * The database driver is not installed, or its native part cannot be loaded; `cause` has what the loader said.
+ * The database driver is not installed, or its native part cannot be loaded. `cause` has the error of the loader.
  *
  * @example
  * await pool.open().catch((error) => {
@@ -129,9 +129,9 @@ export class DriverMissingError extends SqlitePoolError {
 }
 
 /**
- * Two drivers were pointed at one database file in one process.
+ * Two drivers in one process open the same database file.
  *
- * Each brings its own copy of SQLite, and two copies in one process break each other's POSIX locks:
+ * Each driver brings its own copy of SQLite, and two copies in one process break each other's POSIX locks:
  * https://www.sqlite.org/howtocorrupt.html#multiple_copies_of_sqlite_linked_into_the_same_application
  *
  * @example
@@ -149,8 +149,8 @@ export class DriverConflictError extends SqlitePoolError {
 }
 
 /**
- * The thread that ran the connection has ended (`cause` says how), or had ended before. Nothing of the call is kept: it had not
- * begun, it only read, or its transaction was rolled back.
+ * The thread of the connection has ended during the call, or before it (`cause` has the reason). Nothing of the call is
+ * kept: it had not begun, it only read, or its transaction was rolled back.
  *
  * @example if (error instanceof ConnectionLostError) return await pool.get(sql); // a new thread takes its place
  */
@@ -176,7 +176,7 @@ export class UnsupportedError extends SqlitePoolError {
 }
 
 /**
- * Why a database could not be opened; docs/errors.md explains each.
+ * The reasons why a database could not be opened. docs/errors.md explains each.
  *
  * @example const reason: OpenFailure = 'missing-directory';
  */
@@ -191,12 +191,12 @@ export type OpenFailure =
   | 'unknown';
 
 /**
- * A connection could not be opened; `reason` says why, `cause` has what the driver said.
+ * A connection could not be opened. `reason` has the reason, `cause` the error of the driver.
  *
  * @example if (error instanceof OpenError && error.reason === 'missing-directory') await mkdir('data');
  */
 export class OpenError extends SqlitePoolError {
-  /** Why, as far as it could be told. */
+  /** The reason, as far as it is known. */
   readonly reason: OpenFailure;
 
   constructor(reason: OpenFailure, message: string, cause?: unknown) {
@@ -206,7 +206,7 @@ export class OpenError extends SqlitePoolError {
 }
 
 /**
- * The pool is closed, or closing: it lends nothing any more.
+ * The pool is closed, or closing. It leases no connections any more.
  *
  * @example if (error instanceof PoolClosedError) return; // the program is about to end
  */
@@ -217,7 +217,7 @@ export class PoolClosedError extends RetryableError {
 }
 
 /**
- * As many acquires, or calls on one lease or transaction, wait as `maxWaiting` allows; this one was refused at once.
+ * The queue of the pool, or of one lease or transaction, is full (`maxWaiting`). The pool refused this call at once.
  *
  * @example if (error instanceof PoolOverloadedError) response.status(503).end();
  */
@@ -234,14 +234,14 @@ export class PoolOverloadedError extends RetryableError {
 }
 
 /**
- * What an acquire was waiting for when its time ran out.
+ * What an acquire was waiting for at its deadline.
  *
  * @example const phase: AcquirePhase = 'write';
  */
 export type AcquirePhase = 'wait' | 'open' | 'validate' | 'write';
 
 /**
- * The state of the pool at the moment an acquire gave up.
+ * The state of the pool when an acquire reached its deadline.
  *
  * @example const { leased, waiting }: AcquireCounts = error.counts;
  */
@@ -261,20 +261,23 @@ const PHASES: Record<AcquirePhase, string> = {
 };
 
 /**
- * No connection, or no turn to write, came free in `acquisitionTimeoutMs`.
+ * No connection became free within `acquisitionTimeoutMs`, or the write lock did not.
  *
  * `phase` says what was missing. In phase `write` the usual cause is a call on the pool inside one of the pool's own
- * transactions: use the `tx` that the callback was given. `cause`, if any, is the newest failure to open a connection;
- * `holders` has the stacks of those who hold the connections, when `leakWarningMs` is on.
+ * transactions: use the `tx` that the callback receives. `cause`, if any, is the newest error of opening a connection.
+ * `holders` has the stacks of the leases in force, when `leakWarningMs` is on.
  *
  * @example if (error instanceof AcquireTimeoutError) console.error(error.phase, error.counts, error.holders);
  */
 export class AcquireTimeoutError extends RetryableError {
-  /** What was missing when the time ran out. */
+  /** What the acquire was waiting for at the deadline. */
   readonly phase: AcquirePhase;
   /** The state of the pool at that moment. */
   readonly counts: AcquireCounts;
-  /** Where each lease in force was acquired: empty unless `leakWarningMs` is on. Not enumerable: it has file paths. */
+  /**
+   * The stack of the acquire of each lease in force: empty unless `leakWarningMs` is on. Not enumerable, because it has
+   * file paths.
+   */
   declare readonly holders: readonly string[];
 
   constructor(
@@ -300,8 +303,8 @@ export class AcquireTimeoutError extends RetryableError {
 }
 
 /**
- * An open, a health check, a reset, a rollback or a close took longer than `operationTimeoutMs`; or a COMMIT of a transaction
- * that has written nothing.
+ * An open, a health check, a reset, a rollback or a close took longer than `operationTimeoutMs`. Or a COMMIT did, of a
+ * transaction that has written nothing.
  *
  * @example if (error instanceof OperationTimeoutError) console.error(pool.stats().quarantined);
  */
@@ -315,8 +318,8 @@ export class OperationTimeoutError extends SqlitePoolError {
 }
 
 /**
- * A statement or transaction ran into its `timeoutMs` and was interrupted; nothing of it is kept. A single write outside a
- * transaction that SQLite had begun by then rejects with {@link OutcomeUnknownError} instead.
+ * A statement or transaction reached its `timeoutMs` and was interrupted. Nothing of it is kept. A single write outside
+ * a transaction rejects with {@link OutcomeUnknownError} instead, if SQLite had already begun it.
  *
  * @example await pool.all(sql, [], { timeoutMs: 200 }); // rejects with it after 200 ms
  */
@@ -330,11 +333,11 @@ export class StatementTimeoutError extends RetryableError {
 }
 
 /**
- * A write or a COMMIT was sent to SQLite, and nobody knows whether it was done, or is done later. `cause` has what came before its
- * answer: the `StatementTimeoutError`, the reason of the `signal`, the `LeaseEndedError` or `PoolClosedError`; or the answer, if it
- * says nothing.
+ * A write or a COMMIT was sent to SQLite, and its outcome is unknown. It may be done, or may be done later. `cause` has
+ * the reason why the pool has no answer: the `StatementTimeoutError`, the reason of the `signal`, the `LeaseEndedError`
+ * or `PoolClosedError`. Or it has an answer from which the outcome cannot be known.
  *
- * Not to be run again blindly: ask the database first, by a key of your own.
+ * Do not run the write again blindly. Read the database first, by a key of your own.
  *
  * @example
  * const id = crypto.randomUUID();
@@ -357,7 +360,7 @@ export class OutcomeUnknownError extends SqlitePoolError {
 }
 
 /**
- * The lease, transaction or request that this handle belonged to is over; nothing was sent to SQLite.
+ * The lease, transaction or request of this handle has ended. The pool has sent nothing to SQLite.
  *
  * @example
  * await lease.release();
@@ -387,8 +390,8 @@ export class TransactionActiveError extends SqlitePoolError {
 }
 
 /**
- * SQLite has rolled the transaction back by itself (after a full disk, an interrupt, an `ON CONFLICT ROLLBACK` …).
- * Statements that followed would commit one by one, so they are refused: https://www.sqlite.org/lang_transaction.html
+ * SQLite has rolled back the transaction by itself (after a full disk, an interrupt, an `ON CONFLICT ROLLBACK` …).
+ * Later statements would commit one by one, so the pool refuses them: https://www.sqlite.org/lang_transaction.html
  *
  * @example
  * await pool.transaction(async (tx) => {
@@ -407,7 +410,8 @@ export class TransactionLostError extends SqlitePoolError {
 }
 
 /**
- * What SQLite refused, by the name of its (extended) result code; `cause` has what the driver said.
+ * SQLite refused the statement. The error has the name of the (extended) result code; `cause` has the error of the
+ * driver.
  *
  * @example if (error instanceof SqliteError && error.sqliteCode === 'SQLITE_CONSTRAINT_UNIQUE') return 'taken';
  */
@@ -425,8 +429,9 @@ export class SqliteError extends SqlitePoolError {
 }
 
 /**
- * Another process holds the database for longer than `acquisitionTimeoutMs`; or this connection read before somebody else wrote,
- * in a deferred transaction or with a cursor open, and wants to write (`SQLITE_BUSY_SNAPSHOT`).
+ * Another process held the database for longer than `acquisitionTimeoutMs`. Or this connection wants to write after a
+ * read (in a deferred transaction or with an open cursor), and another connection has written since that read
+ * (`SQLITE_BUSY_SNAPSHOT`).
  *
  * @example if (error instanceof BusyError && error.sqliteCode === 'SQLITE_BUSY_SNAPSHOT') runAgain();
  */
