@@ -3,14 +3,14 @@ import type { BatchedStatement, BatchOutcome, Value } from '../driver.ts';
 import { complete } from '../drivers/completed-connection.ts';
 import { cases, INSERT, inTime, READ, run, scalar, type DriverCase } from './driver-bench.ts';
 
-/** Writes a row before it fails, and has no statement journal to undo that alone. */
+/** Writes a row before it fails, and SQLite has no statement journal to undo that statement alone. */
 export const HALF_WAY: string = "INSERT INTO t SELECT column1 FROM (VALUES (1), ('x'))";
 
 const insertOf = (sql: string, ...params: Value[]): BatchedStatement => ({ sql, params, hint: INSERT });
 
 const statuses = (outcomes: readonly BatchOutcome[]): string[] => outcomes.map(({ status }) => status);
 
-/** Of a connection without `batch` the pool makes it, so the cases hold for all. */
+/** The cases hold for all drivers, because the pool adds `batch` to a connection without it. */
 export const BATCH_CASES: readonly DriverCase[] = cases({
   'runs a batch as one transaction, all or nothing': async ({ connection, connect }) => {
     const batched = complete(connection);
@@ -50,7 +50,7 @@ export const BATCH_CASES: readonly DriverCase[] = cases({
       'CREATE TABLE p (id INTEGER PRIMARY KEY)',
       'CREATE TABLE t (p REFERENCES p DEFERRABLE INITIALLY DEFERRED)',
     );
-    // Alone the first would fail, and in one transaction the second repairs it.
+    // Alone, the first statement would fail. In one transaction, the second one repairs it.
     const both = [insertOf('INSERT INTO t VALUES (1)'), insertOf('INSERT INTO p VALUES (1)')];
     assert.deepEqual(statuses(await inTime(batched.batch(both, 'continue', false))), ['undone', 'undone']);
     assert.deepEqual(statuses(await inTime(batched.batch(both, 'abort', false))), ['done', 'done']);

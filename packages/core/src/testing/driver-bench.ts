@@ -7,13 +7,13 @@ import { fromDriver } from '../driver-errors.ts';
 import { BusyError, SqliteError } from '../errors.ts';
 
 /**
- * Makes the driver under test for a database file; the file does not exist yet.
+ * Makes the driver under test for a database file. The file does not exist yet.
  *
  * @example const openDriver: OpenDriver = (filename) => sqlite3({ filename });
  */
 export type OpenDriver = (filename: string) => Driver | Promise<Driver>;
 
-/** What the pool tells a driver of a statement. */
+/** Hints as the pool passes them to a driver. */
 export const READ: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: true, effect: 'none' };
 export const INSERT: ExecuteHint = {
   rowMode: 'object',
@@ -28,10 +28,10 @@ export const OTHER: ExecuteHint = { ...INSERT, effect: 'none' };
 /** Counts for ever: only an interrupt ends it. */
 export const ENDLESS = 'WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)';
 
-/** Far longer than any call of a case takes. */
+/** A deadline in milliseconds, far longer than any call of a case takes. */
 const TOO_LONG_MS = 10_000;
 
-/** What a case works with: a directory of its own, and connections that are closed after it. */
+/** A directory of its own for each case, and connections that are closed after it. */
 export interface Bench {
   readonly directory: string;
   readonly driver: Driver;
@@ -56,7 +56,7 @@ export async function onBench(openDriver: OpenDriver, use: (bench: Bench) => Pro
   }
 }
 
-/** A call that hangs must fail its case, and not the run. */
+/** Adds a deadline to a call: a call that hangs must fail its case, and not stop the run. */
 export async function inTime<T>(call: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -73,7 +73,7 @@ export async function inTime<T>(call: Promise<T>): Promise<T> {
   }
 }
 
-/** The code of a failure, which must come as a rejection: a driver that throws has broken the contract. */
+/** The code of a failure. The failure must be a rejection: a driver that throws breaks the contract. */
 export async function failure(call: () => Promise<unknown>): Promise<string> {
   let promise: Promise<unknown>;
   try {
@@ -104,18 +104,18 @@ export async function run(connection: Connection, ...statements: string[]): Prom
 }
 
 /**
- * One thing the pool relies on a driver for.
+ * One property of a driver that the pool relies on.
  *
  * @example const [first]: readonly DriverCase[] = driverCases;
  */
 export interface DriverCase {
   /** What the driver must do, as a sentence. */
   readonly title: string;
-  /** Rejects with an `AssertionError` if it does not. A case for an ability that the driver lacks passes. */
+  /** Rejects with an `AssertionError` if the driver does not do it. A case for an ability that the driver lacks passes. */
   run(openDriver: OpenDriver): Promise<void>;
 }
 
-/** Each case works on a bench of its own. */
+/** Makes cases. Each one has a bench of its own. */
 export function cases(list: Readonly<Record<string, (bench: Bench) => Promise<void>>>): DriverCase[] {
   return Object.entries(list).map(([title, use]) => ({
     title,

@@ -45,7 +45,8 @@ const VALUES: readonly Value[] = [
 
 const VALUE_CASES = cases({
   'gives back every value as it was bound': async ({ connection }) => {
-    // Without a type: what is stored is what was bound. Integers are the exception: not every driver can bind all.
+    // The column `v` has no type, so it stores the value as it was bound. The column `i` is for integers, because not
+    // every driver can bind an integer as one.
     await run(connection, 'CREATE TABLE t (i INTEGER, v)');
     for (const value of VALUES) {
       await run(connection, 'DELETE FROM t');
@@ -200,7 +201,7 @@ const ERROR_CASES = cases({
     const other = await connect();
     await run(other, 'BEGIN IMMEDIATE');
     const insert = (): Promise<Result> => connection.execute('INSERT INTO t VALUES (2)', [], INSERT);
-    // The same text before, while and after it cannot work, so that a statement that is kept is used again.
+    // The same text before, during and after the lock, so that a cached statement is used again.
     assert.match(await failure(insert), /^SQLITE_(?:BUSY|LOCKED)/);
     await inTime(other.rollback());
     await run(connection, 'BEGIN IMMEDIATE');
@@ -274,7 +275,7 @@ const CURSOR_CASES = cases({
     assert.deepEqual(await take(connection.iterate(sql, [0]), 10), [1, 2, 3]);
   },
   'reads no further than it is asked to': async ({ connection }) => {
-    // A driver that reads ahead without end never gives the first of these rows.
+    // A driver that reads ahead without a limit never returns the first of these rows.
     if (connection.iterate === undefined) return;
     const rows = connection.iterate(`${ENDLESS} SELECT x FROM c`, []);
     assert.deepEqual(await take(rows, 3), [1, 2, 3]);
@@ -396,8 +397,8 @@ const IDENTITY_CASES: DriverCase[] = [
 ];
 
 /**
- * What the pool relies on every driver for, as cases that any test runner can loop over. They make files in the
- * temporary directory of the machine, and remove them.
+ * The cases for everything that the pool relies on in a driver. Any test runner can loop over them. They make files in
+ * the temporary directory of the machine, and remove them.
  *
  * @example
  * import { driverCases } from '@sqlite-pool/core/testing';

@@ -1,5 +1,5 @@
 /**
- * What a fake driver can be told to do at a call. `next` and `return` are those of a cursor.
+ * The methods of a fake driver that a script can control. `next` and `return` are those of a cursor.
  *
  * @example const method: FakeMethod = 'execute';
  */
@@ -19,10 +19,14 @@ export type FakeMethod =
 /**
  * How a call ends.
  *
- * `succeed`: as it should. `hang`: never, until {@link FakeCall.resolve} or {@link FakeCall.reject} ends it by hand,
- * and no `interrupt` does. `interruptible`: not before an `interrupt`, which makes it reject with `SQLITE_INTERRUPT`.
- * `twice`: it succeeds, then fails, then succeeds again. An object says what it resolves to, rejects with, or throws
- * instead of returning a promise. `interrupt` returns nothing, so all it can do is `succeed` and `throw`.
+ * - `succeed`: it resolves normally.
+ * - `hang`: it never settles, until {@link FakeCall.resolve} or {@link FakeCall.reject} ends it. An `interrupt` does
+ *   not end it.
+ * - `interruptible`: it does not settle before an `interrupt`, which makes it reject with `SQLITE_INTERRUPT`.
+ * - `twice`: it succeeds, then fails, then succeeds again.
+ *
+ * With an object, the call resolves to a value, rejects with an error, or throws one instead of returning a promise.
+ * `interrupt` returns nothing, so it can only `succeed` and `throw`.
  *
  * @example const outcome: FakeOutcome = { reject: new Error('disk') };
  */
@@ -36,7 +40,7 @@ export type FakeOutcome =
   | { readonly throw: unknown };
 
 /**
- * The outcomes by method and by number of the call, from 1; or a function that decides at each call.
+ * The outcomes by method and by number of the call, from 1. Or a function that decides at each call.
  *
  * @example const script: FakeScript = { open: { 2: 'hang' }, execute: { 1: { reject: new Error('disk') } } };
  */
@@ -45,47 +49,47 @@ export type FakeScript =
   | ((call: FakeCall) => FakeOutcome | undefined);
 
 /**
- * One call the pool has made.
+ * One call that the pool has made.
  *
- * @example driver.call('execute').reject(new Error('disk')); // a call that was told to hang
+ * @example driver.call('execute').reject(new Error('disk')); // a call that hangs, by its script
  */
 export interface FakeCall {
   readonly method: FakeMethod;
-  /** The how manieth call of this method it is, over all connections; from 1. */
+  /** The number of the call among those of this method, over all connections; from 1. */
   readonly nth: number;
   /** The number of its connection, from 1; 0 for a call on the driver. */
   readonly connection: number;
   /** The statement, for `execute`, `script` and `iterate`. */
   readonly sql: string;
-  /** How it was told to end. */
+  /** The outcome that the script chose. */
   readonly outcome: FakeOutcome;
-  /** Whether it has resolved, rejected or thrown. */
+  /** Whether the call has resolved, rejected or thrown. */
   readonly settled: boolean;
-  /** Whether it has resolved. */
+  /** Whether the call has resolved. */
   readonly succeeded: boolean;
-  /** Makes a call that hangs succeed, with `value` if that is given; does nothing if it has settled. */
+  /** Makes a hanging call succeed, with `value` if it is given. Does nothing if the call has settled. */
   resolve(value?: unknown): void;
-  /** Makes a call that hangs fail; does nothing if it has settled. */
+  /** Makes a hanging call fail. Does nothing if the call has settled. */
   reject(error: unknown): void;
 }
 
-/** What is known of a call before it is made. */
+/** The part of a call that is known before it is made. */
 export type CallStart = Pick<FakeCall, 'method' | 'connection' | 'sql'>;
 
-/** A call under way. */
+/** A running call. */
 export interface Running extends FakeCall {
   settled: boolean;
   succeeded: boolean;
 }
 
-/** A connection, as the others need to know it. */
+/** A connection, as the other connections see it. */
 export interface Writer {
   readonly number: number;
   readonly isWriting: boolean;
   readonly inTransactionNow: boolean;
 }
 
-/** What all connections of one fake driver share: the script, the record of calls, and the write lock. */
+/** The state that all connections of one fake driver share: the script, the record of calls, and the write lock. */
 export class FakeDatabase {
   readonly calls: FakeCall[] = [];
   readonly violations: string[] = [];
@@ -98,7 +102,7 @@ export class FakeDatabase {
     this.connections = new Set();
   }
 
-  /** Notes a call, and ends it as the script says; `effect` is what it does when it succeeds. */
+  /** Records a call, and ends it as the script says. `effect`: what the call does when it succeeds. */
   perform<T>(start: CallStart, effect: () => T, onStart?: (running: Running) => void): Promise<T> {
     const { call, outcome, end } = this.begin<T>(start, effect);
     onStart?.(call);
@@ -117,7 +121,7 @@ export class FakeDatabase {
     return end;
   }
 
-  /** Notes a call. */
+  /** Records a call. */
   begin<T>(start: CallStart, effect: () => T): { call: Running; outcome: FakeOutcome; end: Promise<T> } {
     const nth = (this.#counts.get(start.method) ?? 0) + 1;
     this.#counts.set(start.method, nth);
@@ -139,7 +143,7 @@ export class FakeDatabase {
           try {
             const done = effect();
             call.succeeded = true;
-            // The script's author answers for the type of a value of their own.
+            // The author of the script is responsible for the type of the value.
             resolve(value === undefined ? done : (value as T));
           } catch (error) {
             reject(error);
@@ -152,7 +156,7 @@ export class FakeDatabase {
   }
 }
 
-/** Not a promise, because a promise cannot settle twice; a driver's own kind of promise can. */
+/** Not a promise, because a promise cannot settle twice. A driver's own kind of promise can. */
 function twice<T>(call: FakeCall, end: Promise<T>): Promise<T> {
   const thenable: Pick<Promise<T>, 'then'> = {
     then: (onValue, onError) => {
@@ -165,7 +169,7 @@ function twice<T>(call: FakeCall, end: Promise<T>): Promise<T> {
       return once.then(onValue, onError);
     },
   };
-  // Only `then` is used of it: it is given to `await` and `Promise.resolve`.
+  // The caller only uses `then`: it passes the object to `await` and `Promise.resolve`.
   return thenable as Promise<T>;
 }
 

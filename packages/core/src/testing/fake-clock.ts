@@ -2,31 +2,31 @@ import { setImmediate } from 'node:timers';
 import type { Clock } from '../waiting/deadline.ts';
 
 /**
- * A clock that stands still until it is told to go on. See {@link fakeClock}.
+ * A clock that stands still until a test advances it. See {@link fakeClock}.
  *
  * @example const clock: FakeClock = fakeClock();
  */
 export interface FakeClock extends Clock {
   /**
-   * Moves the time on by `ms`: runs each timer that comes due, in order, at its own moment, and lets every promise
-   * that follows from it settle before the next.
+   * Advances the time by `ms` milliseconds. Runs each due timer in order, at its own time, and lets every promise that
+   * follows from it settle before the next timer.
    * @example await clock.advance(30_000);
    */
   advance(ms: number): Promise<void>;
   /**
-   * The same in one tick, for races: no promise settles before all timers that come due have run.
+   * The same in one tick, for races: no promise settles before all due timers have run.
    * @example clock.jump(30_000);
    */
   jump(ms: number): void;
   /**
-   * Lets everything that needs no time happen: all promises that can settle in this turn of the event loop do. A pool tells many
-   * callers of one COMMIT in several.
+   * Lets everything happen that needs no time: all promises settle that can do so in this tick of the event loop. If a
+   * COMMIT has many callers, the pool settles their promises in several ticks.
    * @example await clock.settle();
    */
   settle(): Promise<void>;
-  /** Timers set and neither run nor cancelled. */
+  /** The number of timers that have neither run nor been cancelled. */
   readonly pending: number;
-  /** Those of them that would keep a process alive. */
+  /** The number of these timers that would keep a process alive. */
   readonly pendingForeground: number;
 }
 
@@ -37,7 +37,7 @@ interface Timer {
 }
 
 /**
- * Makes a clock for tests: pass it as the pool's `clock`, and a wait of 30 seconds takes no time at all.
+ * Makes a clock for tests. Pass it as the pool's `clock`; then a wait of 30 seconds takes no time at all.
  *
  * @example
  * const clock = fakeClock();
@@ -50,7 +50,7 @@ export function fakeClock(): FakeClock {
   const timers = new Set<Timer>();
   let now = 0;
 
-  /** Timers of one moment run in the order in which they were set, which is the order of the set. */
+  /** Timers of the same time run in the order in which they were set, which is the order of the set. */
   const next = (until: number): Timer | undefined => {
     let first: Timer | undefined;
     for (const timer of timers)
@@ -95,7 +95,7 @@ export function fakeClock(): FakeClock {
   };
 }
 
-/** All microtasks, and all `process.nextTick` callbacks, run before an immediate does. */
+/** All microtasks and all `process.nextTick` callbacks run before an immediate. */
 function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

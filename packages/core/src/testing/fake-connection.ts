@@ -2,13 +2,13 @@ import type { Connection, ExecuteHint, Result, Row, Value } from '../driver.ts';
 import type { CallStart, FakeDatabase, FakeMethod, Running, Writer } from './fake-call.ts';
 
 /**
- * What a connection can do without.
+ * An ability that a fake connection may lack.
  *
  * @example const ability: FakeAbility = 'interrupt';
  */
 export type FakeAbility = 'script' | 'iterate' | 'interrupt' | 'inTransaction';
 
-/** An error as a driver makes it, with SQLite's result code. */
+/** An error with SQLite's result code, as a driver makes it. */
 function sqliteError(errno: number, code: string, message: string): Error {
   return Object.assign(new Error(`${code}: ${message}`), { errno, code });
 }
@@ -18,7 +18,7 @@ const CURSOR_ROWS = 3;
 const nothing = (): undefined => undefined;
 const WRITES = /^\s*(?:insert|update|delete|replace|create|drop|alter|begin\s+(?:immediate|exclusive))\b/i;
 
-/** A connection to nothing. */
+/** A connection without a database. */
 export class FakeConnection implements Connection, Writer {
   readonly number: number;
   readonly #database: FakeDatabase;
@@ -30,7 +30,7 @@ export class FakeConnection implements Connection, Writer {
   #writes = false;
   #canInterrupt = true;
   #cannotEnd = false;
-  /** Whether the last call hangs, or has hung; a close does not change that. */
+  /** Whether the last call hangs, or has hung. A close does not change that. */
   #hangs = false;
 
   constructor(database: FakeDatabase, number: number) {
@@ -39,7 +39,7 @@ export class FakeConnection implements Connection, Writer {
     database.connections.add(this);
   }
 
-  /** Takes abilities away. */
+  /** Removes abilities. */
   without(abilities: readonly FakeAbility[]): this {
     for (const ability of abilities) Object.defineProperty(this, ability, { value: undefined });
     this.#canInterrupt = !abilities.includes('interrupt');
@@ -51,8 +51,9 @@ export class FakeConnection implements Connection, Writer {
   }
 
   /**
-   * Whether it holds the write lock, as far as the pool can help it: one whose call hangs may hold it for ever, or get
-   * it long after the pool has given the connection up, and one whose rollback has failed holds it until it is closed.
+   * Whether the connection holds the write lock in a way that the pool can prevent. Two cases do not count, because the
+   * pool cannot prevent them. A connection whose call hangs may hold the lock for ever, or get it long after the pool
+   * has abandoned the connection. A connection whose rollback has failed holds the lock until it is closed.
    */
   get isWriting(): boolean {
     const last = this.#running;
@@ -91,7 +92,7 @@ export class FakeConnection implements Connection, Writer {
     };
     try {
       const closing = this.#perform('close', '', nothing);
-      // A handle that could not be closed is useless too.
+      // A handle whose close failed is useless, too.
       closing.then(closed, closed);
       return closing;
     } catch (error) {
@@ -164,7 +165,10 @@ export class FakeConnection implements Connection, Writer {
       violations.push(`${what} while connection ${String(other.number)} writes`);
   }
 
-  /** https://www.sqlite.org/lang_transaction.html and https://www.sqlite.org/lang_savepoint.html, as far as the pool uses them. */
+  /**
+   * Follows https://www.sqlite.org/lang_transaction.html and https://www.sqlite.org/lang_savepoint.html, as far as the
+   * pool uses them.
+   */
   #apply(sql: string): void {
     const [verb = '', second = '', third = ''] = sql.trim().toUpperCase().split(/\s+/);
     if (verb === 'BEGIN') {

@@ -9,14 +9,14 @@ import {
 import { FakeConnection, type FakeAbility } from './fake-connection.ts';
 
 /**
- * What a fake driver can do without, and the database it names.
+ * The abilities that a fake driver lacks, and the id of its database.
  *
  * @example const driver = fakeDriver({}, { without: ['iterate'], databaseId: 'shared' });
  */
 export interface FakeDriverOptions {
-  /** Abilities its connections lack. */
+  /** The abilities that its connections lack. */
   readonly without?: readonly FakeAbility[];
-  /** What `databaseId()` resolves to. Default: an id of its own. */
+  /** The id to which `databaseId()` resolves. Default: a new id for each driver. */
   readonly databaseId?: string;
 }
 
@@ -29,26 +29,26 @@ export interface FakeDriver extends Driver {
   /** Every call so far, in order. */
   readonly calls: readonly FakeCall[];
   /**
-   * What the pool has done that the contract of a driver forbids: two calls at once on a connection, a call after its
-   * close, a second close, two writers at once. Tests expect it to be empty.
+   * The pool's violations of the driver contract: two calls at once on a connection, a call after its close, a second
+   * close, two writers at once. Tests expect it to be empty.
    */
   readonly violations: readonly string[];
-  /** Connections that were opened and not closed. */
+  /** The number of connections that were opened and not closed. */
   readonly openConnections: number;
-  /** Connections on which a transaction is open. */
+  /** The number of connections on which a transaction is open. */
   readonly openTransactions: number;
-  /** The `nth` call of a method; throws if there was none. */
+  /** The `nth` call of a method. Throws if there was none. */
   call(method: FakeMethod, nth?: number): FakeCall;
-  /** How often a method was called. */
+  /** How often the pool has called a method. */
   count(method: FakeMethod): number;
 }
 
 let databases = 0;
 
 /**
- * Makes a driver that opens connections to nothing and does what it is told: which call fails, hangs, settles late or
- * settles twice. It follows transactions well enough to refuse a COMMIT without a BEGIN, answers a cursor with three
- * rows, and any other statement with none.
+ * Makes a driver whose connections have no database. A script decides which call fails, hangs, settles late or settles
+ * twice. The driver tracks transactions well enough to refuse a COMMIT without a BEGIN. A cursor returns three rows,
+ * any other statement none.
  *
  * @example
  * const clock = fakeClock();

@@ -1,6 +1,6 @@
 /**
- * Helpers for tests of code that uses a pool, of drivers and of plugins: a clock that stands still, a driver that fails on
- * command, and the cases that every driver and every plugin must pass. They need no test runner.
+ * Helpers for tests of code that uses a pool, of drivers and of plugins: a clock that stands still, a driver that fails
+ * on command, and the cases that every driver and every plugin must pass. They need no test runner.
  *
  * @module
  */

@@ -11,9 +11,10 @@ import { TRANSACTIONS } from './plugin/transactions.ts';
 import { ZOMBIES } from './plugin/zombies.ts';
 
 /**
- * What users of a web framework rely on a plugin of the pool for, as cases that any test runner can loop over: over real
- * sockets on 127.0.0.1, with real database files in the temporary directory of the machine, which they remove. After each
- * one the pool must be whole, the next request must be answered, and no listener may be left. `docs/testing.md` has a complete `start`.
+ * The cases for everything that users of a web framework rely on in a plugin of the pool. Any test runner can loop over
+ * them. They use real sockets on 127.0.0.1, and real database files in the temporary directory of the machine, which
+ * they remove. After each case, the pool must be whole, it must answer the next request, and no listener may be left.
+ * `docs/testing.md` has a complete `start`.
  *
  * @example
  * import { pluginCases, type PluginAbility } from '@sqlite-pool/core/testing';

@@ -6,7 +6,7 @@ import { countListeners } from './listeners.ts';
 
 const one: Handler = async ({ db }) => db.get('SELECT 1 AS n');
 
-/** When a request takes a connection, and when it gives it back. */
+/** When a request acquires a connection, and when it releases it. */
 export const ANSWERS: readonly PluginCase[] = casesOf('answers', [], {
   'answers with what the database has': async ({ start }) => {
     const { fetch } = await start(
@@ -175,7 +175,7 @@ export const ANSWERS: readonly PluginCase[] = casesOf('answers', [], {
   },
 });
 
-/** Many requests on one connection. */
+/** Many requests on one client connection. */
 export const KEEP_ALIVE: readonly PluginCase[] = casesOf('keep-alive', [], {
   'F14 leaves no listener on a connection, however many requests it brings': async ({
     start,
@@ -197,7 +197,7 @@ export const KEEP_ALIVE: readonly PluginCase[] = casesOf('keep-alive', [], {
       await eventually(() => client.statuses.length === nth);
     }
     assert.equal(counts.length, 20);
-    // The first one may find less than a connection has once it has been used.
+    // Compares with the second request: a client connection may get listeners with its first request.
     assert.equal(counts.at(-1), counts[1]);
   },
   'answers pipelined requests in their order': async ({ start, eventually }) => {

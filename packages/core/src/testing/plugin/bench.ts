@@ -20,7 +20,7 @@ import { ListenerWatch } from './listeners.ts';
 
 export type Handler = PluginRoute['handler'];
 
-/** Routes by method and path: a handler, or a handler and more. */
+/** Routes by method and path: a handler, or a handler with more properties. */
 type Routes = Readonly<
   Record<`${'GET' | 'POST'} /${string}`, Handler | Omit<PluginRoute, 'method' | 'path'>>
 >;
@@ -30,25 +30,25 @@ type Settings = Omit<PoolOptions & RequestOptions, 'filename' | 'name'>;
 /** A running application, its database, and clients for it. */
 interface Running extends RunningPlugin {
   readonly filename: string;
-  /** One request on a connection of its own. */
+  /** Sends one request on a client connection of its own. */
   readonly fetch: (method: string, path: string, body?: string) => Promise<Answer>;
-  /** A new connection, which sends requests without waiting for answers. */
+  /** Opens a client connection, and sends requests without waiting for answers. */
   readonly send: (...requests: readonly string[]) => RawClient;
-  /** A new connection that speaks HTTP/2. */
+  /** Opens a client connection that uses HTTP/2. */
   readonly http2: () => Http2Client;
 }
 
-/** What a case works with. */
+/** The tools of a case. */
 export interface Bench {
-  /** The plugin itself, for an application that is not to start. */
+  /** The plugin itself, for an application that must not start. */
   readonly serve: StartPlugin;
   readonly directory: string;
   /**
-   * Starts an application on a new database with a table `notes (id, body UNIQUE)`. When the case is done its pool must be
-   * whole, and it must still answer.
+   * Starts an application on a new database with a table `notes (id, body UNIQUE)`. When the case is done, its pool
+   * must be whole and must still answer.
    */
   readonly start: (settings: Settings, routes: Routes, app?: Pick<PluginApp, 'http2'>) => Promise<Running>;
-  /** Resolves when `check` is true. */
+  /** Resolves when `check` returns true. */
   readonly eventually: (check: () => boolean) => Promise<void>;
   /** A handler, or a callback, that fails the case if it is called. */
   readonly unreached: () => Promise<never>;
@@ -56,7 +56,7 @@ export interface Bench {
 
 export type Use = (bench: Bench) => Promise<void>;
 
-/** The cases of one group that need the same. */
+/** Makes the cases of one group with the same needs. */
 export function casesOf(
   group: string,
   needs: readonly PluginAbility[],
@@ -87,7 +87,7 @@ async function onBench(serve: StartPlugin, patienceMs: number, use: Use): Promis
   }
 }
 
-/** What a case has started, and must leave in order. */
+/** The servers and clients that a case has started. They must be in order at its end. */
 class Started implements Bench {
   readonly serve: StartPlugin;
   readonly directory: string;
@@ -134,7 +134,7 @@ class Started implements Bench {
   };
 
   readonly eventually: Bench['eventually'] = async (check) => {
-    // A case that is over polls no more.
+    // Stops polling when the case is over.
     while (!check() && this.#state === 'in use') await pause(2);
   };
 
@@ -143,7 +143,7 @@ class Started implements Bench {
     throw this.#reached;
   };
 
-  /** What holds after every case, while its clients are still there, and when they are gone. */
+  /** Checks the conditions that hold after every case: first while its clients are connected, then when they have left. */
   async check(): Promise<void> {
     if (this.#reached !== undefined) throw this.#reached;
     const open = this.#running.filter(({ pool }) => !pool.closed);
@@ -166,7 +166,7 @@ class Started implements Bench {
   async end(): Promise<void> {
     this.#state = 'ended';
     this.#leave();
-    // One that does not close has failed the case already, or fails the next one; it is not waited for.
+    // Not awaited without a deadline: a close that hangs has already failed the case, or will fail the next one.
     const closing = Promise.allSettled(this.#closers.map((close) => close()));
     await Promise.race([closing, pause(CLOSING_MS, undefined, { ref: false })]);
     await rm(this.directory, { recursive: true, force: true, maxRetries: 3 });
@@ -203,7 +203,7 @@ class Started implements Bench {
   }
 }
 
-/** With a pool of its own: the limits of a case are for what it is about. */
+/** Uses a pool of its own, because the limits of a case must not apply to this script. */
 async function createNotes(filename: string): Promise<void> {
   const pool = createPool({ filename });
   try {
@@ -213,7 +213,7 @@ async function createNotes(filename: string): Promise<void> {
   }
 }
 
-/** The next request, which every case must leave possible. */
+/** The next request, which must still be possible after every case. */
 const NEXT: PluginRoute = {
   method: 'GET',
   path: '/next',
@@ -222,7 +222,7 @@ const NEXT: PluginRoute = {
 
 const CLOSING_MS = 5000;
 
-/** A promise, and what settles it: how a handler and its case tell each other where they are. */
+/** A promise and the function that settles it. A handler and its case use it to wait for each other. */
 export interface Deferred<T> {
   readonly promise: Promise<T>;
   readonly resolve: (value: T | PromiseLike<T>) => void;
@@ -234,7 +234,7 @@ export function deferred<T = void>(): Deferred<T> {
   return { promise, resolve };
 }
 
-/** How work ends: the code of its error, or `done`. */
+/** The end of some work: the code of its error, or `done`. */
 export async function ending(work: Promise<unknown>): Promise<string> {
   return await work.then(
     () => 'done',
@@ -242,18 +242,18 @@ export async function ending(work: Promise<unknown>): Promise<string> {
   );
 }
 
-/** Resolves when the response of a request closes: its client has left, or has the whole answer. */
+/** Resolves when the response of a request closes: its client has left, or has received the whole answer. */
 export async function closing({ response }: PluginContext): Promise<void> {
   await new Promise<void>((closed) => response.once('close', closed));
 }
 
-/** Asserts that `actual` has what `expected` has. */
+/** Asserts that `actual` has the properties of `expected`. */
 export function has<T extends object>(actual: T, expected: Partial<Record<keyof T, unknown>>): void {
   const keys = Object.keys(expected) as (keyof T)[];
   assert.deepEqual(Object.fromEntries(keys.map((key) => [key, actual[key]])), expected);
 }
 
-/** Nothing more to say. */
+/** A promise that never settles. */
 export const never = (): Promise<never> => new Promise<never>(nothing);
 
 export const INSERT = 'INSERT INTO notes (body) VALUES (?)';
@@ -262,11 +262,11 @@ export const INSERT = 'INSERT INTO notes (body) VALUES (?)';
 export const ENDLESS =
   'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n';
 
-/** More rows than any buffer between here and a client holds. */
+/** More rows than all buffers between the handler and a client can hold. */
 export const LONG =
   'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000) SELECT i, hex(zeroblob(500)) AS x FROM n';
 
-/** What the notes are. */
+/** The bodies of all notes. */
 export async function notes(pool: SqlitePool): Promise<unknown[]> {
   return (await pool.all<{ body: string }>('SELECT body FROM notes ORDER BY id')).map(({ body }) => body);
 }

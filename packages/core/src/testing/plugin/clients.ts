@@ -10,7 +10,7 @@ export interface Answer {
   readonly body: string;
 }
 
-/** One request on a connection of its own; the body is read to its end. */
+/** Sends one request on a client connection of its own, and reads the body to its end. */
 export async function fetchOnce(port: number, method: string, path: string, body?: string): Promise<Answer> {
   const incoming = await new Promise<IncomingMessage>((resolve, reject) => {
     const headers =
@@ -24,19 +24,19 @@ export async function fetchOnce(port: number, method: string, path: string, body
   return { status: Number(incoming.statusCode), headers: incoming.headers, body: await text(incoming) };
 }
 
-/** For what may happen, and says nothing about the plugin. */
+/** A listener for events that may happen and do not matter for the plugin. */
 export function nothing(): void {
   return undefined;
 }
 
-/** A client that sends what it is told, and reads only when it is told to. */
+/** A client that sends only the given bytes, and reads only when the case asks for it. */
 export class RawClient {
   readonly #socket: Socket;
   #received = '';
 
   constructor(port: number) {
     this.#socket = connect(port, '127.0.0.1');
-    // A server may end a connection as it likes.
+    // A server may end a connection in any way.
     this.#socket.on('error', nothing);
   }
 
@@ -50,13 +50,13 @@ export class RawClient {
     return this;
   }
 
-  /** Reads whatever comes, from now on. */
+  /** Reads all bytes from now on. */
   read(): this {
     this.#socket.on('data', (bytes: Buffer) => (this.#received += bytes.toString('latin1')));
     return this;
   }
 
-  /** Resolves when the first bytes of an answer are there; they are not read. */
+  /** Resolves when the first bytes of an answer have arrived, without reading them. */
   async begun(): Promise<void> {
     await new Promise((begun) => this.#socket.once('readable', begun));
   }
@@ -84,7 +84,7 @@ function headOf(line: string): string {
   return `Host: 127.0.0.1\r\n${length}`;
 }
 
-/** A session of HTTP/2. */
+/** A client session of HTTP/2. */
 export class Http2Client {
   readonly #session: ClientHttp2Session;
 
@@ -93,7 +93,7 @@ export class Http2Client {
     this.#session.on('error', nothing);
   }
 
-  /** Sends the head of a request; of a POST the body is yet to come. */
+  /** Sends the head of a request. For a POST, the body follows later. */
   open(method: string, path: string): ClientHttp2Stream {
     const stream = this.#session.request({ ':method': method, ':path': path });
     stream.on('error', nothing);
@@ -116,7 +116,7 @@ export class Http2Client {
   }
 }
 
-/** Asks for a WebSocket; the key is the example of RFC 6455. */
+/** The head of a request for a WebSocket. The key is the example of RFC 6455. */
 export function webSocketHead(path: string): string {
   return [
     `GET ${path} HTTP/1.1`,
@@ -129,7 +129,10 @@ export function webSocketHead(path: string): string {
   ].join('\r\n');
 }
 
-/** A short text as a client's frame: its mask, which must be there, changes nothing (RFC 6455, section 5.2). */
+/**
+ * A short text as a frame of a client. A client must mask its frames; this mask changes nothing (RFC 6455, section
+ * 5.2).
+ */
 export function webSocketFrame(message: string): Uint8Array {
   return Buffer.concat([Buffer.from([0x81, 0x80 | message.length, 0, 0, 0, 0]), Buffer.from(message)]);
 }

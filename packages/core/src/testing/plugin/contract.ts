@@ -6,18 +6,18 @@ import type { SqlitePool } from '../../pool.ts';
 import type { RequestDb } from '../../request/request-lease.ts';
 
 /**
- * What a framework may be able to do, and a case may need.
+ * The abilities that a framework may have, and that a case may need.
  *
- * `http2`: serves HTTP/2 without TLS when `app.http2` is set.
- * `hijack`: a handler may write to `context.response` itself, and then resolves to `undefined`.
- * `before`: runs `route.before` ahead of the body parser and of the handler.
- * `after`: runs `route.after` when the handler has resolved, and answers an error if it rejects.
- * `error-status`: answers an error of the pool with its `statusCode` and `headers`.
- * `child-scope`: serves a route with `child` in a child scope, a sub-application or a router.
- * `handler-timeout`: answers 503 when a handler takes longer than `route.timeoutMs`.
- * `inject`: answers without a socket (`running.inject`).
- * `websocket`: serves WebSockets with `route.websocket`.
- * `transaction`: makes the handler of a route with `route.transaction` one transaction of its `db`.
+ * - `http2`: serves HTTP/2 without TLS when `app.http2` is set.
+ * - `hijack`: a handler may write to `context.response` itself, and then resolves to `undefined`.
+ * - `before`: runs `route.before` ahead of the body parser and of the handler.
+ * - `after`: runs `route.after` when the handler has resolved, and answers an error if it rejects.
+ * - `error-status`: answers an error of the pool with its `statusCode` and `headers`.
+ * - `child-scope`: serves a route with `child` in a child scope, a sub-application or a router.
+ * - `handler-timeout`: answers 503 when a handler takes longer than `route.timeoutMs`.
+ * - `inject`: answers without a socket (`running.inject`).
+ * - `websocket`: serves WebSockets with `route.websocket`.
+ * - `transaction`: makes the handler of a route with `route.transaction` one transaction of its `db`.
  *
  * @example const can: readonly PluginAbility[] = ['hijack', 'before', 'inject'];
  */
@@ -34,30 +34,31 @@ export type PluginAbility =
   | 'transaction';
 
 /**
- * What a handler is given, in every framework.
+ * The argument of a handler, in every framework.
  *
  * @example const handler = async ({ db, body }: PluginContext) => db.run('INSERT INTO notes (body) VALUES (?)', [String(body)]);
  */
 export interface PluginContext {
-  /** What the plugin under test gives a request. */
+  /** The `db` that the plugin under test adds to a request. */
   readonly db: RequestDb;
-  /** The JSON that a POST brought, parsed by whatever the framework's users parse it with. */
+  /** The JSON body of a POST, parsed in the usual way of the framework. */
   readonly body: unknown;
-  /** The request and the response of Node.js. Without a socket (`inject`) nobody asks for them. */
+  /** The request and the response of Node.js. The cases without a socket (`inject`) do not use them. */
   readonly request: IncomingMessage | Http2ServerRequest;
   readonly response: ServerResponse | Http2ServerResponse;
 }
 
 /**
- * What a handler resolves to: a string or bytes are sent as they are, a stream as this framework's users send one, any other
- * object as JSON. `undefined`: the handler answers by itself, through `context.response`.
+ * The value to which a handler resolves. The application sends a string or bytes as they are, a stream in the usual way
+ * of the framework, and any other object as JSON. `undefined`: the handler answers by itself, through
+ * `context.response`.
  *
  * @example const answer: PluginAnswer = { id: 1 };
  */
 export type PluginAnswer = object | string | Uint8Array | Readable | undefined;
 
 /**
- * A route of the application under test. A GET answers HEAD too.
+ * A route of the application under test. A GET also answers HEAD.
  *
  * @example const route: PluginRoute = { method: 'GET', path: '/notes', handler: ({ db }) => db.all('SELECT * FROM notes') };
  */
@@ -65,9 +66,9 @@ export interface PluginRoute {
   readonly method: 'GET' | 'POST';
   /** The whole path, without parameters. */
   readonly path: string;
-  /** Resolves to the answer. What it rejects with goes where this framework's users send errors. It may never settle. */
+  /** Resolves to the answer. The application handles a rejection in the usual way of the framework. It may never settle. */
   readonly handler: (context: PluginContext) => Promise<PluginAnswer>;
-  /** Needs `before`. If it resolves to something, that is the answer, and the handler does not run. */
+  /** Needs `before`. If it resolves to a value, that is the answer, and the handler does not run. */
   readonly before?: ((context: PluginContext) => Promise<PluginAnswer>) | undefined;
   /** Needs `after`. */
   readonly after?: ((context: PluginContext) => Promise<void>) | undefined;
@@ -77,7 +78,10 @@ export interface PluginRoute {
   readonly timeoutMs?: number | undefined;
   /** Needs `transaction`. */
   readonly transaction?: boolean | undefined;
-  /** Needs `websocket`. Runs for each message, a text, of a WebSocket at this path; what it resolves to is sent back as JSON. */
+  /**
+   * Needs `websocket`. Runs for each text message of a WebSocket at this path. Its result is sent to the client as
+   * JSON.
+   */
   readonly websocket?: ((message: Pick<PluginContext, 'db' | 'body'>) => Promise<PluginAnswer>) | undefined;
 }
 
@@ -87,7 +91,7 @@ export interface PluginRoute {
  * @example const app: PluginApp = { options: { filename: 'app.db' }, routes: [] };
  */
 export interface PluginApp {
-  /** For the plugin under test. */
+  /** The options for the plugin under test. */
   readonly options: PluginOptions;
   readonly routes: readonly PluginRoute[];
   /** Needs `http2`. */
@@ -100,7 +104,7 @@ export interface PluginApp {
  * @example const { port, pool, close }: RunningPlugin = await start({ options, routes: [] });
  */
 export interface RunningPlugin {
-  /** On 127.0.0.1. */
+  /** The port on 127.0.0.1. */
   readonly port: number;
   /** The plugin's pool. */
   readonly pool: SqlitePool;
@@ -109,8 +113,8 @@ export interface RunningPlugin {
     | ((method: string, path: string) => Promise<{ readonly status: number; readonly body: string }>)
     | undefined;
   /**
-   * Ends the connections, closes the server, and the pool if it is the plugin's. It must not wait for handlers, and may be
-   * called twice.
+   * Ends the connections and closes the server. Closes the pool, too, if it belongs to the plugin. It must not wait for
+   * handlers, and may be called twice.
    */
   readonly close: () => Promise<void>;
 }
@@ -147,20 +151,20 @@ export interface RunningPlugin {
 export type StartPlugin = (app: PluginApp) => Promise<RunningPlugin>;
 
 /**
- * One thing that users of a plugin rely on.
+ * One property of a plugin that its users rely on.
  *
  * @example const [first]: readonly PluginCase[] = pluginCases;
  */
 export interface PluginCase {
-  /** What it is about, for a report. */
+  /** The topic of the case, for a report. */
   readonly group: string;
   /** What the plugin must do, as a sentence. */
   readonly title: string;
-  /** What the framework must be able to do; otherwise the case does not apply to it, and is to be reported so. */
+  /** The abilities that the framework must have. Otherwise the case does not apply to it, and the report must say so. */
   readonly needs: readonly PluginAbility[];
   /**
-   * Rejects with an `AssertionError` if the plugin does not do it. `patienceMs` is how long the case waits for what must happen,
-   * in milliseconds; default 10 000.
+   * Rejects with an `AssertionError` if the plugin does not do it. `patienceMs`: how long the case waits for an event,
+   * in milliseconds; default: 10 000.
    */
   readonly run: (start: StartPlugin, patienceMs?: number) => Promise<void>;
 }

@@ -16,7 +16,7 @@ import {
 import type { PluginCase, PluginContext } from './contract.ts';
 import { inModes } from './streams.ts';
 
-/** What becomes of a request whose client leaves before it has its answer, or after it. */
+/** What happens to a request whose client leaves before or after it has its answer. */
 const LEAVING = casesOf('clients that leave', [], {
   'F62 refuses the db to a GET handler that first uses it after its client has left': async ({ start }) => {
     const late = handlerThatIsLate();
@@ -212,14 +212,14 @@ const LEAVING = casesOf('clients that leave', [], {
     const client = send(route);
     await sent.promise;
     await client.begun();
-    // Most of the bytes are still here.
+    // Most of the bytes are not sent yet.
     client.leave();
     assert.equal(await done.promise, 'done');
     assert.deepEqual(await notes(pool), ['after']);
   }),
 });
 
-/** Before the handler begins. */
+/** The client leaves before the handler begins. */
 const EARLY = casesOf('clients that leave', ['before'], {
   'F62 refuses the db to the handler of a GET whose client left before it began': async ({ start }) => {
     const [entered, ended] = [deferred(), deferred<string>()];
@@ -244,7 +244,7 @@ const EARLY = casesOf('clients that leave', ['before'], {
     const client = send('GET /');
     await entered.promise;
     client.leave();
-    // A framework may as well not begin the handler, and for what does not happen there is no event to wait for.
+    // A framework may also not begin the handler. Then there is no event to wait for, so the case waits for 50 ms.
     await Promise.race([ended.promise, new Promise((resolve) => setTimeout(resolve, 50))]);
     assert.equal(pool.stats().acquires, acquires);
   },
@@ -252,12 +252,12 @@ const EARLY = casesOf('clients that leave', ['before'], {
 
 export const DISCONNECTS: readonly PluginCase[] = [...LEAVING, ...EARLY];
 
-/** The same case for a method that only reads, and for one that changes something. */
+/** Makes the same case for a method that only reads, and for one that changes the database. */
 function onBoth(title: string, of: (route: 'GET /' | 'POST /') => Use): Readonly<Record<string, Use>> {
   return { [title.replace('%s', 'GET')]: of('GET /'), [title.replace('%s', 'POST')]: of('POST /') };
 }
 
-/** A handler whose first statement comes after its client has left, and its ways to tell. */
+/** A handler whose first statement comes after its client has left, and the promises that report its progress. */
 function handlerThatIsLate(): { handler: Handler; entered: Deferred<void>; ended: Deferred<string> } {
   const [entered, ended] = [deferred(), deferred<string>()];
   const handler: Handler = async (context) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { casesOf, deferred, ending, has, INSERT, notes } from './bench.ts';
 import type { PluginCase } from './contract.ts';
 
-/** A handler that fails, and what a client is told. */
+/** A handler that fails, and the answer to its client. */
 const HANDLERS = casesOf('errors', [], {
   'F63 gives the connection of a handler that rejects back, once': async ({ start }) => {
     const { fetch, pool } = await start(
@@ -84,7 +84,7 @@ const HANDLERS = casesOf('errors', [], {
     );
     for (const answer of [await fetch('POST', '/notes'), await fetch('GET', '/typo')]) {
       has(answer, { status: 500 });
-      // Outside production Express answers with the stack, which names source files.
+      // Outside production, Express answers with the stack, which names source files.
       const told = JSON.stringify(answer).replaceAll(/\(?(?:file:|node:|\/)[^\s)<]+:\d+:\d+\)?/g, '');
       for (const name of ['notes', 'secret', 'bdoy', 'SELECT', 'INSERT', filename])
         assert.ok(!told.includes(name), `The answer says ${name}.`);
@@ -92,7 +92,7 @@ const HANDLERS = casesOf('errors', [], {
   },
 });
 
-/** What a client is told that may try again. */
+/** The answer to a client that may try again. */
 const RETRYABLE = casesOf('errors', ['error-status'], {
   'F15 answers 503 with Retry-After at once when the queue is full': async ({ start }) => {
     const [entered, leave] = [deferred(), deferred()];

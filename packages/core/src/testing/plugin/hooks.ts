@@ -94,7 +94,7 @@ const AFTER = casesOf('hooks', ['after'], {
   },
 });
 
-/** Routes that are not those of the application itself. */
+/** Routes in a child scope of the application. */
 const CHILDREN = casesOf('child scopes', ['child-scope'], {
   'gives a child scope its db, one connection for the whole request': async ({ start }) => {
     const { fetch, pool } = await start(

@@ -10,11 +10,11 @@ interface Added {
   readonly listener: Listener;
 }
 
-/** Sees which listeners a plugin adds to a request, its response and its connection when its `db` is used. */
+/** Records the listeners that a plugin adds to a request, its response and its socket when its `db` is used. */
 export class ListenerWatch {
   readonly #added: Added[] = [];
 
-  /** The same context, whose `db` is watched. */
+  /** Returns the same context with a watched `db`. */
   watch<Context extends PluginContext>(context: Context): Context {
     const emitters = emittersOf(context);
     const db = new Proxy(context.db, {
@@ -34,7 +34,7 @@ export class ListenerWatch {
     return { ...context, db };
   }
 
-  /** How many of them are still there. */
+  /** The number of recorded listeners that are still there. */
   get left(): number {
     const isThere = ({ emitter, event, listener }: Added): boolean =>
       emitter.rawListeners(event).includes(listener);
@@ -50,7 +50,7 @@ export class ListenerWatch {
 function emittersOf({ request, response }: Partial<PluginContext>): EventEmitter[] {
   // Without a socket there may be none.
   if (request === undefined || response === undefined) return [];
-  // The socket of HTTP/2 belongs to all requests, and is not to be touched.
+  // The socket of HTTP/2 belongs to all requests, and a plugin must not touch it.
   return [request, response, 'stream' in request ? request.stream : request.socket];
 }
 
@@ -62,7 +62,7 @@ function listenersOf(emitters: readonly EventEmitter[]): Added[] {
   );
 }
 
-/** How many listeners a connection has: what one request leaves on it, a hundred requests leave a hundred times. */
+/** The number of listeners of a socket. A listener that each request leaves behind would show up here. */
 export function countListeners(context: PluginContext): number {
   return listenersOf([context.request.socket]).length;
 }

@@ -9,10 +9,10 @@ const BIG = 20_000_000;
 
 const honest: Handler = async ({ db }) => db.get('SELECT 1 AS n');
 
-/** Far less than a wait for a connection takes that ends in a timeout. */
+/** Far less than the timeout of a wait for a connection, in milliseconds. */
 const AT_ONCE_MS = 1000;
 
-/** Clients that read or send slowly, and responses that wait for one another, hold no connection. */
+/** Clients that read or send slowly, and responses that wait for one another, keep no connection. */
 const READERS = casesOf('slow clients', [], {
   ...Object.fromEntries(
     [4, 1].map((poolSize) => [
@@ -46,7 +46,7 @@ const READERS = casesOf('slow clients', [], {
     const { send } = await start(
       { poolSize: 2 },
       {
-        // The responses to the other two wait in the socket for this one.
+        // The responses to the other two requests wait in the socket for this one.
         'GET /slow': async ({ db }) => {
           await Promise.all([first.promise, second.promise]);
           await Promise.all([db.get('SELECT 1'), db.connection((connection) => connection.get('SELECT 2'))]);
@@ -166,7 +166,7 @@ export const SLOW_CLIENTS: readonly PluginCase[] = [...READERS, ...SENDERS];
 function answering(answered: () => void): Handler {
   return async (context) => {
     const value = await honest(context);
-    // After the framework has taken this handler's answer.
+    // Runs after the framework has received this handler's answer.
     setImmediate(answered);
     return value;
   };

@@ -17,7 +17,7 @@ import { nothing } from './clients.ts';
 import type { SqlitePool } from '../../pool.ts';
 import type { PluginCase } from './contract.ts';
 
-/** Bodies that are made while they travel. */
+/** Bodies that are made while they are sent. */
 const BODIES = casesOf('streams', [], {
   'streams rows to their end, and closes the cursor': async ({ start }) => {
     const { fetch, pool } = await start(
@@ -42,7 +42,7 @@ const BODIES = casesOf('streams', [], {
         },
       },
     );
-    // Whether the client sees an error, or half an answer, is the framework's choice.
+    // The framework may show the client an error, or half an answer.
     await fetch('GET', '/').catch(nothing);
     await eventually(() => pool.stats().leased === 0);
     has(pool.stats(), { idle: 1, size: 1 });
@@ -141,7 +141,7 @@ const BODIES = casesOf('streams', [], {
   },
 });
 
-/** Events for viewers who stay. */
+/** Event streams with viewers who stay. */
 const EVENTS = casesOf('streams', [], {
   "holds nothing for twenty viewers of events in mode 'statement'": async ({ start, eventually }) => {
     let viewers = 0;
@@ -276,7 +276,7 @@ const BY_HAND = casesOf('answers by hand', ['hijack'], {
 
 export const STREAMS: readonly PluginCase[] = [...BODIES, ...EVENTS, ...BY_HAND];
 
-/** The same case in both modes. */
+/** Makes the same case in both modes. */
 export function inModes<Use>(
   title: string,
   use: (lease: 'request' | 'statement') => Use,
@@ -287,7 +287,7 @@ export function inModes<Use>(
   };
 }
 
-/** An open cursor would keep its snapshot, and the WAL with it. */
+/** Asserts that no cursor is open: an open cursor would keep its snapshot, and the WAL with it. */
 export async function noCursor(pool: SqlitePool): Promise<void> {
   await pool.run(INSERT, ['after']);
   const row = await pool.get<{ busy: number }>('PRAGMA wal_checkpoint(TRUNCATE)');
@@ -298,7 +298,7 @@ function event(data: unknown): string {
   return `data: ${JSON.stringify(data)}\n\n`;
 }
 
-/** HTTP/1 and HTTP/2 declare `write` in ways that do not fit each other. */
+/** HTTP/1 and HTTP/2 declare `write` with types that do not fit each other. */
 function write(response: { write(chunk: string): boolean }, chunk: string): void {
   response.write(chunk);
 }

@@ -27,7 +27,7 @@ function whole(
   return { ...more, transaction: true, handler };
 }
 
-/** Writes what only the COMMIT refuses. */
+/** Makes a change that only the COMMIT refuses. */
 async function orphan(db: RequestDb): Promise<void> {
   await db.run(INSERT, ['lost']);
   await db.run('CREATE TABLE child (parent INTEGER REFERENCES notes (id) DEFERRABLE INITIALLY DEFERRED)');
@@ -148,7 +148,7 @@ const AFTER = casesOf('transactions', ['transaction', 'after'], {
   },
 });
 
-/** What a handler that answers by itself writes, after it has written to the database. */
+/** Runs a case in which the handler writes to the database, and then answers by itself with `write`. */
 async function byHand(
   { start }: Bench,
   write: (response: ServerResponse, db: RequestDb) => unknown,
@@ -158,7 +158,7 @@ async function byHand(
     {
       'POST /': whole(async ({ db, response }) => {
         await db.run(INSERT, ['by hand']);
-        // No case by hand is over HTTP/2.
+        // No case with such an answer uses HTTP/2.
         await write(response as ServerResponse, db);
         return undefined;
       }),

@@ -13,7 +13,7 @@ import {
 } from './bench.ts';
 import type { PluginCase, PluginContext } from './contract.ts';
 
-/** Three ways to write into what is no longer theirs. */
+/** Three ways to write through a handle that has ended. */
 async function lateCalls({ db }: PluginContext, unreached: Bench['unreached']): Promise<string[]> {
   const late = [db.run(INSERT, ['late']), db.run('ROLLBACK'), db.transaction(unreached)];
   return await Promise.all(late.map(ending));
@@ -21,7 +21,7 @@ async function lateCalls({ db }: PluginContext, unreached: Bench['unreached']): 
 
 const ENDED = ['LEASE_ENDED', 'LEASE_ENDED', 'LEASE_ENDED'];
 
-/** Handlers that go on when nobody waits for them any more: the row of the next request survives them. */
+/** Handlers that go on although no client waits for them. The row of the next request must survive them. */
 const ABANDONED = casesOf('zombies', [], {
   'F62 lets no handler whose client left end a transaction of the next request': async ({
     start,
@@ -93,7 +93,7 @@ const ABANDONED = casesOf('zombies', [], {
   }) => {
     const [begun, ended, others] = [deferred(), deferred<string>(), deferred()];
     const { fetch, send, pool } = await start(
-      // Every request of the case has to do with so much, on a slow disk too.
+      // Every request of the case has to finish within this time, also on a slow disk.
       { poolSize: 1, maxLeaseMs: 1000 },
       {
         'POST /zombie': async ({ db }) => {
@@ -110,7 +110,7 @@ const ABANDONED = casesOf('zombies', [], {
       },
     );
     send('POST /zombie').read();
-    // On a busy machine it may come no further.
+    // On a busy machine, the handler may get no further.
     await Promise.race([begun.promise, ended.promise]);
     has(await fetch('POST', '/honest'), { status: 200 });
     others.resolve();
@@ -138,7 +138,7 @@ const ABANDONED = casesOf('zombies', [], {
   },
 });
 
-/** Handlers whose client was told that they took too long. */
+/** Handlers that were answered with a timeout. */
 const TIMED_OUT = casesOf('zombies', ['handler-timeout'], {
   'F63 frees the connection of a handler that timed out, and what it began by hand stays rolled back':
     async ({ start, unreached }) => {
