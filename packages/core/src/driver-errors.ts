@@ -125,10 +125,7 @@ const UNDONE_ALONE: ReadonlySet<number> = new Set([
   2579, // ROWID
 ]);
 
-/**
- * Whether a statement that failed with this error in a transaction has certainly left only what it would have left
- * alone.
- */
+/** Whether a statement that failed with this error in a transaction has left no more behind than if it had run alone. */
 export function leftNothing(error: unknown): boolean {
   return UNDONE_ALONE.has(resultCodeOf(error));
 }

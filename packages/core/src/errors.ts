@@ -261,7 +261,7 @@ const PHASES: Record<AcquirePhase, string> = {
 };
 
 /**
- * No connection became free within `acquisitionTimeoutMs`, or the write lock did not.
+ * Within `acquisitionTimeoutMs`, no connection became free, or the write lock did not become free.
  *
  * `phase` says what was missing. In phase `write` the usual cause is a call on the pool inside one of the pool's own
  * transactions: use the `tx` that the callback receives. `cause`, if any, is the newest error of opening a connection.

@@ -16,7 +16,7 @@ export interface BusyWaitLimit {
   readonly deadline: number;
   /** The limit of the call, which may end the wait earlier. */
   readonly limit: Limit | undefined;
-  /** Aborts when the lock on the connection is cancelled. */
+  /** Aborts when the holder of the connection's lock is cancelled. */
   readonly cancelled: CancelToken;
 }
 

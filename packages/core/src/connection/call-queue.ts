@@ -251,7 +251,7 @@ export class CallQueue {
 
   /** Cancels the running call, if there is one, and refuses every other call, including those that wait. */
   shut(why: () => unknown): void {
-    // Only once: a caller that waits after that is {@link CallQueue.drained}.
+    // Only once: after that, only `drained` waits for the lock.
     if (this.#shut === undefined) {
       this.#shut = CancelSource.because(why);
       this.#lock.rejectAll(why);

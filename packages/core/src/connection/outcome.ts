@@ -5,7 +5,7 @@ import { OutcomeUnknownError } from '../errors.ts';
 
 /**
  * How long the pool waits for a cancelled write to return, in milliseconds. Nearly all writes return within one or two
- * milliseconds after their interrupt, and then the pool knows what they have done.
+ * milliseconds after their interrupt, and then their outcome is known.
  */
 const UNTIL_INTERRUPTED_MS = 50;
 

@@ -54,8 +54,8 @@ export interface Begun {
 export interface StatementsSettings extends TimeSettings {
   readonly maxWaiting: number;
   /**
-   * Whether a driver may run a statement on another handle of the database. Not if the user prepares each connection,
-   * because the pool cannot know what for.
+   * Whether a driver may run a statement on another handle of the database. It may not if the user prepares each
+   * connection, because the statement may depend on that.
    */
   readonly sharesHandles: boolean;
 }

@@ -46,7 +46,7 @@ export const RECOMMENDED_PRAGMAS: Pragmas = Object.freeze({
 export interface SetupScripts {
   /** Waits only briefly for locks, so that the open can be cancelled between two tries. */
   readonly first: string;
-  /** Sets a longer busy timeout, if there is one. */
+  /** Sets the final busy timeout, if it differs from the short one. */
   readonly last: string;
 }
 

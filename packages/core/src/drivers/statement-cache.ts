@@ -58,7 +58,7 @@ export class StatementCache<S> {
     this.#unused.add(kept);
     while (this.#byText.size > this.#size || this.#text > MOST_TEXT) {
       const oldest = this.#unused.shift();
-      /* v8 ignore next -- at the latest it is the one that has just come, and then there is room */
+      /* v8 ignore next -- never reached: there is room at the latest when the new statement itself is removed */
       if (oldest === undefined) break;
       this.#forget(oldest);
     }

@@ -82,8 +82,8 @@ export class ConnectionPool {
   }
 
   /**
-   * Acquires a connection for the pool's own work, which no caller waits for: an idle one, fresh or not, or a new one.
-   * If there is none, an `urgent` chore waits in the queue for a second.
+   * Acquires a connection for the pool's own work, without taking one from a waiter: an idle one, fresh or not, or a
+   * new one. If there is none, an `urgent` chore waits in the queue for a second.
    */
   async acquireForChore(urgent: boolean): Promise<Entry<Session> | undefined> {
     const idle = this.tryAcquireIdle();

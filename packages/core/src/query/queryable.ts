@@ -178,8 +178,8 @@ export let performAllOn: (
 export let stepOn: (db: QueryMethods, call: Call) => AsyncIterableIterator<Row>;
 
 /**
- * Implements the query methods with what a subclass does with a checked call. The subclasses differ only in the source
- * of the connection: some acquire a lease for each statement, others stand for one lease.
+ * Implements the query methods on top of operations on checked calls, which each subclass defines. The subclasses
+ * differ only in the source of the connection: some acquire a lease for each statement, others stand for one lease.
  */
 export abstract class QueryMethods implements Queryable {
   static {

@@ -10,9 +10,9 @@ import type { LeaseMode } from './request-lease.ts';
  */
 export interface RequestOptions<Name extends string = string> {
   /**
-   * `request` (the default): a request keeps one connection from its first statement until its response begins, unless
-   * other callers need it between two statements. `statement`: a request acquires a lease for each statement,
-   * transaction or cursor.
+   * - `request` (the default): a request keeps one connection from its first statement until its response begins,
+   *   unless other callers need it between two statements.
+   * - `statement`: a request acquires a lease for each statement, transaction or cursor.
    */
   readonly lease?: LeaseMode | undefined;
   /** The name of the handle on the request, for a second database. Default: `db`. */

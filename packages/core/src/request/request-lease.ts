@@ -331,7 +331,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   /** Releases a connection that nothing uses and nothing can need any more. */
   #settle(): void {
     if (this.#own?.isUsed === false) this.#release(this.#own);
-    // No use is left that the end of the grace time would have to revoke.
+    // The end of the grace time would have nothing to revoke.
     if (this.#calls === 0 && this.#own === undefined && this.#state === 'responded') this.#cancelGrace?.();
   }
 

@@ -51,9 +51,10 @@ export class FakeConnection implements Connection, Writer {
   }
 
   /**
-   * Whether the connection holds the write lock in a way that the pool can prevent. Two cases do not count, because the
-   * pool cannot prevent them. A connection whose call hangs may hold the lock for ever, or get it long after the pool
-   * has abandoned the connection. A connection whose rollback has failed holds the lock until it is closed.
+   * Whether the connection counts as a writer for the check that the pool never lets two connections write. A
+   * connection whose call hangs does not count: it may hold the write lock for ever, or get it long after the pool has
+   * abandoned it. A connection whose rollback has failed does not count either: it holds the lock until it is closed.
+   * The pool can prevent neither.
    */
   get isWriting(): boolean {
     const last = this.#running;

@@ -141,7 +141,7 @@ export class GroupCommit {
       ? writers.changes
       : await untilItWorks(group, () => writers.acquire(group.limit));
     if (entered === undefined) return;
-    // There are only two permits, so the next release is that of the writer before this group. That writer may have
+    // There are at most two permits, so the next release is that of the writer before this group. That writer may have
     // released in the same tick. Then a later group has its permit, and that group is behind this one.
     if (writers.held > 1 && writers.changes === entered) {
       group.isBehind = true;
@@ -183,10 +183,7 @@ export class GroupCommit {
     }
   }
 
-  /**
-   * A writer that came before may not have reached the write lock of the file yet, and may need it several times. Waits
-   * for it.
-   */
+  /** Waits for a writer that came before: it may still be several steps away from the write lock of the file. */
   async #behind(group: Group, writeTurn: WriteLock, limit: Limit): Promise<void> {
     while (group.isBehind && writeTurn.isFree && cancelReason(limit) === undefined) {
       const changed = new Promise<void>((done) => {

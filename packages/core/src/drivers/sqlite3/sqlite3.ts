@@ -147,7 +147,7 @@ async function load(): Promise<Sqlite3Module> {
   return module;
 }
 
-/* v8 ignore next -- tested in processes without the package, or with a broken one, and they are not counted */
+/* v8 ignore next -- tested in processes without the package, or with a broken one, where coverage is not measured */
 function refuse(error: unknown): never {
   const { code } = error as NodeJS.ErrnoException;
   const missing = code === 'ERR_MODULE_NOT_FOUND' || code === 'MODULE_NOT_FOUND';

@@ -159,8 +159,8 @@ export class Threads {
 
 /**
  * When the mean gap between reads is longer than this, in milliseconds, the threads are assumed to sleep in between. Of
- * the values tried, from 0.01 to 0.02, this one cost programs that only read the least. Their mean gap is about 0.006;
- * that of HTTP servers is 0.03 and more.
+ * the values tried, from 0.01 to 0.02, this one slowed down read-only programs the least. Their mean gap is about
+ * 0.006; that of HTTP servers is 0.03 and more.
  */
 const ASLEEP_AFTER_MS = 0.02;
 /** A longer gap, in milliseconds, counts only as this: a pause says nothing about the reads after it. */

@@ -2,5 +2,5 @@ import { workerData } from 'node:worker_threads';
 import type { WorkerData } from '../protocol.ts';
 import { work } from './work.ts';
 
-/* v8 ignore next -- in a worker, where nothing is counted */
+/* v8 ignore next -- runs in a worker, where coverage is not measured */
 void work(workerData as WorkerData);

@@ -13,7 +13,7 @@ type Setup = (database: object) => unknown;
  * The main loop of a worker. It sleeps until the main thread wakes it, and ends at the `end` message. It blocks instead
  * of listening, because its event loop would take a third more processor time for each call.
  */
-/* v8 ignore start -- in a worker, where nothing is counted */
+/* v8 ignore start -- runs in a worker, where coverage is not measured */
 export async function work({ port, state, binding, setup }: WorkerData): Promise<void> {
   const host = new Host(({ message, moved }) => {
     port.postMessage(message, moved);
