@@ -11,7 +11,7 @@ export default {
   // What lends, waits and takes turns. For another part: pnpm test:mutation --mutate packages/core/src/connection/session.ts
   mutate: [
     'packages/core/src/{engine,waiting}/*.ts',
-    'packages/core/src/connection/{call-queue,cursors,transaction-state,write-turn}.ts',
+    'packages/core/src/connection/{call-queue,cursors,transaction-state,write-lock}.ts',
   ],
   // The texts of messages are for people; tests look at codes.
   mutator: { excludedMutations: ['StringLiteral'] },
