@@ -40,7 +40,7 @@ class CompletedConnection implements CompleteConnection {
   readonly withdraw?: Abilities['withdraw'];
   readonly #connection: BasicConnection;
   readonly #deferredConstraints = new DeferredConstraints();
-  #batch: 'none' | 'running' | 'stopped' | 'not undone' = 'none';
+  #batch: 'none' | 'running' | 'stopped' | 'undoing' | 'not undone' = 'none';
 
   constructor(connection: BasicConnection) {
     this.#connection = connection;
@@ -72,6 +72,8 @@ class CompletedConnection implements CompleteConnection {
 
   /** A batch also stops by itself between two of its statements. */
   interrupt(): void {
+    // An interrupted ROLLBACK would leave the transaction open.
+    if (this.#batch === 'undoing') return;
     if (this.#batch === 'running') this.#batch = 'stopped';
     this.#connection.interrupt?.();
   }
@@ -144,6 +146,7 @@ class CompletedConnection implements CompleteConnection {
   }
 
   async #undo(opened: Opened): Promise<void> {
+    this.#batch = 'undoing';
     try {
       if (opened === 'transaction') await this.#connection.rollback();
       // SQLite may have rolled the transaction back by itself, and has then removed the savepoint.
@@ -167,15 +170,22 @@ class CompletedConnection implements CompleteConnection {
  * call is cancelled, the connection must not be used again: the BEGIN may succeed later, and look like the user's.
  */
 export async function tryBegin(connection: Pick<Connection, 'execute' | 'rollback'>): Promise<boolean> {
-  try {
-    await connection.execute('BEGIN');
-  } catch (error) {
-    if (isRefusedBegin(error)) return true;
-    throw error;
+  for (let left = MOST_INTERRUPTS; ; left -= 1) {
+    try {
+      await connection.execute('BEGIN');
+      break;
+    } catch (error) {
+      if (isRefusedBegin(error)) return true;
+      // An interrupt that was meant for the call before it says nothing about the transaction.
+      if (left === 0 || resultCodeOf(error) !== INTERRUPT) throw error;
+    }
   }
   await connection.rollback();
   return false;
 }
+
+/** How many interrupts in a row the question for a transaction survives. */
+const MOST_INTERRUPTS = 100;
 
 /** SQLITE_ERROR, "cannot start a transaction within a transaction". Not every driver has a result code. */
 function isRefusedBegin(error: unknown): boolean {

@@ -244,4 +244,42 @@ export const REGRESSIONS: readonly { readonly title: string; readonly program: P
       callers: [[{ do: 'together', ops: inserts(0, 0, 7, 0, 'yesterday', 0) }]],
     },
   },
+  {
+    title: 'an interrupt hit the ROLLBACK of a batch, and the other writes lost their connection',
+    program: {
+      options: {
+        poolSize: 1,
+        pools: 1,
+        groupCommit: true,
+        synchronous: 'NORMAL',
+        statementCache: true,
+        recursiveTriggers: false,
+        pace: 0,
+        oneConnection: false,
+        driver: 'sqlite3',
+      },
+      schema:
+        "CREATE TABLE t0 (id INTEGER PRIMARY KEY, up INTEGER REFERENCES t0 ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED, tag INTEGER); INSERT INTO t0 VALUES (1, NULL, 0), (2, 1, 0);\nCREATE TABLE s1 (id INTEGER PRIMARY KEY, a INTEGER, b ANY, tag INTEGER) STRICT; INSERT INTO s1 VALUES (1, 1, 1, 0), (2, 2, 2, 0), (3, 3, 'x', 0);",
+      callers: [
+        [
+          {
+            do: 'together',
+            ops: [
+              { do: 'run', sql: 'INSERT INTO t0 (up, tag) VALUES (?, ?)', params: [0, '#'] },
+              { do: 'run', sql: 'INSERT INTO t0 (up, tag) VALUES (?, ?)', params: [0, '#'] },
+              { do: 'run', sql: 'INSERT INTO t0 (up, tag) VALUES (?, ?)', params: [0, '#'] },
+            ],
+          },
+          {
+            do: 'together',
+            ops: [
+              { do: 'run', sql: 'INSERT INTO t0 (up, tag) VALUES (?, ?)', params: [0, '#'] },
+              { do: 'run', sql: 'INSERT INTO t0 (up, tag) VALUES (?, ?)', params: [0, '#'], abortAfter: 12 },
+              { do: 'run', sql: 'INSERT INTO t0 (up, tag) VALUES (?, ?)', params: [0, '#'] },
+            ],
+          },
+        ],
+      ],
+    },
+  },
 ];
