@@ -49,7 +49,7 @@ module.exports = {
       name: 'core-loads-only-drivers',
       severity: 'error',
       from: { path: core },
-      to: { pathNot: [core, '/node_modules/sqlite3/'], dependencyTypesNot: ['core'], dynamic: true },
+      to: { pathNot: [core, '/node_modules/(sqlite3|ws)/'], dependencyTypesNot: ['core'], dynamic: true },
     },
     {
       name: 'plugins-do-not-know-each-other',

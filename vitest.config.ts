@@ -17,7 +17,14 @@ export default defineConfig({
     outputFile: { json: 'reports/vitest.json' },
     projects: [
       // Leak tests collect garbage themselves.
-      { test: { ...project('core'), execArgv: ['--expose-gc'], exclude: ON_SQLITE3 } },
+      {
+        test: {
+          ...project('core'),
+          execArgv: ['--expose-gc'],
+          // pnpm test:cluster runs those of the cluster: they take minutes.
+          exclude: [...ON_SQLITE3, 'test/cluster/**'],
+        },
+      },
       // Once more, with sqlite3 as the driver of `filename`.
       {
         test: {

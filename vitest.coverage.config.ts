@@ -5,6 +5,7 @@ export default defineConfig({
   test: {
     root: './packages/core',
     include: ['test/**/*.test.ts'],
+    exclude: ['test/cluster/**'],
     pool: 'forks',
     execArgv: ['--expose-gc'],
     testTimeout: 30_000,

@@ -2,21 +2,42 @@
  * Prints, as Markdown, how the cases for drivers go on each driver of core, and where the drivers differ. With `--write` it puts both
  * tables into docs/drivers.md, between their markers.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Connection, Driver, Pragmas, Value } from '../packages/core/dist/index.js';
+import { libsql } from '../packages/core/dist/drivers/libsql/libsql.js';
 import { sqlite3 } from '../packages/core/dist/drivers/sqlite3/sqlite3.js';
 import { betterSqlite3 } from '../packages/core/dist/drivers/worker/better-sqlite3.js';
 import { nodeSqlite } from '../packages/core/dist/drivers/worker/node-sqlite.js';
 import { driverCases, type OpenDriver } from '../packages/core/dist/testing/index.js';
+import { Server, SQLD } from '../packages/core/test/drivers/libsql/server.ts';
 
-type Make = (options: { filename: string; pragmas?: Pragmas | false }) => Driver;
+type Make = (options: { filename: string; pragmas?: Pragmas | false }) => Driver | Promise<Driver>;
+
+/** A libSQL server stands for each file; nothing does for one whose directory is missing. */
+const servers = new Map<string, Promise<Server>>();
+
+async function atServer({ filename }: { filename: string }): Promise<Driver> {
+  if (!existsSync(dirname(filename))) return libsql({ url: 'ws://127.0.0.1:1' });
+  const path = resolve(dirname(filename), await readlink(filename).catch(() => filename));
+  const server = servers.get(path) ?? Server.start();
+  servers.set(path, server);
+  return libsql({ url: (await server).url });
+}
+
+async function removeServers(): Promise<void> {
+  for (const server of servers.values()) await (await server).remove();
+  servers.clear();
+}
 
 const DRIVERS: Readonly<Record<string, Make>> = {
   'node:sqlite': nodeSqlite,
   'better-sqlite3': betterSqlite3,
   sqlite3,
+  // Where there is no server for the platform, the tables are printed without it, and not written.
+  ...(SQLD !== undefined && { 'libSQL server': atServer }),
 };
 
 const READ = { rowMode: 'object', readonly: true, returnsRows: true, effect: 'none' } as const;
@@ -73,12 +94,18 @@ async function casesTable(): Promise<string> {
     const row = [driverCase.title];
     for (const make of Object.values(DRIVERS)) {
       const open: OpenDriver = (filename) => make({ filename });
+      const { locks = 'file' } = await make({ filename: join(tmpdir(), 'none', 'app.db') });
+      if (driverCase.locks !== undefined && driverCase.locks !== locks) {
+        row.push('–');
+        continue;
+      }
       row.push(
         await driverCase.run(open).then(
           () => 'yes',
           () => '**no**',
         ),
       );
+      await removeServers();
     }
     rows.push(row);
   }
@@ -90,7 +117,8 @@ async function differencesTable(directory: string): Promise<string> {
   const connections: [Connection, Connection][] = [];
   for (const [at, make] of Object.values(DRIVERS).entries()) {
     const filename = join(directory, `${String(at)}.db`);
-    connections.push([await make({ filename }).open(), await make({ filename, pragmas: false }).open()]);
+    const [usual, without] = [await make({ filename }), await make({ filename, pragmas: false })];
+    connections.push([await usual.open(), await without.open()]);
   }
   const rows: string[][] = [];
   for (const { what, sql, params = [], bare } of QUESTIONS) {
@@ -114,7 +142,7 @@ const directory = await mkdtemp(join(tmpdir(), 'sqlite-pool-drivers-'));
 try {
   const tables = { cases: await casesTable(), differences: await differencesTable(directory) };
   console.log(`${tables.cases}\n\n${tables.differences}`);
-  if (process.argv.includes('--write')) {
+  if (process.argv.includes('--write') && SQLD !== undefined) {
     const page = new URL('../docs/drivers.md', import.meta.url);
     let text = await readFile(page, 'utf8');
     for (const [name, content] of Object.entries(tables)) {
@@ -126,5 +154,6 @@ try {
     await writeFile(page, text);
   }
 } finally {
+  await removeServers();
   await rm(directory, { recursive: true, force: true });
 }

@@ -164,6 +164,16 @@ export interface Connection {
 export type BasicConnection = Pick<Connection, 'execute' | 'rollback' | 'close'> & Partial<Connection>;
 
 /**
+ * Defaults that a driver knows better than the pool.
+ *
+ * @example const defaults: DriverDefaults = { validateAfterIdleMs: Infinity };
+ */
+export interface DriverDefaults {
+  /** `Infinity` for a driver whose connections notice by themselves that they have ended. */
+  readonly validateAfterIdleMs?: number;
+}
+
+/**
  * Opens connections to one database.
  *
  * @example const driver: Driver = { name: 'mine', open: () => openMine('app.db') };
@@ -176,6 +186,13 @@ export interface Driver {
    * pool is open. https://www.sqlite.org/inmemorydb.html
    */
   readonly inMemory?: boolean;
+  /**
+   * What decides which connection may write. `file`: a lock on the file; SQLite refuses it while another connection has it. `server`: a
+   * server, which lets writers wait, and may take the lock away from a transaction that holds it for long. Default: `file`.
+   */
+  readonly locks?: 'file' | 'server';
+  /** Values for options of the pool that the user does not set. */
+  readonly defaults?: DriverDefaults;
   /**
    * Opens one connection, ready for use. `signal` aborts when the pool no longer wants the connection, because the pool
    * closes or `operationTimeoutMs` is over. A running open should end then. If it succeeds nevertheless, the pool

@@ -78,8 +78,15 @@ export class RetryableError extends SqlitePoolError {
    * @example if (error instanceof RetryableError) return error.getResponse();
    */
   getResponse(): Response {
-    return new Response('Service Unavailable', { status: this.statusCode, headers: this.headers });
+    return unavailable();
   }
+}
+
+function unavailable(): Response {
+  return new Response('Service Unavailable', {
+    status: 503,
+    headers: { 'Retry-After': RETRY_AFTER_SECONDS },
+  });
 }
 
 /**
@@ -149,20 +156,35 @@ export class DriverConflictError extends SqlitePoolError {
 }
 
 /**
- * The thread of the connection has ended during the call, or before it (`cause` has the reason). Nothing of the call is
- * kept: it had not begun, it only read, or its transaction was rolled back.
+ * What a call has done whose connection was lost. `none`: it did nothing, or only read. `undone`: it was part of a transaction
+ * that was rolled back. `unknown`: it may have been done; it is then the `cause` of an {@link OutcomeUnknownError}.
  *
- * @example if (error instanceof ConnectionLostError) return await pool.get(sql); // a new thread takes its place
+ * @example if (error instanceof ConnectionLostError && error.outcome === 'undone') await pool.transaction(work);
  */
-export class ConnectionLostError extends SqlitePoolError {
-  constructor(cause: unknown) {
-    super(
-      'CONNECTION_LOST',
-      'The thread of this connection has ended. Nothing of this call was kept.',
-      cause,
-    );
+export type LostOutcome = 'none' | 'undone' | 'unknown';
+
+/**
+ * The connection to the database was lost while a call ran on it, or before (`cause` says how): the thread that ran it has ended,
+ * or the network or the server has failed. Another connection takes its place, so the call may be made again unless `outcome` is
+ * `unknown`.
+ *
+ * @example if (error instanceof ConnectionLostError && error.outcome === 'none') return await pool.get(sql);
+ */
+export class ConnectionLostError extends RetryableError {
+  /** What is left of the call. */
+  readonly outcome: LostOutcome;
+
+  constructor(cause: unknown, outcome: LostOutcome = 'none') {
+    super('CONNECTION_LOST', `The connection to the database was lost. ${LOST[outcome]}`, cause);
+    this.outcome = outcome;
   }
 }
+
+const LOST: Readonly<Record<LostOutcome, string>> = {
+  none: 'Nothing of this call was kept.',
+  undone: 'The transaction was rolled back.',
+  unknown: 'Whether this call was done is not known.',
+};
 
 /**
  * The connection lacks an ability that the call needs (scripts, cursors).
@@ -188,20 +210,34 @@ export type OpenFailure =
   | 'read-only'
   | 'not-a-database'
   | 'replaced'
+  | 'unreachable'
   | 'unknown';
 
 /**
- * A connection could not be opened. `reason` has the reason, `cause` the error of the driver.
+ * A connection could not be opened. `reason` has the reason, `cause` the error of the driver. With the reason `unreachable` a later try
+ * may succeed, as with a {@link RetryableError}, and frameworks answer 503.
  *
  * @example if (error instanceof OpenError && error.reason === 'missing-directory') await mkdir('data');
  */
 export class OpenError extends SqlitePoolError {
   /** The reason, as far as it is known. */
   readonly reason: OpenFailure;
+  /** The HTTP status, where the server of the database cannot be reached. */
+  declare readonly statusCode?: 503;
+  /** The same, under the name Express and Koa look for first. */
+  declare readonly status?: 503;
+  /** Headers a framework sends along. */
+  declare readonly headers?: Readonly<Record<string, string>>;
+  /** The whole answer, for Hono. */
+  declare readonly getResponse?: () => Response;
 
   constructor(reason: OpenFailure, message: string, cause?: unknown) {
     super('OPEN_FAILED', message, cause);
     this.reason = reason;
+    if (reason !== 'unreachable') return;
+    const { statusCode, status, headers } = new RetryableError(this.code, message);
+    Object.assign(this, { statusCode, status, headers });
+    Object.defineProperty(this, 'getResponse', { value: unavailable });
   }
 }
 

@@ -41,5 +41,6 @@ export {
   type AcquireCounts,
   type AcquirePhase,
   type ErrorCode,
+  type LostOutcome,
   type OpenFailure,
 } from './errors.ts';

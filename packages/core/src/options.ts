@@ -58,7 +58,7 @@ export interface PoolOptions extends PoolSource {
   readonly leakWarningMs?: number | undefined;
   /**
    * The pool checks a connection that was idle for longer than this before it leases it. 0 is always, `Infinity` or
-   * `null` never. Default: 500.
+   * `null` never. Default: the driver's; 500 for files.
    */
   readonly validateAfterIdleMs?: number | null | undefined;
   /**
@@ -169,6 +169,10 @@ export function checkOptions(options: PoolOptions): Settings {
   }
   const driver = driverOf(options);
   const number = (name: NumberOption): number => checkNumber(name, options[name]);
+  const validateAfterIdleMs =
+    options.validateAfterIdleMs === undefined
+      ? driver.defaults?.validateAfterIdleMs
+      : options.validateAfterIdleMs;
   const poolSize = checkSize(driver, options.poolSize, number('poolSize'));
   const minIdle = number('minIdle');
   const idleTimeoutMs = number('idleTimeoutMs');
@@ -199,7 +203,7 @@ export function checkOptions(options: PoolOptions): Settings {
     maxWaiting: number('maxWaiting'),
     maxLeaseMs: number('maxLeaseMs'),
     leakWarningMs: number('leakWarningMs'),
-    validateAfterIdleMs: number('validateAfterIdleMs'),
+    validateAfterIdleMs: checkNumber('validateAfterIdleMs', validateAfterIdleMs),
     walLimitBytes: number('walLimitBytes'),
     onConnect,
     clock,

@@ -9,7 +9,7 @@ import { Database } from './database/database.ts';
 import { bounded, limitOf, outsideCalls, type CancelToken, type Clock } from './waiting/deadline.ts';
 import type { Result, Row } from './driver.ts';
 import type { Entry } from './engine/entries.ts';
-import { InvalidArgumentError, PoolClosedError } from './errors.ts';
+import { InvalidArgumentError, PoolClosedError, UnsupportedError } from './errors.ts';
 import { Semaphore } from './waiting/semaphore.ts';
 import { GroupCommit } from './writing/group-commit.ts';
 import type { AcquireOptions, Lease } from './leasing/lease.ts';
@@ -242,13 +242,16 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * itself when the WAL gets larger than `walLimitBytes`. All modes but `passive` wait for the write lock.
    *
    * Rejects as {@link SqlitePool.acquire} does, with `StatementTimeoutError` at `timeoutMs`, or with the reason of
-   * `signal`.
+   * `signal`; with
+   * `UnsupportedError` where a server has the file.
    *
    * @param options - `mode` (default `passive`), `timeoutMs` and `signal`.
    * @example const { busy } = await pool.checkpoint({ mode: 'truncate' });
    */
   async checkpoint(options: CheckpointOptions = {}): Promise<CheckpointResult> {
     const call = checkpointCall(options);
+    if (this.#settings.driver.locks === 'server')
+      throw new UnsupportedError('The server of the database looks after its WAL itself.');
     const writes = !call.statement.readonly;
     const done = this.#withSession(writes, call.signal, (session) => session.perform(call, true));
     return checkpointResult(await done.catch(checkpointFailure));

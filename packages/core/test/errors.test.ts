@@ -157,6 +157,7 @@ const WAYS: Record<errors.ErrorCode, () => Promise<unknown>> = {
 
 const CODES = Object.keys(WAYS) as errors.ErrorCode[];
 const RETRYABLE: readonly errors.ErrorCode[] = [
+  'CONNECTION_LOST',
   'POOL_CLOSED',
   'POOL_OVERLOADED',
   'ACQUIRE_TIMEOUT',
@@ -197,6 +198,17 @@ test.for(CODES)(
     expect(await response.text()).toBe('Service Unavailable');
   },
 );
+
+test('an open that cannot reach its server is answered with 503, and no other', () => {
+  const error = new errors.OpenError('unreachable', 'The server cannot be reached.');
+  expect(error).toMatchObject({ statusCode: 503, status: 503, headers: { 'Retry-After': '1' } });
+  expect(error.getResponse?.().status).toBe(503);
+  expect(new errors.OpenError('missing-file', 'It is gone.')).not.toHaveProperty('statusCode');
+});
+
+test.for(['none', 'undone', 'unknown'] as const)('a lost connection says what is left: %s', (outcome) => {
+  expect(new errors.ConnectionLostError(undefined, outcome)).toMatchObject({ outcome, statusCode: 503 });
+});
 
 test('docs/errors.md has a heading for every code and no other, with its class and status', async () => {
   const text = await readFile(new URL('../../../docs/errors.md', import.meta.url), 'utf8');

@@ -21,7 +21,7 @@ export async function outcomeOf(failure: unknown, clock: Clock): Promise<unknown
   if ('value' in end) return end.value;
   // `OR FAIL` and RAISE(FAIL) keep the changes before the failure. The caller must not conclude that nothing was done.
   if (isConstraint(end.error)) throw end.error;
-  throw isNoAnswer(end.error) ? unknown() : failure;
+  throw isNoAnswer(end.error) || end.error instanceof OutcomeUnknownError ? unknown() : failure;
 }
 
 /**

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 export type PackageManager = 'npm' | 'pnpm' | 'yarn' | 'bun' | 'deno';
 
 /** The packages of drivers. Some package managers must allow the install script of sqlite3. */
-type Package = 'better-sqlite3' | 'sqlite3';
+type Package = 'better-sqlite3' | 'sqlite3' | 'ws';
 
 /** The command that installs a driver's package. */
 export function installCommand(name: Package, manager: PackageManager = packageManager()): string {

@@ -3,7 +3,10 @@ import { access, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { OpenError, type OpenFailure } from '../errors.ts';
 
-const MESSAGES: Readonly<Record<OpenFailure, string>> = {
+/** What can be wrong with a file. */
+type FileFailure = Exclude<OpenFailure, 'unreachable'>;
+
+const MESSAGES: Readonly<Record<FileFailure, string>> = {
   'missing-directory':
     'The directory of the database file does not exist. Create it first; only the file is created for you.',
   'missing-file':
@@ -39,7 +42,7 @@ export async function diagnoseOpenError(
   return new OpenError(reason, MESSAGES[reason], error);
 }
 
-async function reasonOf(path: string, mayCreate: boolean, code: number): Promise<OpenFailure> {
+async function reasonOf(path: string, mayCreate: boolean, code: number): Promise<FileFailure> {
   if (code === NOTADB) return 'not-a-database';
   if (code === READONLY) return 'read-only';
   if (code === PERM) return 'not-permitted';

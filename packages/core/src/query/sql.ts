@@ -110,22 +110,38 @@ export interface PlainParameters {
 
 /** Replaces every parameter by a `?`, the form that every native binding knows. Changes nothing else of the text. */
 export function plainParameters(sql: string): PlainParameters {
-  const outline = new Outline();
   const numbers: number[] = [];
+  const text = replaceParameters(sql, (number) => {
+    numbers.push(number);
+    return '?';
+  });
+  return { text, numbers };
+}
+
+/** The text of a statement with its parameters written by their numbers: `?1` for `:id`. */
+export function numberedParameters(
+  sql: string,
+  form: (number: number) => string = (number) => `?${String(number)}`,
+): string {
+  return replaceParameters(sql, form);
+}
+
+function replaceParameters(sql: string, form: (number: number) => string): string {
+  const outline = new Outline();
   let text = '';
   let copied = 0;
   TOKEN.lastIndex = 0;
   while (TOKEN.lastIndex < sql.length) {
     const start = TOKEN.lastIndex;
     TOKEN.test(sql);
-    const token = tokenAt(sql, start, TOKEN.lastIndex);
+    const end = TOKEN.lastIndex;
+    const token = tokenAt(sql, start, end);
     const number = token === undefined ? undefined : outline.number(token);
     if (number === undefined) continue;
-    numbers.push(number);
-    text += `${sql.slice(copied, start)}?`;
-    copied = TOKEN.lastIndex;
+    text += sql.slice(copied, start) + form(number);
+    copied = end;
   }
-  return { text: text + sql.slice(copied), numbers };
+  return text + sql.slice(copied);
 }
 
 /** Splits a text at its semicolons and describes each statement. */

@@ -111,14 +111,23 @@ export async function run(connection: Connection, ...statements: string[]): Prom
 export interface DriverCase {
   /** What the driver must do, as a sentence. */
   readonly title: string;
+  /** The case is for drivers with this {@link Driver.locks}, and passes on any other. Without it, the case is for all drivers. */
+  readonly locks?: 'file' | 'server';
   /** Rejects with an `AssertionError` if the driver does not do it. A case for an ability that the driver lacks passes. */
   run(openDriver: OpenDriver): Promise<void>;
 }
 
 /** Makes cases. Each one has a bench of its own. */
-export function cases(list: Readonly<Record<string, (bench: Bench) => Promise<void>>>): DriverCase[] {
+export function cases(
+  list: Readonly<Record<string, (bench: Bench) => Promise<void>>>,
+  locks?: 'file' | 'server',
+): DriverCase[] {
   return Object.entries(list).map(([title, use]) => ({
     title,
-    run: (openDriver) => onBench(openDriver, use),
+    ...(locks !== undefined && { locks }),
+    run: (openDriver) =>
+      onBench(openDriver, async (bench) => {
+        if (locks === undefined || (bench.driver.locks ?? 'file') === locks) await use(bench);
+      }),
   }));
 }

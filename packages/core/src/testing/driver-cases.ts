@@ -18,6 +18,7 @@ import {
   scalar,
   type DriverCase,
 } from './driver-bench.ts';
+import { FILE_LOCK_CASES, SERVER_LOCK_CASES } from './driver-lock-cases.ts';
 
 export { type DriverCase } from './driver-bench.ts';
 
@@ -168,7 +169,7 @@ const ERROR_CASES = cases({
     const syntax = await failure(() => connection.execute('SELEC 1', [], READ));
     assert.equal(syntax, 'SQLITE_ERROR');
   },
-  'names the constraint that was broken, with its extended code': async ({ connection }) => {
+  'names the constraint that was broken, with its extended code': async ({ connection, driver }) => {
     await run(
       connection,
       'PRAGMA foreign_keys = ON',
@@ -187,7 +188,11 @@ const ERROR_CASES = cases({
       codes.push(await failure(() => connection.execute(`INSERT INTO t VALUES ${values}`, [], INSERT)));
     assert.deepEqual(
       codes,
-      ['PRIMARYKEY', 'NOTNULL', 'CHECK', 'UNIQUE', 'FOREIGNKEY'].map((name) => `SQLITE_CONSTRAINT_${name}`),
+      [
+        // A server that sends only the text of the error says the same of both.
+        driver.locks === 'server' ? 'UNIQUE' : 'PRIMARYKEY',
+        ...['NOTNULL', 'CHECK', 'UNIQUE', 'FOREIGNKEY'],
+      ].map((name) => `SQLITE_CONSTRAINT_${name}`),
     );
   },
   'keeps nothing of a statement that fails half-way outside a transaction': async ({ connection }) => {
@@ -196,19 +201,17 @@ const ERROR_CASES = cases({
     await failure(() => connection.execute('INSERT INTO u VALUES (1), (2), (1)', [], INSERT));
     assert.equal(await scalar(connection, 'SELECT (SELECT count(*) FROM t) + (SELECT count(*) FROM u)'), 0);
   },
-  'is not poisoned by a statement that failed': async ({ connection, connect }) => {
-    await run(connection, 'CREATE TABLE t (n UNIQUE)', 'INSERT INTO t VALUES (1)', 'PRAGMA busy_timeout = 0');
-    const other = await connect();
-    await run(other, 'BEGIN IMMEDIATE');
-    const insert = (): Promise<Result> => connection.execute('INSERT INTO t VALUES (2)', [], INSERT);
-    // The same text before, during and after the lock, so that a cached statement is used again.
-    assert.match(await failure(insert), /^SQLITE_(?:BUSY|LOCKED)/);
-    await inTime(other.rollback());
+  'is not poisoned by a statement that broke a constraint': async ({ connection }) => {
+    await run(connection, 'CREATE TABLE t (n UNIQUE)', 'INSERT INTO t VALUES (1)');
+    const insert = (n: number): Promise<Result> =>
+      connection.execute('INSERT INTO t VALUES (?)', [n], INSERT);
+    assert.match(await failure(() => insert(1)), /^SQLITE_CONSTRAINT/);
+    await inTime(insert(2));
     await run(connection, 'BEGIN IMMEDIATE');
-    await inTime(insert());
-    assert.match(await failure(insert), /^SQLITE_CONSTRAINT/);
+    assert.match(await failure(() => insert(2)), /^SQLITE_CONSTRAINT/);
+    await inTime(insert(3));
     await run(connection, 'COMMIT');
-    assert.equal(await scalar(connection, 'SELECT count(*) FROM t'), 2);
+    assert.equal(await scalar(connection, 'SELECT count(*) FROM t'), 3);
   },
 });
 
@@ -411,6 +414,8 @@ export const driverCases: readonly DriverCase[] = [
   ...VALUE_CASES,
   ...COUNT_CASES,
   ...ERROR_CASES,
+  ...FILE_LOCK_CASES,
+  ...SERVER_LOCK_CASES,
   ...TRANSACTION_CASES,
   ...BATCH_CASES,
   ...CURSOR_CASES,

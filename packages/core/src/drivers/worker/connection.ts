@@ -247,7 +247,8 @@ export class WorkerConnection implements Connection {
       const lose = (reason: unknown, begun: boolean): void => {
         const mayBeDone = begun && mayCommit(call, running);
         this.#running = undefined;
-        fail(mayBeDone ? new OutcomeUnknownError(reason) : new ConnectionLostError(reason));
+        const outcome = running.line?.inTransaction === true ? 'undone' : 'none';
+        fail(mayBeDone ? new OutcomeUnknownError(reason) : new ConnectionLostError(reason, outcome));
       };
       const move = (): void => {
         if (running.line?.withdraw() !== true) return;

@@ -50,7 +50,7 @@ describe.for(BINDINGS)('a thread of the driver %s that ends', ([, make]) => {
     const [first] = connections;
     await run(first, 'BEGIN IMMEDIATE', 'INSERT INTO t VALUES (1)');
     const insert = first.execute('INSERT INTO t VALUES (leave())', [], INSERT);
-    await expect(insert).rejects.toMatchObject({ code: 'CONNECTION_LOST' });
+    await expect(insert).rejects.toMatchObject({ code: 'CONNECTION_LOST', outcome: 'undone' });
     expect(first.inTransaction()).toBe(false);
     expect((await read(await connect(driver), 'SELECT n FROM t')).rows).toEqual([]);
   });

@@ -1,0 +1,123 @@
+import type { BatchedStatement, BatchOutcome } from '../../driver.ts';
+import { TransactionLostError } from '../../errors.ts';
+import { DEFERRED_CONSTRAINTS } from '../deferred-constraints.ts';
+import { serverError } from './errors.ts';
+import type { BatchResult, Condition, Step } from './protocol.ts';
+import { INSIDE, plainStep, stepsOf, type Standing } from './standing.ts';
+import { toResult, wireStatement } from './values.ts';
+
+/** Around the whole of a batch in an open transaction, and around each of its statements. */
+const WHOLE = 'sqlite_pool_batch';
+const EACH = 'sqlite_pool_statement';
+
+/** Fails, with an overflow, where constraints are checked at the COMMIT only: that cannot tell whose they are. */
+const NO_DEFERRED_CONSTRAINTS =
+  `SELECT iif((SELECT defer_foreign_keys FROM pragma_defer_foreign_keys) OR EXISTS (${DEFERRED_CONSTRAINTS}), ` +
+  'abs(-9223372036854775808), 0)';
+
+const ok = (step: number): Condition => ({ type: 'ok', step });
+const and = (...conds: Condition[]): Condition => ({ type: 'and', conds });
+
+/** A batch as steps that the server runs in one hop. */
+export class BatchSteps {
+  readonly steps: Step[] = [];
+  readonly #statements: readonly BatchedStatement[];
+  readonly #onError: 'abort' | 'continue';
+  /** The step of each statement. */
+  readonly #at: number[] = [];
+  #begin = 0;
+  #guard: number | undefined;
+  #end = 0;
+
+  constructor(
+    statements: readonly BatchedStatement[],
+    onError: 'abort' | 'continue',
+    standing: Pick<Standing, 'state' | 'begin'>,
+  ) {
+    this.#statements = statements;
+    this.#onError = onError;
+    const writes = statements.some(({ hint }) => !hint.readonly);
+    if (standing.state === 'none') this.#addTransaction(writes);
+    else this.#addSavepoint(standing, writes);
+  }
+
+  /** What became of each statement. Throws if nothing was begun. */
+  outcomes({ step_results: results, step_errors: errors }: BatchResult): BatchOutcome[] {
+    const begun = errors[this.#begin] ?? undefined;
+    if (begun !== undefined) throw serverError(begun);
+    if ((results[this.#begin] ?? undefined) === undefined) throw new TransactionLostError();
+    const own = this.#at.map((step) => errors[step] ?? undefined);
+    if (results[this.#end] ?? undefined) {
+      return this.#statements.map(({ hint }, at): BatchOutcome => {
+        const result = results[this.#at[at] ?? -1] ?? undefined;
+        if (result !== undefined) return { status: 'done', result: toResult(result, hint) };
+        return { status: 'failed', error: own[at] && serverError(own[at]) };
+      });
+    }
+    const reason = this.#reason(errors);
+    return own.map((error): BatchOutcome => {
+      if (error !== undefined) return { status: 'failed', error: serverError(error) };
+      return { status: 'undone', error: reason };
+    });
+  }
+
+  /** Why nothing of it is kept. */
+  #reason(errors: BatchResult['step_errors']): Error {
+    if (this.#guard !== undefined && (errors[this.#guard] ?? undefined) !== undefined)
+      return new Error('Constraints of this database are checked at the COMMIT only.');
+    const last = errors.findLast((error) => error !== null) ?? undefined;
+    return last === undefined ? new TransactionLostError() : serverError(last);
+  }
+
+  #addTransaction(writes: boolean): void {
+    this.#begin = this.#add(writes ? 'BEGIN IMMEDIATE' : 'BEGIN');
+    let before = this.#begin;
+    if (writes && this.#onError === 'continue' && this.#statements.length > 1)
+      before = this.#guard = this.#add(NO_DEFERRED_CONSTRAINTS, ok(before));
+    const good = this.#addStatements(before, writes);
+    this.#end = this.#add('COMMIT', good);
+    this.#add('ROLLBACK', INSIDE);
+  }
+
+  #addSavepoint({ state, begin }: Pick<Standing, 'state' | 'begin'>, writes: boolean): void {
+    const first = state === 'pending' ? this.#add(begin) : undefined;
+    this.#begin = this.#add(`SAVEPOINT ${WHOLE}`, first === undefined ? INSIDE : ok(first));
+    const good = this.#addStatements(this.#begin, writes);
+    this.#end = this.#add(`RELEASE ${WHOLE}`, good);
+    const undo = this.#add(
+      `ROLLBACK TO ${WHOLE}`,
+      and(ok(this.#begin), { type: 'not', cond: ok(this.#end) }, INSIDE),
+    );
+    this.#add(`RELEASE ${WHOLE}`, ok(undo));
+    if (first !== undefined) this.#begin = first;
+  }
+
+  /** Adds the statements; the condition on which the whole is kept. */
+  #addStatements(before: number, writes: boolean): Condition {
+    const begun = ok(before);
+    let last = begun;
+    for (const { sql, params, hint } of this.#statements) {
+      const statement = wireStatement(sql, params, hint);
+      if (this.#onError === 'continue' && writes) {
+        const savepoint = this.#add(`SAVEPOINT ${EACH}`, and(begun, INSIDE));
+        const step = this.#addStatement(statement, ok(savepoint));
+        this.#add(`ROLLBACK TO ${EACH}`, and({ type: 'error', step }, INSIDE));
+        this.#add(`RELEASE ${EACH}`, and(ok(savepoint), INSIDE));
+      } else {
+        const step = this.#addStatement(statement, and(last, INSIDE));
+        if (this.#onError === 'abort') last = ok(step);
+      }
+    }
+    return and(last, INSIDE);
+  }
+
+  #add(sql: string, condition?: Condition): number {
+    return this.steps.push(plainStep(sql, condition)) - 1;
+  }
+
+  #addStatement(statement: Step['stmt'], condition: Condition): number {
+    const step = this.steps.push(...stepsOf(statement, condition, this.steps.length)) - 1;
+    this.#at.push(step);
+    return step;
+  }
+}

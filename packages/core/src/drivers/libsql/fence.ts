@@ -1,0 +1,172 @@
+import { systemClock } from '../../waiting/deadline.ts';
+import type { Answer, OpenStream, Step, Stream, StreamRequest, WireValue } from './protocol.ts';
+import { plainStep } from './standing.ts';
+
+/**
+ * One row with a number that only grows. It is in the data, so that nothing but a copy of the data can have it: the positions in
+ * the log of a primary begin anew after a crash.
+ */
+const CREATE =
+  'CREATE TABLE IF NOT EXISTS _sqlite_pool_fence (id INTEGER PRIMARY KEY CHECK (id = 1), n INTEGER NOT NULL)';
+const RAISE =
+  'INSERT INTO _sqlite_pool_fence VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = n + 1 RETURNING n';
+const LOOK = 'SELECT n FROM _sqlite_pool_fence WHERE id = 1';
+
+const RAISE_STEP: Step = {
+  stmt: { sql: RAISE, args: [], want_rows: true },
+  condition: { type: 'ok', step: 0 },
+};
+
+/** Between two tries to raise the fence, in milliseconds. */
+const PAUSE_MS = 250;
+/** After so long without an answer of a replica the position that is asked for may be of a log that is gone. */
+const LONGEST_LATE_MS = 5000;
+
+/** What a replica must have, to be read: the fence, and so much of the log. */
+export interface Demand {
+  readonly epoch: number;
+  readonly position: number;
+}
+
+/** The request for the number of the fence. */
+export function lookAtFence(position: number): StreamRequest {
+  return {
+    type: 'execute',
+    stmt: { sql: LOOK, args: [], want_rows: true },
+    replication_index: String(position),
+  };
+}
+
+/** The number in an answer; -1 if there is none. */
+export function fenceIn(answer: Answer | undefined): number {
+  if (answer?.type !== 'ok' || answer.response.type !== 'execute') return -1;
+  return numberIn(answer.response.result.rows[0]?.[0]);
+}
+
+function numberIn(value: WireValue | undefined): number {
+  return value?.type === 'integer' ? Number(value.value) : -1;
+}
+
+/**
+ * What the replicas of a primary must have, so that a read sees every write that was acknowledged here before it.
+ *
+ * The primary tells with each answer where its log stands. After a crash that log begins anew, and a replica can stay behind in
+ * the old one with a position that looks good. So after every loss of a stream to the primary the fence is raised, and a replica is
+ * read only where it has come at least so far.
+ */
+export class Fence {
+  readonly #open: OpenStream;
+  #users = 0;
+  #epoch: number | undefined;
+  #position = 0;
+  /** A stream that tells whether the primary is still the one that the fence was raised at. */
+  #watch: Stream | undefined;
+  #losses = 0;
+  #opened = 0;
+  /** A stream to the primary was opened, and the watch has not answered since. */
+  #isSuspect = false;
+  #isRaising = false;
+  #notBefore = 0;
+  #lateSince: number | undefined;
+
+  /** @param open - Opens a stream to the primary. */
+  constructor(open: OpenStream) {
+    this.#open = open;
+  }
+
+  /** What a replica must have now; `undefined` while that is not known, and nobody may read at one. */
+  get demand(): Demand | undefined {
+    if (this.#epoch === undefined) this.#raise();
+    else if (!this.#isSuspect) return { epoch: this.#epoch, position: this.#position };
+    return undefined;
+  }
+
+  /** A connection is there. */
+  join(): void {
+    this.#users += 1;
+  }
+
+  /** A connection has gone; with the last one the watch ends. */
+  leave(): void {
+    this.#users -= 1;
+    if (this.#users > 0) return;
+    this.#watch?.destroy();
+    this.#forget();
+  }
+
+  /** The log of the primary is known to have come so far. */
+  note(position: number): void {
+    this.#position = Math.max(this.#position, position);
+  }
+
+  /** A stream to the primary was opened. It may be another server by now: two of them cannot both answer. */
+  opened(): void {
+    const mark = (this.#opened += 1);
+    const watch = this.#watch;
+    if (watch === undefined) return;
+    this.#isSuspect = true;
+    watch.send([{ type: 'get_autocommit' }]).then(
+      () => {
+        if (this.#watch === watch && this.#opened === mark) this.#isSuspect = false;
+      },
+      () => {
+        if (this.#watch === watch) this.lost();
+      },
+    );
+  }
+
+  /** A stream to the primary has ended, and not because of this process. */
+  lost(): void {
+    const watch = this.#watch;
+    this.#forget();
+    watch?.destroy();
+  }
+
+  /** A replica has answered in time, or not. */
+  answered(inTime: boolean): void {
+    const now = systemClock.now();
+    this.#lateSince = inTime ? undefined : (this.#lateSince ?? now);
+    if (this.#lateSince !== undefined && now - this.#lateSince > LONGEST_LATE_MS) this.lost();
+  }
+
+  #forget(): void {
+    this.#losses += 1;
+    this.#epoch = undefined;
+    this.#position = 0;
+    this.#watch = undefined;
+    this.#isSuspect = false;
+    this.#lateSince = undefined;
+  }
+
+  /** Once, and not again soon if it fails: the next read that could use a replica tries again. */
+  #raise(): void {
+    if (this.#isRaising || systemClock.now() < this.#notBefore) return;
+    this.#isRaising = true;
+    this.#notBefore = systemClock.now() + PAUSE_MS;
+    void this.#raiseOnce().finally(() => (this.#isRaising = false));
+  }
+
+  async #raiseOnce(): Promise<void> {
+    const [losses, opened] = [this.#losses, this.#opened];
+    let watch: Stream | undefined;
+    try {
+      watch = await this.#open();
+      const [answer] = await watch.send([
+        { type: 'batch', batch: { steps: [plainStep(CREATE), RAISE_STEP] } },
+      ]);
+      const result =
+        answer?.type === 'ok' && answer.response.type === 'batch' ? answer.response.result : undefined;
+      const epoch = numberIn(result?.step_results[1]?.rows[0]?.[0]);
+      if (epoch > 0 && losses === this.#losses && this.#users > 0) {
+        this.#watch = watch;
+        this.#epoch = epoch;
+        this.note(watch.position ?? 0);
+        if (opened !== this.#opened) this.opened();
+        return;
+      }
+    } catch {
+      // Reads go to the primary meanwhile, and say what is wrong.
+    }
+    watch?.destroy();
+  }
+}

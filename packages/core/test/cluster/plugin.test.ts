@@ -1,0 +1,62 @@
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { libsql } from '../../src/drivers/libsql/libsql.ts';
+import { pluginCases, type PluginApp, type StartPlugin } from '../../src/testing/index.ts';
+import { Server, SQLD } from '../drivers/libsql/server.ts';
+import { everything, starter } from '../testing/plugin/every-ability.ts';
+
+/** What these use is refused by the server, or not there: the handler of the case cannot work. */
+const FOR_FILES: ReadonlySet<string> = new Set([
+  // A TEMP table.
+  'shares the connection of a step before the handler with the handler',
+  'F62 frees the connection of a handler of a child scope whose client leaves',
+  'F62 frees the connection of a GET handler that never answers',
+  'F62 frees the connection of a POST handler that never answers',
+  // PRAGMA wal_checkpoint, which says whether a cursor is open.
+  'streams rows to their end, and closes the cursor',
+  'F71 keeps nobody from writing while a cursor goes on, which sees nothing of it',
+  ...["'request'", "'statement'"].flatMap((mode) => [
+    `F62 closes the cursor of a body whose client leaves in mode ${mode}`,
+    `F71 sends all rows of a cursor, those that the transaction wrote too, in mode ${mode}`,
+    `F62 closes the cursor of a transaction that is over when its client leaves in mode ${mode}`,
+  ]),
+  // The WAL beside the file.
+  'closes its own pool with the application, and leaves no WAL behind',
+]);
+
+const start = starter();
+
+/** The same application with a server in the place of its file, which begins with what is in the file. */
+const onServer: StartPlugin = async (app) => {
+  const { filename, ...options } = app.options;
+  if (filename === undefined) return await start(app);
+  const url = existsSync(filename) ? (await serverFor(filename)).url : 'ws://127.0.0.1:1';
+  // The rest of options that had a filename: what the type cannot say.
+  const others = { ...options, driver: libsql({ url }) } as PluginApp['options'];
+  return await start({ ...app, options: others });
+};
+
+async function serverFor(filename: string): Promise<Server> {
+  const server = await Server.prepare();
+  onTestFinished(() => server.remove());
+  const directory = join(server.directory, 'dbs', 'default');
+  await mkdir(directory, { recursive: true });
+  await copyFile(filename, join(directory, 'data'));
+  await writeFile(join(directory, '.sentinel'), '');
+  await server.start();
+  return server;
+}
+
+describe.skipIf(SQLD === undefined)('the cases for plugins, on a libSQL server', () => {
+  for (const { group, title, run } of pluginCases) {
+    it.skipIf(FOR_FILES.has(title))(`${group}: ${title}`, async () => {
+      await expect(run(onServer)).resolves.toBeUndefined();
+    });
+  }
+
+  it('are run with every ability that a case needs', () => {
+    expect(everything).toEqual(expect.arrayContaining(pluginCases.flatMap(({ needs }) => [...needs])));
+  });
+});

@@ -1,0 +1,62 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { onTestFinished } from 'vitest';
+
+/** A network between a client and a server: it can be frozen, so that nothing passes and nothing is refused. */
+export class Network {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #isFrozen = false;
+
+  private constructor(port: number) {
+    this.#server = createServer((client) => {
+      const server = connect(port, '127.0.0.1');
+      for (const [from, to] of [
+        [client, server],
+        [server, client],
+      ] as const) {
+        this.#sockets.add(from);
+        from.on('data', (data) => to.write(data));
+        from.on('error', () => to.destroy());
+        from.on('close', () => {
+          this.#sockets.delete(from);
+          to.destroy();
+        });
+        if (this.#isFrozen) from.pause();
+      }
+    });
+  }
+
+  /** A network to the server at a port; the end of the test removes it. */
+  static async to(port: number): Promise<Network> {
+    const network = new Network(port);
+    network.#server.listen(0, '127.0.0.1');
+    await once(network.#server, 'listening');
+    onTestFinished(() => {
+      network.#server.close();
+      network.cut();
+    });
+    return network;
+  }
+
+  get url(): string {
+    return `ws://127.0.0.1:${String((this.#server.address() as AddressInfo).port)}`;
+  }
+
+  /** Nothing passes any more, in either direction. */
+  freeze(): void {
+    this.#isFrozen = true;
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  /** What was held up arrives. */
+  thaw(): void {
+    this.#isFrozen = false;
+    for (const socket of this.#sockets) socket.resume();
+  }
+
+  /** Ends every connection. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
