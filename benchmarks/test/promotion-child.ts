@@ -24,7 +24,7 @@ const calls: Record<string, () => Promise<unknown>> = {
   run: () => pool.run(write, [1]),
   transaction: () => pool.transaction((tx) => tx.run(write, [1])),
   'two reads of a request': async () => {
-    const request = new RequestLease(pool, { mode: 'request', graceMs: 1000, method: 'GET' });
+    const request = new RequestLease(pool, { mode: 'request', disconnectGraceMs: 1000, method: 'GET' });
     await request.get(read, [1]);
     await request.get(read, [1]);
     request.respond();

@@ -6,7 +6,7 @@ import { get, post } from './http.ts';
 
 describe.each(examples)('trouble behind the social API on $name', ({ start }) => {
   it('is answered with 503 and Retry-After when no connection comes free in time', async () => {
-    const pool = createPool({ filename: await seededFile(), poolSize: 1, acquisitionTimeoutMs: 500 });
+    const pool = createPool({ filename: await seededFile(), poolSize: 1, acquireTimeoutMs: 500 });
     const server = await start(0, { pool });
     onTestFinished(async () => {
       await server.close();

@@ -27,7 +27,7 @@ export const sqlitePool: PoolContender = {
       }),
       poolSize,
       maxWaiting: Infinity,
-      acquisitionTimeoutMs: timeoutMs || Infinity,
+      acquireTimeoutMs: timeoutMs || Infinity,
     });
     await pool.open();
     return { acquire: () => pool.acquire(), release: (lease: Lease) => lease.release() };

@@ -1,4 +1,4 @@
-import { BusyError, SqliteError, SqlitePoolError } from './errors.ts';
+import { BusyError, SqliteError, SqlitePoolError, type BrokenConstraint } from './errors.ts';
 
 /** Result codes by number, with name and meaning. https://www.sqlite.org/rescode.html */
 const RESULT_CODES: ReadonlyMap<number, readonly [name: string, meaning: string]> = new Map([
@@ -141,7 +141,31 @@ export function fromDriver(error: unknown): SqlitePoolError {
     RESULT_CODES.get(errno & 0xff) ?? ['UNKNOWN', 'the driver reported an error without a result code'];
   const primary = errno & 0xff;
   if (primary === BUSY || errno === LOCKED_SHAREDCACHE) return new BusyError(name, errno, meaning, error);
-  return new SqliteError(name, errno, meaning, error);
+  return new SqliteError(name, errno, meaning, error, constraintOf(errno, error));
+}
+
+const KINDS: Readonly<Record<number, BrokenConstraint['kind']>> = {
+  275: 'check',
+  787: 'foreign-key',
+  1299: 'not-null',
+  1555: 'primary-key',
+  1811: 'trigger',
+  2067: 'unique',
+  2579: 'rowid',
+  3091: 'datatype',
+};
+
+/** Reads the constraint from SQLite's message, which names columns as "UNIQUE constraint failed: users.email, users.tenant". */
+function constraintOf(errno: number, error: unknown): BrokenConstraint | undefined {
+  if ((errno & 0xff) !== CONSTRAINT) return undefined;
+  const kind = KINDS[errno] ?? 'other';
+  const named = /(?:UNIQUE|NOT NULL) constraint failed: (.+)$/.exec(
+    error instanceof Error ? error.message : '',
+  );
+  const columns = (named?.[1] ?? '').split(', ').map((column) => /^(.+)\.([^.]+)$/.exec(column));
+  // An index on an expression is named "index 'name'", and has no columns.
+  if (!columns.every((column) => column !== null)) return { kind, table: undefined, columns: [] };
+  return { kind, table: columns[0]?.[1], columns: columns.map(([, , name = '']) => name) };
 }
 
 /** The error for a driver that did not resolve to a result. */

@@ -15,7 +15,7 @@ export type Value = null | number | bigint | string | Uint8Array;
  *
  * @example const row: Row = { id: 1, name: 'Ada' };
  */
-export type Row = Record<string, unknown>;
+export type Row = Record<string, Value>;
 
 /**
  * The result of one statement.

@@ -51,8 +51,7 @@ export class SqlitePoolError extends Error {
     super(message);
     this.name = new.target.name;
     this.code = code;
-    if (cause !== undefined)
-      Object.defineProperty(this, 'cause', { value: cause, configurable: true, writable: true });
+    if (cause !== undefined) hide(this, 'cause', cause);
   }
 }
 
@@ -297,7 +296,7 @@ const PHASES: Record<AcquirePhase, string> = {
 };
 
 /**
- * Within `acquisitionTimeoutMs`, no connection became free, or the write lock did not become free.
+ * Within `acquireTimeoutMs`, no connection became free, or the write lock did not become free.
  *
  * `phase` says what was missing. In phase `write` the usual cause is a call on the pool inside one of the pool's own
  * transactions: use the `tx` that the callback receives. `cause`, if any, is the newest error of opening a connection.
@@ -456,16 +455,63 @@ export class SqliteError extends SqlitePoolError {
   readonly sqliteCode: string;
   /** The extended result code (https://www.sqlite.org/rescode.html), or -1. */
   readonly errno: number;
+  /** The text of the statement that failed, if one statement did. Not enumerable, and never part of the message. */
+  declare readonly sql?: string;
+  /** The constraint that the statement broke, as far as SQLite names it. Not enumerable. */
+  declare readonly constraint?: BrokenConstraint;
 
-  constructor(sqliteCode: string, errno: number, meaning: string, cause: unknown) {
+  constructor(
+    sqliteCode: string,
+    errno: number,
+    meaning: string,
+    cause: unknown,
+    constraint?: BrokenConstraint,
+  ) {
     super('SQLITE_ERROR', `${sqliteCode}: ${meaning} (details in error.cause)`, cause);
     this.sqliteCode = sqliteCode;
     this.errno = errno;
+    if (constraint !== undefined) hide(this, 'constraint', constraint);
   }
 }
 
 /**
- * Another process held the database for longer than `acquisitionTimeoutMs`. Or this connection wants to write after a
+ * A constraint that a statement broke.
+ *
+ * @example
+ * if (error instanceof SqliteError && error.constraint?.kind === 'unique' && error.constraint.columns.includes('email'))
+ *   return reply.code(409).send({ error: 'This address is taken.' });
+ */
+export interface BrokenConstraint {
+  readonly kind:
+    | 'check'
+    | 'datatype'
+    | 'foreign-key'
+    | 'not-null'
+    | 'primary-key'
+    | 'rowid'
+    | 'trigger'
+    | 'unique'
+    | 'other';
+  /** The table; `undefined` where SQLite does not name it, as for a foreign key. */
+  readonly table: string | undefined;
+  /** The columns, in order; empty where SQLite does not name them. */
+  readonly columns: readonly string[];
+}
+
+/** Notes the statement that failed. Errors that did not come from SQLite have none. @internal */
+export function noteSql(error: unknown, sql: string): unknown {
+  if ((error instanceof SqliteError || error instanceof BusyError) && error.sql === undefined)
+    hide(error, 'sql', sql);
+  return error;
+}
+
+/** Sets a property that is not enumerable, so that `JSON.stringify` does not send it to a client. */
+function hide(error: Error, name: string, value: unknown): void {
+  Object.defineProperty(error, name, { value, configurable: true, writable: true });
+}
+
+/**
+ * Another process held the database for longer than `acquireTimeoutMs`. Or this connection wants to write after a
  * read (in a deferred transaction or with an open cursor), and another connection has written since that read
  * (`SQLITE_BUSY_SNAPSHOT`).
  *
@@ -476,6 +522,8 @@ export class BusyError extends RetryableError {
   readonly sqliteCode: string;
   /** The extended result code (https://www.sqlite.org/rescode.html). */
   readonly errno: number;
+  /** The text of the statement that failed, if one statement did. Not enumerable, and never part of the message. */
+  declare readonly sql?: string;
 
   constructor(sqliteCode: string, errno: number, meaning: string, cause: unknown) {
     super('SQLITE_BUSY', `${sqliteCode}: ${meaning} (details in error.cause)`, cause);

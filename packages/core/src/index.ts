@@ -39,6 +39,7 @@ export {
   TransactionLostError,
   UnsupportedError,
   type AcquireCounts,
+  type BrokenConstraint,
   type AcquirePhase,
   type ErrorCode,
   type LostOutcome,

@@ -31,6 +31,8 @@ export interface PoolOptions extends PoolSource {
   /** The largest number of connections. Default: 10; 1 for `:memory:`. */
   readonly poolSize?: number | undefined;
   /** The longest wait for a connection, and for the write lock. Default: 30 000. */
+  readonly acquireTimeoutMs?: number | null | undefined;
+  /** The same as `acquireTimeoutMs`, under its name in Python's aiosqlitepool. */
   readonly acquisitionTimeoutMs?: number | null | undefined;
   /** The pool closes a connection that was idle for longer than this. Default: 86 400 000 (a day). */
   readonly idleTimeoutMs?: number | null | undefined;
@@ -52,10 +54,10 @@ export interface PoolOptions extends PoolSource {
    * Default: 1000.
    */
   readonly maxWaiting?: number | undefined;
-  /** The pool revokes a lease that is older than this, also that of a `transaction()` on the pool. Default: 0, never. */
-  readonly maxLeaseMs?: number | undefined;
-  /** The pool warns, with the stack of the acquire, when a lease is older than this. Default: 0, off. */
-  readonly leakWarningMs?: number | undefined;
+  /** The pool revokes a lease that is older than this, also that of a `transaction()` on the pool. Default: no limit. */
+  readonly maxLeaseMs?: number | null | undefined;
+  /** The pool warns, with the stack of the acquire, when a lease is older than this. Default: no limit, no warning. */
+  readonly leakWarningMs?: number | null | undefined;
   /**
    * The pool checks a connection that was idle for longer than this before it leases it. 0 is always, `Infinity` or
    * `null` never. Default: the driver's; 500 for files.
@@ -100,7 +102,7 @@ export interface PoolOptions extends PoolSource {
 export interface Settings {
   readonly driver: Driver;
   readonly poolSize: number;
-  readonly acquisitionTimeoutMs: number;
+  readonly acquireTimeoutMs: number;
   readonly groupCommit: boolean;
   readonly idleTimeoutMs: number;
   readonly operationTimeoutMs: number;
@@ -119,15 +121,15 @@ export interface Settings {
 /** The numeric options: the default, the bounds, and whether the value must be an integer. */
 const NUMBERS = {
   poolSize: { default: 10, min: 1, max: 1024, whole: true },
-  acquisitionTimeoutMs: { default: 30_000, min: 1, max: Infinity, whole: false },
+  acquireTimeoutMs: { default: 30_000, min: 1, max: Infinity, whole: false },
   idleTimeoutMs: { default: 86_400_000, min: 1, max: Infinity, whole: false },
   operationTimeoutMs: { default: 10_000, min: 1, max: LONGEST_DELAY_MS, whole: false },
   statementTimeoutMs: { default: Infinity, min: 1, max: Infinity, whole: false },
   closeTimeoutMs: { default: 10_000, min: 0, max: Infinity, whole: false },
   minIdle: { default: 0, min: 0, max: 1024, whole: true },
   maxWaiting: { default: 1000, min: 0, max: Infinity, whole: true },
-  maxLeaseMs: { default: 0, min: 0, max: LONGEST_DELAY_MS, whole: false },
-  leakWarningMs: { default: 0, min: 0, max: LONGEST_DELAY_MS, whole: false },
+  maxLeaseMs: { default: Infinity, min: 1, max: Infinity, whole: false },
+  leakWarningMs: { default: Infinity, min: 1, max: Infinity, whole: false },
   validateAfterIdleMs: { default: 500, min: 0, max: Infinity, whole: false },
   // Four times the size at which SQLite itself makes a checkpoint:
   // https://www.sqlite.org/pragma.html#pragma_wal_autocheckpoint
@@ -145,11 +147,15 @@ const DRIVER_OPTIONS = [
   'setup',
   'readonly',
 ] as const;
+/** Another name of `acquireTimeoutMs`. */
+const ALIAS = 'acquisitionTimeoutMs';
+
 /** The name of every option of a pool. */
 export const POOL_OPTIONS: ReadonlySet<string> = new Set([
   ...Object.keys(NUMBERS),
   ...SOURCES,
   ...DRIVER_OPTIONS,
+  ALIAS,
   'groupCommit',
   'onConnect',
   'clock',
@@ -167,6 +173,8 @@ export function checkOptions(options: PoolOptions): Settings {
         : `Unknown option "${name}". Known are: ${[...POOL_OPTIONS].join(', ')}.`,
     );
   }
+  if (options[ALIAS] !== undefined && options.acquireTimeoutMs !== undefined)
+    throw new InvalidArgumentError(`Option ${ALIAS} is another name of acquireTimeoutMs: set one of them.`);
   const driver = driverOf(options);
   const number = (name: NumberOption): number => checkNumber(name, options[name]);
   const validateAfterIdleMs =
@@ -193,7 +201,10 @@ export function checkOptions(options: PoolOptions): Settings {
     driver,
     poolSize,
     minIdle,
-    acquisitionTimeoutMs: number('acquisitionTimeoutMs'),
+    acquireTimeoutMs: checkNumber(
+      'acquireTimeoutMs',
+      options.acquireTimeoutMs === undefined ? options[ALIAS] : options.acquireTimeoutMs,
+    ),
     groupCommit,
     // An in-memory database would be lost with its connection.
     idleTimeoutMs: driver.inMemory === true ? Infinity : idleTimeoutMs,

@@ -89,7 +89,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       ...settings,
       keepTainted: settings.driver.inMemory === true,
       sharesHandles: settings.onConnect === undefined,
-      writeTimeoutError: () => this.#connections.timeoutError(settings.acquisitionTimeoutMs, 'write'),
+      writeTimeoutError: () => this.#connections.timeoutError(settings.acquireTimeoutMs, 'write'),
     };
     this.#writers = new Semaphore(
       Math.max(1, Math.min(WRITERS_WITH_CONNECTION, settings.poolSize - 1)),

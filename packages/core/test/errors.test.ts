@@ -91,7 +91,7 @@ const WAYS: Record<errors.ErrorCode, () => Promise<unknown>> = {
     return error;
   },
   ACQUIRE_TIMEOUT: async () => {
-    const pool = await poolOf({ poolSize: 1, acquisitionTimeoutMs: 20, leakWarningMs: 60_000 });
+    const pool = await poolOf({ poolSize: 1, acquireTimeoutMs: 20, leakWarningMs: 60_000 });
     const held = await pool.acquire({ timeoutMs: 5000 });
     const error = await rejection(pool.get(`SELECT '${SECRET}'`));
     await held.release();
@@ -138,7 +138,7 @@ const WAYS: Record<errors.ErrorCode, () => Promise<unknown>> = {
   SQLITE_BUSY: async () => {
     const filename = await secretFile();
     // With the SQLite of `other`: two copies in one process do not see each other's locks.
-    const pool = await poolOf({ driver: sqlite3({ filename }), acquisitionTimeoutMs: 1000 });
+    const pool = await poolOf({ driver: sqlite3({ filename }), acquireTimeoutMs: 1000 });
     await pool.script(UNIQUE);
     const other = await new Promise<sqliteModule.Database>((done, fail) => {
       const database = new sqliteModule.Database(filename, (error) => {

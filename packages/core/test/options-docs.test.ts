@@ -182,7 +182,7 @@ test('docs/options.md has every option of a pool once, the essential ones first'
     'filename',
     'driver',
     'poolSize',
-    'acquisitionTimeoutMs',
+    'acquireTimeoutMs',
     'statementTimeoutMs',
   ]);
 });
@@ -212,8 +212,12 @@ test("docs/options.md has the plugins' own options, and their defaults", async (
   const [, list = ''] = /OWN_OPTIONS[^[]*\[([^\]]*)\]/.exec(source) ?? [];
   const known = Array.from(list.matchAll(/'(\w+)'/g), ([, name]) => name);
   expect(Object.keys(own).sort()).toEqual(known.sort());
-  const { mode, name, graceMs } = pluginSettings({ filename: 'app.db' });
-  expect(own).toMatchObject({ lease: `\`'${mode}'\``, name: `\`'${name}'\``, graceMs: asText(graceMs) });
+  const { mode, name, disconnectGraceMs } = pluginSettings({ filename: 'app.db' });
+  expect(own).toMatchObject({
+    lease: `\`'${mode}'\``,
+    name: `\`'${name}'\``,
+    disconnectGraceMs: asText(disconnectGraceMs),
+  });
   expect(own).toMatchObject({ pool: 'none', closePool: '`false`' });
 });
 

@@ -66,15 +66,15 @@ test('a filename means node:sqlite, and takes the options of its driver', () => 
 /** Per numeric option: the smallest and largest value, and what one step beyond each bound is refused with. */
 const BOUNDS: readonly (readonly [name: string, kind: string, min: number, max: number])[] = [
   ['poolSize', 'whole number', 1, 1024],
-  ['acquisitionTimeoutMs', 'number', 1, Infinity],
+  ['acquireTimeoutMs', 'number', 1, Infinity],
   ['idleTimeoutMs', 'number', 1, Infinity],
   ['operationTimeoutMs', 'number', 1, 2_147_483_647],
   ['statementTimeoutMs', 'number', 1, Infinity],
   ['closeTimeoutMs', 'number', 0, Infinity],
   ['minIdle', 'whole number', 0, 1024],
   ['maxWaiting', 'whole number', 0, Infinity],
-  ['maxLeaseMs', 'number', 0, 2_147_483_647],
-  ['leakWarningMs', 'number', 0, 2_147_483_647],
+  ['maxLeaseMs', 'number', 1, Infinity],
+  ['leakWarningMs', 'number', 1, Infinity],
   ['validateAfterIdleMs', 'number', 0, Infinity],
   ['walLimitBytes', 'number', 1, Infinity],
 ];

@@ -35,7 +35,7 @@ export interface Databases {
 /** One of the names in {@link Databases}. */
 export type DatabaseName = Extract<keyof Databases, string>;
 
-/** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `graceMs`. */
+/** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `disconnectGraceMs`. */
 export type SqlitePoolOptions = PluginOptions<DatabaseName>;
 
 /** A request's use of each pool, by its name. */
@@ -74,7 +74,7 @@ export interface SqlitePoolHandler extends RequestHandler, PluginHandle {
  */
 export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
   const settings = pluginSettings(options);
-  const { pool, mode, name, graceMs } = settings;
+  const { pool, mode, name, disconnectGraceMs } = settings;
   /** The handle of a request, made if there is none; `undefined` if something else has its name. */
   const handleOf = (req: Request, res: Response): RequestLease | RequestTransaction | undefined => {
     const before: unknown = Reflect.get(req, name);
@@ -83,7 +83,7 @@ export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
       return before.isFor(pool, mode) ? before : undefined;
     }
     if (before !== undefined) return undefined;
-    const lease = new RequestLease(pool, { mode, graceMs, method: req.method, response: res });
+    const lease = new RequestLease(pool, { mode, disconnectGraceMs, method: req.method, response: res });
     Object.defineProperty(req, name, { value: lease, configurable: true });
     return lease;
   };
@@ -111,6 +111,6 @@ export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
   return Object.assign(middleware, pluginHandle(settings), { transaction });
 }
 
-export { type RequestDb, type SqlitePool } from '@sqlite-pool/core';
+export * from '@sqlite-pool/core';
 
 export default sqlitePool;

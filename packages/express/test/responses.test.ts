@@ -17,7 +17,7 @@ const LONG =
 async function makeDb(options: PoolOptions = {}): Promise<SqlitePoolHandler> {
   const db = sqlitePool({
     poolSize: 1,
-    acquisitionTimeoutMs: 2000,
+    acquireTimeoutMs: 2000,
     closeTimeoutMs: 100,
     ...options,
     filename: await temporaryFile(),

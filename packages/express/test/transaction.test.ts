@@ -31,7 +31,9 @@ async function temporaryFile(name: string): Promise<string> {
   return join(directory, name);
 }
 
-async function makeDb(options: Pick<SqlitePoolOptions, 'graceMs'> = {}): Promise<SqlitePoolHandler> {
+async function makeDb(
+  options: Pick<SqlitePoolOptions, 'disconnectGraceMs'> = {},
+): Promise<SqlitePoolHandler> {
   const db = sqlitePool({
     filename: await temporaryFile('app.db'),
     poolSize: 2,
@@ -295,8 +297,8 @@ describe.each(versions)('a route of %s that is one transaction', (_name, makeApp
     ['POST', 50],
   ] as const)(
     'F62 of a %s that never answers is rolled back when its client leaves',
-    async (method, graceMs) => {
-      const db = await makeDb({ graceMs });
+    async (method, disconnectGraceMs) => {
+      const db = await makeDb({ disconnectGraceMs });
       const app = makeApp();
       app.use(db.transaction());
       app.use(forwarding((req) => req.db.run(NOTE)));

@@ -4,7 +4,7 @@ import express, { Router } from 'express';
 import { expectTypeOf } from 'vitest';
 import sqlitePoolByDefault, { sqlitePool, type SqlitePoolHandler } from '../src/index.ts';
 
-const db = sqlitePool({ filename: 'app.db', poolSize: 4, lease: 'statement', graceMs: 1000 });
+const db = sqlitePool({ filename: 'app.db', poolSize: 4, lease: 'statement', disconnectGraceMs: 1000 });
 expectTypeOf(db).toEqualTypeOf<SqlitePoolHandler>();
 expectTypeOf(db.pool).toEqualTypeOf<SqlitePool>();
 expectTypeOf(db.ready).toEqualTypeOf<Promise<void>>();

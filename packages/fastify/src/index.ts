@@ -29,7 +29,7 @@ export interface Databases {
 /** One of the names in {@link Databases}. */
 export type DatabaseName = Extract<keyof Databases, string>;
 
-/** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `graceMs`. */
+/** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `disconnectGraceMs`. */
 export type SqlitePoolOptions = PluginOptions<DatabaseName>;
 
 /** A request's use of each pool, by its name. */
@@ -95,6 +95,6 @@ export const sqlitePool: FastifyPluginAsync<SqlitePoolOptions> = fp(plugin, {
 });
 
 export { type SqliteRouteConfig } from './route-config.ts';
-export { type RequestDb, type SqlitePool } from '@sqlite-pool/core';
+export * from '@sqlite-pool/core';
 
 export default sqlitePool;

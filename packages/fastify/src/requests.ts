@@ -16,7 +16,7 @@ interface Use {
 /** Gives each request its handle, and takes it back when the response begins. */
 export function serveRequests(
   app: FastifyInstance,
-  { pool, mode, graceMs, name }: Omit<PluginSettings, 'closesPool'>,
+  { pool, mode, disconnectGraceMs, name }: Omit<PluginSettings, 'closesPool'>,
 ): void {
   const uses = Symbol(name);
   const useOf = (request: FastifyRequest): Use | null => (request as { [uses]?: Use | null })[uses] ?? null;
@@ -40,7 +40,7 @@ export function serveRequests(
   app.addHook('onRoute', ({ config }) => void transactionOf(config?.sqlite, name));
   app.addHook('onRequest', (request, reply, done) => {
     const { method } = request;
-    const db = new RequestLease(pool, { mode, graceMs, method, response: reply.raw });
+    const db = new RequestLease(pool, { mode, disconnectGraceMs, method, response: reply.raw });
     Object.assign(request, { [uses]: { reply, db, phase: 'early' } satisfies Use });
     done();
   });

@@ -114,7 +114,7 @@ describe('names in Fastify', () => {
       filename: await database('audit'),
       name: 'audit',
       lease: 'statement',
-      graceMs: 1,
+      disconnectGraceMs: 1,
     } as const);
     const before = { ...options };
     for (const app of [makeApp(), makeApp()]) {

@@ -36,7 +36,7 @@ async function directory(): Promise<string> {
 }
 
 async function makeApp(
-  options: Pick<SqlitePoolOptions, 'graceMs'> = {},
+  options: Pick<SqlitePoolOptions, 'disconnectGraceMs'> = {},
   serverOptions: FastifyServerOptions = {},
 ): Promise<FastifyInstance> {
   const filename = join(await directory(), 'app.db');
@@ -225,8 +225,8 @@ describe('a route of Fastify that is one transaction', () => {
     ['POST', 50],
   ] as const)(
     'F62 of a %s that never answers is rolled back when its client leaves',
-    async (method, graceMs) => {
-      const app = await makeApp({ graceMs });
+    async (method, disconnectGraceMs) => {
+      const app = await makeApp({ disconnectGraceMs });
       app.route({
         method,
         url: '/',

@@ -5,7 +5,12 @@ import { expectTypeOf } from 'vitest';
 import sqlitePoolByDefault, { sqlitePool, type SqlitePoolOptions } from '../src/index.ts';
 
 const app = fastify();
-await app.register(sqlitePool, { filename: 'app.db', poolSize: 4, lease: 'statement', graceMs: 1000 });
+await app.register(sqlitePool, {
+  filename: 'app.db',
+  poolSize: 4,
+  lease: 'statement',
+  disconnectGraceMs: 1000,
+});
 await app.register(sqlitePoolByDefault, { pool: app.sqlite, closePool: true });
 // @ts-expect-error -- no such option
 await app.register(sqlitePool, { filename: 'app.db', poolsize: 4 });

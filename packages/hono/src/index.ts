@@ -20,7 +20,7 @@ import type { Context, MiddlewareHandler, Next } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import { nodeResponse, SignalledResponse, webSocketEvents, webSocketOf } from './response.ts';
 
-/** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `graceMs`. */
+/** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `disconnectGraceMs`. */
 export type SqlitePoolOptions<Name extends string = string> = PluginOptions<Name>;
 
 /**
@@ -60,7 +60,7 @@ export function sqlitePool<const Name extends string = 'db'>(
   options: SqlitePoolOptions<Name>,
 ): SqlitePoolMiddleware<Name> {
   const settings = pluginSettings(options);
-  const { pool, mode, name, graceMs } = settings;
+  const { pool, mode, name, disconnectGraceMs } = settings;
   const middleware = createMiddleware<{ Variables: Record<string, RequestDb> }>(async (c, next) => {
     const before: unknown = c.get(name);
     // Applied twice, to the application and to a route of it: one handle, and so one connection.
@@ -74,7 +74,7 @@ export function sqlitePool<const Name extends string = 'db'>(
     }
     const signalled = new SignalledResponse(c.req.raw);
     const response = nodeResponse(c) ?? webSocketEvents(c) ?? signalled;
-    const lease = new RequestLease(pool, { mode, graceMs, method: c.req.method, response });
+    const lease = new RequestLease(pool, { mode, disconnectGraceMs, method: c.req.method, response });
     c.set(name, lease);
     try {
       await answer(c, next, name);
@@ -157,6 +157,6 @@ function discard(c: Context): void {
   }
 }
 
-export { type RequestDb, type SqlitePool } from '@sqlite-pool/core';
+export * from '@sqlite-pool/core';
 
 export default sqlitePool;

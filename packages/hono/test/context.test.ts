@@ -12,7 +12,7 @@ import { sqlitePool, type SqlitePoolMiddleware } from '../src/index.ts';
 async function makeDb(options: PoolOptions = {}): Promise<SqlitePoolMiddleware<'db'>> {
   const db = sqlitePool({
     poolSize: 1,
-    acquisitionTimeoutMs: 2000,
+    acquireTimeoutMs: 2000,
     closeTimeoutMs: 100,
     ...options,
     filename: await temporaryFile(),

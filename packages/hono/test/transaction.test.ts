@@ -39,7 +39,7 @@ interface Env {
   Bindings: HttpBindings;
 }
 
-async function makeDb(options: Pick<SqlitePoolOptions, 'graceMs'> = {}): Promise<Db> {
+async function makeDb(options: Pick<SqlitePoolOptions, 'disconnectGraceMs'> = {}): Promise<Db> {
   const directory = await mkdtemp(join(tmpdir(), 'sqlite-pool-'));
   const db = sqlitePool({
     filename: join(directory, 'app.db'),
@@ -209,8 +209,8 @@ describe('a route of Hono that is one transaction', () => {
     ['POST', 50],
   ] as const)(
     'F62 of a %s that never answers is rolled back when its client leaves',
-    async (method, graceMs) => {
-      const db = await makeDb({ graceMs });
+    async (method, disconnectGraceMs) => {
+      const db = await makeDb({ disconnectGraceMs });
       const app = makeApp().all('/', db.transaction(), async (c) => {
         await c.get('db').run(NOTE);
         return new Promise<Response>(() => undefined);

@@ -9,7 +9,7 @@ import sqlitePoolByDefault, {
   type SqlitePoolVariables,
 } from '../src/index.ts';
 
-const db = sqlitePool({ filename: 'app.db', poolSize: 4, lease: 'statement', graceMs: 1000 });
+const db = sqlitePool({ filename: 'app.db', poolSize: 4, lease: 'statement', disconnectGraceMs: 1000 });
 expectTypeOf(db).toEqualTypeOf<SqlitePoolMiddleware<'db'>>();
 expectTypeOf(db.pool).toEqualTypeOf<SqlitePool>();
 expectTypeOf(db.ready).toEqualTypeOf<Promise<void>>();

@@ -7,7 +7,7 @@ import { stream } from 'hono/streaming';
 
 const [, , filename = '', driver] = process.argv;
 const source = driver === 'sqlite3' ? { driver: sqlite3({ filename }) } : { filename };
-const db = sqlitePool({ ...source, poolSize: 2, graceMs: 200 });
+const db = sqlitePool({ ...source, poolSize: 2, disconnectGraceMs: 200 });
 await db.ready;
 await db.pool.script('CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT)');
 

@@ -3,7 +3,7 @@ import type { Cursor, Cursors } from './cursors.ts';
 import type { Limit } from '../waiting/deadline.ts';
 import type { Result, Row } from '../driver.ts';
 import type { CompleteConnection } from '../drivers/completed-connection.ts';
-import { LeaseEndedError, TransactionLostError, UnsupportedError } from '../errors.ts';
+import { LeaseEndedError, noteSql, TransactionLostError, UnsupportedError } from '../errors.ts';
 import { beginLimit, operationLimit, statementLimit } from '../waiting/limits.ts';
 import { asFarAsKnown, outcomeOf } from './outcome.ts';
 import type { Call, QueryOptions } from '../query/queryable.ts';
@@ -133,7 +133,7 @@ export class Session {
     try {
       return await this.#statements.perform(call, limit, unleased ? UNLEASED : undefined);
     } catch (error) {
-      throw asThrown(error);
+      throw noteSql(asThrown(error), call.statement.sql);
     } finally {
       this.#calls.release();
     }
@@ -231,9 +231,10 @@ export class Session {
       else this.#transaction.touched();
       await this.#statements.confirm(commits);
     };
-    return this.#withLockOrUndone(limit, work, async () => {
+    const done = this.#withLockOrUndone(limit, work, async () => {
       if (isOurs) await this.#statements.rollback();
     });
+    return done.catch((error: unknown) => Promise.reject(noteSql(error, sql)));
   }
 
   /** Steps through rows. The time limit is for each step: it counts the time of SQLite, not the time of the consumer. */
@@ -252,13 +253,19 @@ export class Session {
       return cursor;
     };
     const opening = limit();
-    const { cursor, first } = await this.#calls.withLock(opening, () =>
-      this.#statements.begin(statement, open, opening, outlivesCommit === true ? 'commit' : 'transaction'),
-    );
+    const lifetime = outlivesCommit === true ? 'commit' : 'transaction';
+    let cursor: Cursor | undefined;
     try {
-      for (let step = first; step.done !== true; step = await this.#step(cursor, limit())) yield step.value;
+      const begun = await this.#calls.withLock(opening, () =>
+        this.#statements.begin(statement, open, opening, lifetime),
+      );
+      cursor = begun.cursor;
+      for (let step = begun.first; step.done !== true; step = await this.#step(cursor, limit()))
+        yield step.value;
+    } catch (error) {
+      throw noteSql(error, statement.sql);
     } finally {
-      this.#statements.close(cursor);
+      if (cursor !== undefined) this.#statements.close(cursor);
     }
   }
 

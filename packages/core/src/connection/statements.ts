@@ -391,9 +391,9 @@ export class Statements {
     if (!isLocked(error)) return undefined;
     const commits = control === 'commit' || control === 'release';
     if (!commits && (cursors > 0 || !this.transaction.isUntouched)) return undefined;
-    const { clock, acquisitionTimeoutMs } = this.#settings;
+    const { clock, acquireTimeoutMs } = this.#settings;
     const cancelled = this.calls.cancelToken;
-    return new BusyWait({ clock, deadline: (since ?? clock.now()) + acquisitionTimeoutMs, limit, cancelled });
+    return new BusyWait({ clock, deadline: (since ?? clock.now()) + acquireTimeoutMs, limit, cancelled });
   }
 
   /** Runs before another try. If SQLite has rolled back by itself, the statement would commit alone. */

@@ -56,7 +56,7 @@ export interface PoolStats {
   readonly writersWaiting: number;
   /** The connections acquired since the pool was created. */
   readonly acquires: number;
-  /** The acquires that reached `acquisitionTimeoutMs`. */
+  /** The acquires that reached `acquireTimeoutMs`. */
   readonly acquireTimeouts: number;
   /** The connections opened. */
   readonly opens: number;

@@ -10,7 +10,7 @@ import type { Session } from '../connection/session.ts';
 export interface ConnectionPoolSettings {
   readonly clock: Clock;
   readonly poolSize: number;
-  readonly acquisitionTimeoutMs: number;
+  readonly acquireTimeoutMs: number;
 }
 
 /** The limits of a wait for a connection. */
@@ -119,7 +119,7 @@ export class ConnectionPool {
   }
 
   /** The limit of a wait. `phase`: what the caller waits for, if that is not a connection. */
-  limit({ signal, timeoutMs = this.#settings.acquisitionTimeoutMs }: Bounds, phase?: AcquirePhase): Limit {
+  limit({ signal, timeoutMs = this.#settings.acquireTimeoutMs }: Bounds, phase?: AcquirePhase): Limit {
     const error = (ahead: number): Error => this.timeoutError(timeoutMs, phase ?? this.#engine.phase(ahead));
     return limitOf(this.#settings.clock, timeoutMs, error, signal);
   }

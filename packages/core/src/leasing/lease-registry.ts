@@ -1,4 +1,4 @@
-import type { Clock } from '../waiting/deadline.ts';
+import { LONGEST_DELAY_MS, type Clock } from '../waiting/deadline.ts';
 import type { Entry } from '../engine/entries.ts';
 import { LeaseRecord, Lease, type LeaseEnding } from './lease.ts';
 import { LinkedList, type Listed } from '../waiting/linked-list.ts';
@@ -112,7 +112,7 @@ export class LeaseRegistry {
    * it waits for anything: after a wait, the stack no longer contains the caller.
    */
   caller(): string | undefined {
-    return this.#settings.leakWarningMs > 0 ? stackOfCaller() : undefined;
+    return this.#settings.leakWarningMs < Infinity ? stackOfCaller() : undefined;
   }
 
   /** Makes a lease of an acquired entry. `caller`: the stack from {@link LeaseRegistry.caller}. */
@@ -120,7 +120,7 @@ export class LeaseRegistry {
     const { leakWarningMs, maxLeaseMs, clock } = this.#settings;
     const record = new LeaseRecord(entry, clock, caller, this.#onEnd);
     this.#records.add(record);
-    if (leakWarningMs > 0 || maxLeaseMs > 0) this.#watch(record);
+    if (leakWarningMs < Infinity || maxLeaseMs < Infinity) this.#watch(record);
     const lease = new Lease(record);
     record.handle = lease;
     return lease;
@@ -133,8 +133,8 @@ export class LeaseRegistry {
       this.#report(record, `is older than ${String(leakWarningMs)} ms`);
     };
     const revoke = (): void => void record.end('revoked');
-    if (leakWarningMs > 0) timers.push(clock.schedule(warn, leakWarningMs, true));
-    if (maxLeaseMs > 0) timers.push(clock.schedule(revoke, maxLeaseMs, true));
+    if (leakWarningMs < Infinity) timers.push(schedule(clock, warn, leakWarningMs));
+    if (maxLeaseMs < Infinity) timers.push(schedule(clock, revoke, maxLeaseMs));
     this.#timers.set(record, timers);
   }
 
@@ -194,4 +194,17 @@ export async function withLease<T>(lease: Lease, use: (lease: Lease) => T | Prom
 /** The stack without the frames of this file and of the pool's method. */
 function stackOfCaller(): string {
   return String(new Error('acquired').stack).split('\n').slice(4).join('\n');
+}
+
+/** Calls `callback` in the background after `delayMs`, which may be longer than a timer of Node.js can wait. */
+function schedule(clock: Clock, callback: () => void, delayMs: number): () => void {
+  let cancel: () => void;
+  const wait = (left: number): void => {
+    const now = Math.min(left, LONGEST_DELAY_MS);
+    cancel = clock.schedule(() => (left > now ? wait(left - now) : callback()), now, true);
+  };
+  wait(delayMs);
+  return () => {
+    cancel();
+  };
 }

@@ -22,7 +22,7 @@ import { CancelSource, type CancelToken, type Clock } from '../waiting/deadline.
 export interface AcquireOptions {
   /** Cancels the wait. Has no effect once the connection is acquired. */
   readonly signal?: AbortSignal | undefined;
-  /** Longest wait in milliseconds. Default: the pool's `acquisitionTimeoutMs`. */
+  /** Longest wait in milliseconds. Default: the pool's `acquireTimeoutMs`. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -132,9 +132,9 @@ export class Lease extends QueryMethods implements AsyncDisposable {
    * not begin a transaction with it that another writer of this process must wait for. Throws `LeaseEndedError` after
    * the lease.
    *
-   * @example const handle = connection.raw as import('sqlite3').Database;
+   * @example const handle = connection.raw() as import('sqlite3').Database;
    */
-  get raw(): unknown {
+  raw(): unknown {
     this.#record.check();
     const { session } = this.#record;
     session.taint();

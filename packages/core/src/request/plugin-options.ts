@@ -21,7 +21,7 @@ export interface RequestOptions<Name extends string = string> {
    * How long, in milliseconds, a handler may go on after its client has left. The handler of a GET, HEAD or OPTIONS may
    * not go on. Default: 30 000.
    */
-  readonly graceMs?: number | undefined;
+  readonly disconnectGraceMs?: number | undefined;
 }
 
 /**
@@ -48,7 +48,7 @@ export type PluginOptions<Name extends string = string> = RequestOptions<Name> &
 /**
  * The options of a plugin, checked and complete.
  *
- * @example const { pool, closesPool, mode, name, graceMs }: PluginSettings = pluginSettings(options);
+ * @example const { pool, closesPool, mode, name, disconnectGraceMs }: PluginSettings = pluginSettings(options);
  */
 export interface PluginSettings {
   readonly pool: SqlitePool;
@@ -56,20 +56,20 @@ export interface PluginSettings {
   readonly closesPool: boolean;
   readonly mode: LeaseMode;
   readonly name: string;
-  readonly graceMs: number;
+  readonly disconnectGraceMs: number;
 }
 
 /** The options as the user wrote them, unchecked. */
 type Given = Partial<Record<keyof RequestOptions | keyof ExistingPool, unknown>>;
 
-const OWN_OPTIONS: ReadonlySet<string> = new Set(['lease', 'name', 'graceMs', 'pool', 'closePool']);
+const OWN_OPTIONS: ReadonlySet<string> = new Set(['lease', 'name', 'disconnectGraceMs', 'pool', 'closePool']);
 
 /**
  * Checks the options of a plugin. Makes a pool, unless the options contain one. Does not change the options object.
  *
  * Throws `InvalidArgumentError` for an option that is unknown or invalid.
  *
- * @example const { pool, closesPool, mode, name, graceMs } = pluginSettings({ filename: 'app.db' });
+ * @example const { pool, closesPool, mode, name, disconnectGraceMs } = pluginSettings({ filename: 'app.db' });
  */
 export function pluginSettings(options: PluginOptions): PluginSettings {
   const given: unknown = options;
@@ -79,18 +79,18 @@ export function pluginSettings(options: PluginOptions): PluginSettings {
   return { ...requestSettings(given), ...poolOf(given) };
 }
 
-function requestSettings(given: Given): Pick<PluginSettings, 'mode' | 'name' | 'graceMs'> {
-  const { lease: mode = 'request', name = 'db', graceMs = 30_000 } = given;
+function requestSettings(given: Given): Pick<PluginSettings, 'mode' | 'name' | 'disconnectGraceMs'> {
+  const { lease: mode = 'request', name = 'db', disconnectGraceMs = 30_000 } = given;
   if (mode !== 'request' && mode !== 'statement') {
     throw new InvalidArgumentError("Option lease must be 'request' or 'statement'.");
   }
   if (typeof name !== 'string' || !/^[a-z_$][\w$]*$/i.test(name)) {
     throw new InvalidArgumentError('Option name must be an identifier, like "db".');
   }
-  if (typeof graceMs !== 'number' || !(graceMs >= 0)) {
-    throw new InvalidArgumentError('Option graceMs must be a number of milliseconds from 0.');
+  if (typeof disconnectGraceMs !== 'number' || !(disconnectGraceMs >= 0)) {
+    throw new InvalidArgumentError('Option disconnectGraceMs must be a number of milliseconds from 0.');
   }
-  return { mode, name, graceMs };
+  return { mode, name, disconnectGraceMs };
 }
 
 function poolOf(given: Given): Pick<PluginSettings, 'pool' | 'closesPool'> {

@@ -44,12 +44,12 @@ export interface RequestDb extends Queryable {
 /**
  * How one request uses the pool.
  *
- * @example const options: RequestLeaseOptions = { mode: 'request', graceMs: 30_000, method: 'GET', response };
+ * @example const options: RequestLeaseOptions = { mode: 'request', disconnectGraceMs: 30_000, method: 'GET', response };
  */
 export interface RequestLeaseOptions {
   readonly mode: LeaseMode;
   /** How long a handler whose client has left may keep its connection, in milliseconds. */
-  readonly graceMs: number;
+  readonly disconnectGraceMs: number;
   /** The HTTP method. A GET whose client has left has no reason to go on. */
   readonly method: string;
   /** The response to follow, if there is one. */
@@ -63,7 +63,7 @@ export interface RequestLeaseOptions {
  *
  * - `handling`: the first statement acquires a connection (in mode `request`), and the next ones use the same.
  * - `abandoned`: the client has left in the middle of a change that it asked for. The handler may finish within
- *   `graceMs`. The request releases its connection as soon as nothing runs on it and no transaction is open, because a
+ *   `disconnectGraceMs`. The request releases its connection as soon as nothing runs on it and no transaction is open, because a
  *   response may never come.
  * - `responded`: the response has begun. The request releases its connection as soon as nothing runs on it, before the
  *   bytes are sent. A streaming body, or work after the response, acquires a lease per statement.
@@ -78,7 +78,7 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
  *
  * @example
  * http.createServer(async (request, response) => {
- *   const db = new RequestLease(pool, { mode: 'request', graceMs: 30_000, method: request.method ?? 'GET', response });
+ *   const db = new RequestLease(pool, { mode: 'request', disconnectGraceMs: 30_000, method: request.method ?? 'GET', response });
  *   response.end(JSON.stringify(await db.all('SELECT * FROM users')));
  * });
  */
@@ -399,13 +399,13 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   #closed(response: ResponseEvents): void {
-    const { method, graceMs } = this.#options;
+    const { method, disconnectGraceMs } = this.#options;
     if (this.#state === 'revoked') return;
     // Ended, not finished: if the handler has sent all bytes, it does not matter whether they arrived.
     if (response.writableEnded) {
       this.respond();
       // These calls began before the answer and still run: the handler hangs, and a timeout has sent the answer.
-      if (this.#calls > 0 || this.#own !== undefined) this.#revokeAfter(graceMs);
+      if (this.#calls > 0 || this.#own !== undefined) this.#revokeAfter(disconnectGraceMs);
     } else if (this.#state === 'responded' || SAFE_METHODS.has(method)) this.revoke();
     else {
       this.#state = 'abandoned';
@@ -413,16 +413,16 @@ export class RequestLease extends QueryMethods implements RequestDb {
       // back.
       if (response.errored instanceof Error) this.#beforeResponse?.();
       this.#settle();
-      this.#revokeAfter(graceMs);
+      this.#revokeAfter(disconnectGraceMs);
     }
   }
 
   /** If nothing is left to revoke before that, `#settle` cancels it. */
-  #revokeAfter(graceMs: number): void {
+  #revokeAfter(disconnectGraceMs: number): void {
     const revoke = (): void => {
       this.revoke();
     };
-    this.#cancelGrace = this.#pool.clock.schedule(revoke, graceMs, true);
+    this.#cancelGrace = this.#pool.clock.schedule(revoke, disconnectGraceMs, true);
   }
 }
 

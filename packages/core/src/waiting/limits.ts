@@ -5,7 +5,7 @@ import { OperationTimeoutError, StatementTimeoutError, type AcquireTimeoutError 
 export interface TimeSettings {
   readonly clock: Clock;
   readonly operationTimeoutMs: number;
-  readonly acquisitionTimeoutMs: number;
+  readonly acquireTimeoutMs: number;
   readonly statementTimeoutMs: number;
   /** The error of a write that reached its deadline while it waited for the write lock. */
   writeTimeoutError(): AcquireTimeoutError;
@@ -54,9 +54,9 @@ export function writeLockLimit(
   statement: Limit | undefined,
   ended: CancelToken,
 ): Limit {
-  const { clock, acquisitionTimeoutMs } = settings;
+  const { clock, acquireTimeoutMs } = settings;
   const timeoutError = (): Error => settings.writeTimeoutError();
-  const own = limitOf(clock, acquisitionTimeoutMs, timeoutError, ...(statement?.signals ?? []), ended);
+  const own = limitOf(clock, acquireTimeoutMs, timeoutError, ...(statement?.signals ?? []), ended);
   if (statement === undefined || statement.deadline >= own.deadline) return own;
   return { ...own, deadline: statement.deadline, timeoutError: () => statement.timeoutError(0) };
 }

@@ -1,7 +1,7 @@
 import { asThrown, Cancelled } from '../connection/call-queue.ts';
 import { cancelReason, atEndOfTick, bounded, type Limit } from '../waiting/deadline.ts';
 import type { Result } from '../driver.ts';
-import { PoolClosedError, PoolOverloadedError } from '../errors.ts';
+import { noteSql, PoolClosedError, PoolOverloadedError } from '../errors.ts';
 import type { Semaphore } from '../waiting/semaphore.ts';
 import { Group } from './group.ts';
 import type { ConnectionPool } from '../leasing/connection-pool.ts';
@@ -94,7 +94,10 @@ export class GroupCommit {
     const member = group.add(call);
     this.#members += 1;
     if (joined === undefined) void this.#lead(group);
-    return member.outcome.catch(throwToCaller);
+    // In the caller's own chain, so that the stack of the error names the caller.
+    return member.outcome.catch((error: unknown) =>
+      Promise.reject(noteSql(asThrown(error), call.statement.sql)),
+    );
   }
 
   /** Throws if one more write would wait behind `maxWaiting` writers. */
@@ -208,9 +211,4 @@ async function untilItWorks<T>(group: Group, wait: () => T | Promise<T>): Promis
     }
   }
   return undefined;
-}
-
-/** Runs in the caller's own promise chain, so that the stack of the error names the caller. */
-function throwToCaller(error: unknown): never {
-  throw asThrown(error);
 }

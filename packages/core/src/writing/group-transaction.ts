@@ -115,15 +115,15 @@ async function commitEachSeparately(
   if (waiting.length === 0) return;
   let current: QueuedWrite | undefined;
   // Each write waits for the write lock again. If a write before it never ends, its wait must have an end nevertheless.
-  const { clock, acquisitionTimeoutMs } = settings;
+  const { clock, acquireTimeoutMs } = settings;
   const rejectOthers = (): void => {
     for (const member of waiting)
       if (member !== current && !member.isSettled) member.reject(settings.writeTimeoutError());
   };
   const cancel =
-    waiting.length === 1 || acquisitionTimeoutMs === Infinity
+    waiting.length === 1 || acquireTimeoutMs === Infinity
       ? undefined
-      : outsideCalls(() => clock.schedule(rejectOthers, acquisitionTimeoutMs));
+      : outsideCalls(() => clock.schedule(rejectOthers, acquireTimeoutMs));
   try {
     for (const member of waiting) {
       current = member;

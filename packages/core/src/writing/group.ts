@@ -163,8 +163,8 @@ export class Group implements Listed<Group> {
   }
 
   add(call: Call): QueuedWrite {
-    const { clock, acquisitionTimeoutMs } = this.#settings;
-    const member = new QueuedWrite(call, clock.now(), acquisitionTimeoutMs, this);
+    const { clock, acquireTimeoutMs } = this.#settings;
+    const member = new QueuedWrite(call, clock.now(), acquireTimeoutMs, this);
     this.members.push(member);
     this.#waiting += 1;
     if (this.#cancelTimer === undefined) this.#arm(member.deadline);

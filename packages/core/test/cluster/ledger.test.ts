@@ -7,7 +7,7 @@ import { Ledger } from './ledger.ts';
 import { Network } from './proxy.ts';
 
 const PING_MS = 1000;
-const LIMITS = { acquisitionTimeoutMs: 5000, operationTimeoutMs: 5000, poolSize: 6 };
+const LIMITS = { acquireTimeoutMs: 5000, operationTimeoutMs: 5000, poolSize: 6 };
 /** No call takes longer: its wait for a connection, a dead peer, and a new connection. */
 const LONGEST_MS = 5000 + 2 * PING_MS + 5000 + 1000;
 

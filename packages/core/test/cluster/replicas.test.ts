@@ -28,7 +28,7 @@ describe.skipIf(SQLD === undefined)('reads at replicas while servers fail', () =
     networks = await Promise.all(replicas.map(({ port }) => Network.to(port)));
     pool = poolOf(
       libsql({ url: primary.url, replicas: networks.map(({ url }) => url), reads: 'replica', pingMs: 1000 }),
-      { poolSize: 4, acquisitionTimeoutMs: 5000 },
+      { poolSize: 4, acquireTimeoutMs: 5000 },
     );
     await pool.script('CREATE TABLE c (id INTEGER PRIMARY KEY, n); INSERT INTO c VALUES (1, 0)');
   });

@@ -93,7 +93,7 @@ async function ownUnit(site: Site, leave: () => Promise<void>): Promise<void> {
 async function onRequest(context: ClientContext, pool: SqlitePool): Promise<void> {
   const { random } = context;
   const mode = random.one('request', 'statement');
-  const request = new RequestLease(pool, { mode, graceMs: GRACE_MS, method: 'POST' });
+  const request = new RequestLease(pool, { mode, disconnectGraceMs: GRACE_MS, method: 'POST' });
   const site = siteOf(context, request, `request (${mode})`);
   const leaves = random.in(5) ? setTimeout(() => request.revoke(), random.from(0, 10)) : undefined;
   for (let left = random.from(1, 4); left > 0; left -= 1) await unit(random)(site);
@@ -107,7 +107,7 @@ async function onRequest(context: ClientContext, pool: SqlitePool): Promise<void
 async function onRequestTransaction({ log, random }: ClientContext, pool: SqlitePool): Promise<void> {
   const lease = new RequestLease(pool, {
     mode: random.one('request', 'statement'),
-    graceMs: GRACE_MS,
+    disconnectGraceMs: GRACE_MS,
     method: 'POST',
   });
   const mode = random.one('immediate', 'deferred');

@@ -23,7 +23,7 @@ describe('a connection that can only do what it must', () => {
   it('is its own raw connection, and is closed after that was used', async () => {
     const { pool, driver, clock } = fakePool();
     const lease = await pool.acquire();
-    expect((lease.raw as Connection).execute).toBeInstanceOf(Function);
+    expect((lease.raw() as Connection).execute).toBeInstanceOf(Function);
     await lease.release();
     await clock.settle();
     expect(driver.openConnections).toBe(0);

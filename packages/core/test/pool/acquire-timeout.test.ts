@@ -7,7 +7,7 @@ const MS = 100;
 
 describe('an AcquireTimeoutError', () => {
   it('says "wait" when every connection was in use, and counts those who held and those who waited', async () => {
-    const { pool, clock } = fakePool({}, { poolSize: 2, acquisitionTimeoutMs: MS });
+    const { pool, clock } = fakePool({}, { poolSize: 2, acquireTimeoutMs: MS });
     await Promise.all([pool.acquire(), pool.acquire()]);
     const first = follow(pool.acquire());
     const second = follow(pool.acquire({ timeoutMs: 2 * MS }));
@@ -53,7 +53,7 @@ describe('an AcquireTimeoutError', () => {
   });
 
   it('says "write" when another write held the database', async () => {
-    const { pool, clock } = fakePool({ execute: { 1: 'hang' } }, { poolSize: 4, acquisitionTimeoutMs: MS });
+    const { pool, clock } = fakePool({ execute: { 1: 'hang' } }, { poolSize: 4, acquireTimeoutMs: MS });
     follow(pool.run('DELETE FROM t'));
     await clock.settle();
     const withConnection = follow(pool.run('DELETE FROM t'));

@@ -34,7 +34,7 @@ const WAYS: readonly { readonly how: string; readonly culprit: (pool: SqlitePool
   {
     how: 'a read of a request',
     culprit: function culprit(pool) {
-      return new RequestLease(pool, { mode: 'request', graceMs: 1000, method: 'GET' }).connection(
+      return new RequestLease(pool, { mode: 'request', disconnectGraceMs: 1000, method: 'GET' }).connection(
         () => forEver,
       );
     },
@@ -42,7 +42,7 @@ const WAYS: readonly { readonly how: string; readonly culprit: (pool: SqlitePool
   {
     how: 'a write of a request',
     culprit: function culprit(pool) {
-      const db = new RequestLease(pool, { mode: 'request', graceMs: 1000, method: 'POST' });
+      const db = new RequestLease(pool, { mode: 'request', disconnectGraceMs: 1000, method: 'POST' });
       return db.transaction(() => forEver);
     },
   },
@@ -79,7 +79,7 @@ describe('the stack of an acquire', () => {
   it.for(WAYS.flatMap((way) => WAITS.map((wait) => ({ ...way, ...wait }))))(
     'F91 is that of its caller when $when: $how',
     async ({ culprit, before }) => {
-      const fake = fakePool({}, { poolSize: 1, leakWarningMs: 100, acquisitionTimeoutMs: 1000 });
+      const fake = fakePool({}, { poolSize: 1, leakWarningMs: 100, acquireTimeoutMs: 1000 });
       const { pool, clock } = fake;
       const warn = vi.spyOn(process, 'emitWarning').mockReturnValue();
       const end = await before(fake);
@@ -97,7 +97,7 @@ describe('the stack of an acquire', () => {
   );
 
   it('F91 is not recorded without leakWarningMs', async () => {
-    const { pool, clock } = fakePool({}, { poolSize: 1, acquisitionTimeoutMs: 1000 });
+    const { pool, clock } = fakePool({}, { poolSize: 1, acquireTimeoutMs: 1000 });
     await pool.acquire();
     const late = follow(pool.acquire());
     await clock.advance(1000);

@@ -120,7 +120,7 @@ describe('closing the pool', () => {
 
   it('F96 takes back after a second what a request keeps that may never be answered, between two of its statements', async () => {
     const { pool, driver, clock } = fakePool({}, { ...LIMITS, poolSize: 2 });
-    const options = { mode: 'request', graceMs: 60_000, method: 'GET' } as const;
+    const options = { mode: 'request', disconnectGraceMs: 60_000, method: 'GET' } as const;
     const requests = [new RequestLease(pool, options), new RequestLease(pool, options)];
     for (const db of requests) await db.get('SELECT 1');
     expect(pool.stats().leased).toBe(2);
@@ -135,7 +135,7 @@ describe('closing the pool', () => {
 
   it('F96 takes back what a request keeps as soon as its statement is done, if that takes longer', async () => {
     const { pool, driver, clock } = fakePool({ execute: { 1: 'hang' } }, LIMITS);
-    const db = new RequestLease(pool, { mode: 'request', graceMs: 60_000, method: 'GET' });
+    const db = new RequestLease(pool, { mode: 'request', disconnectGraceMs: 60_000, method: 'GET' });
     const call = follow(db.get('SELECT 1'));
     await clock.settle();
     const closed = follow(pool.close());

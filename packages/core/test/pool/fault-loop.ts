@@ -34,7 +34,7 @@ export async function runWithFault(method: FakeMethod, nth: number, fault: Fault
   };
   const fake = fakePool(script, {
     poolSize: POOL_SIZE,
-    acquisitionTimeoutMs: 5 * TIMEOUT_MS,
+    acquireTimeoutMs: 5 * TIMEOUT_MS,
     operationTimeoutMs: TIMEOUT_MS,
     statementTimeoutMs: TIMEOUT_MS,
     closeTimeoutMs: TIMEOUT_MS,

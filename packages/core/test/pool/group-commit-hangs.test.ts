@@ -6,7 +6,7 @@ const EXISTS: FakeOutcome = { resolve: { rows: [{ 1: 1 }], columns: ['1'], chang
 
 /** Three writes wait together for a lease that writes; `stuck` is cut after 100 ms. */
 async function group(script: (call: FakeCall) => FakeOutcome | undefined) {
-  const fake = fakePool(script, { poolSize: 4, operationTimeoutMs: 10_000, acquisitionTimeoutMs: 30_000 });
+  const fake = fakePool(script, { poolSize: 4, operationTimeoutMs: 10_000, acquireTimeoutMs: 30_000 });
   const { pool, clock } = fake;
   const lease = await pool.acquire();
   await lease.run('BEGIN IMMEDIATE');

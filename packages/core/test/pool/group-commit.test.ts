@@ -152,9 +152,9 @@ it('a statement that takes long is interrupted, and then everyone is run alone, 
   await expectGood(group);
 });
 
-it('behind one that takes for ever alone, nobody waits for longer than acquisitionTimeoutMs', async () => {
+it('behind one that takes for ever alone, nobody waits for longer than acquireTimeoutMs', async () => {
   const group = await grouped(({ sql }) => (sql === insert(1) ? 'interruptible' : undefined), {
-    acquisitionTimeoutMs: 300,
+    acquireTimeoutMs: 300,
   });
   const writes = [1, 2].map((n) => group.write(n));
   await group.go();
@@ -172,7 +172,7 @@ it('behind one that takes for ever alone, nobody waits for longer than acquisiti
 it('when some are run alone, acquireTimeouts counts only those whose time is up', async () => {
   const group = await grouped(
     ({ sql }) => (sql === insert(2) ? 'interruptible' : sql === 'COMMIT' ? FK : undefined),
-    { acquisitionTimeoutMs: 300 },
+    { acquireTimeoutMs: 300 },
   );
   const writes = [1, 2, 3].map((n) => group.write(n));
   await group.go();
@@ -303,8 +303,8 @@ describe('a write of a group that is cut', () => {
   });
 });
 
-it.for([1, 10])('each waits for acquisitionTimeoutMs from when it came (poolSize %i)', async (poolSize) => {
-  const group = await grouped(undefined, { poolSize, acquisitionTimeoutMs: 1000 });
+it.for([1, 10])('each waits for acquireTimeoutMs from when it came (poolSize %i)', async (poolSize) => {
+  const group = await grouped(undefined, { poolSize, acquireTimeoutMs: 1000 });
   const first = group.write(1);
   await group.clock.advance(600);
   const second = group.write(2);
@@ -402,7 +402,7 @@ it('F11 an open that fails is told to the first of a group, and the others wait 
 
 it('F35 the lock of another process is waited for, and BusyError is for everyone', async () => {
   const group = await grouped(({ sql }) => (sql === 'BEGIN IMMEDIATE' ? BUSY : undefined), {
-    acquisitionTimeoutMs: 1000,
+    acquireTimeoutMs: 1000,
   });
   const writes = [1, 2].map((n) => group.write(n));
   const cut = group.write(3, { timeoutMs: 300 });
@@ -494,9 +494,9 @@ it('a group that nobody waits for any more gives up its place in the queue', asy
   expect(group.texts()).not.toContain(insert(1));
 });
 
-it('without an acquisitionTimeoutMs a group waits for as long as it takes', async () => {
+it('without an acquireTimeoutMs a group waits for as long as it takes', async () => {
   const group = await grouped(({ sql }) => (sql === 'COMMIT' ? FK : undefined), {
-    acquisitionTimeoutMs: null,
+    acquireTimeoutMs: null,
   });
   const writes = [1, 2].map((n) => group.write(n));
   await group.clock.advance(1_000_000);

@@ -66,7 +66,7 @@ describe('a lease that has ended', () => {
       await expect(lease.script('DELETE FROM t')).rejects.toBeInstanceOf(LeaseEndedError);
       await expect(lease.transaction(() => 1)).rejects.toBeInstanceOf(LeaseEndedError);
       await expect(lease.iterate('SELECT 1').next()).rejects.toBeInstanceOf(LeaseEndedError);
-      expect(() => lease.raw).toThrow(LeaseEndedError);
+      expect(() => lease.raw()).toThrow(LeaseEndedError);
       await clock.settle();
       expect(driver.calls.length).toBe(before);
     },

@@ -82,8 +82,8 @@ describe.for(WAYS)('F35 F36 $what that another process keeps from its lock', ({ 
     expect([driver.violations, driver.openTransactions, clock.pendingForeground]).toEqual([[], 0, 0]);
   });
 
-  it('rejects with BusyError at acquisitionTimeoutMs, and not before', async () => {
-    const { pool, driver, clock } = fakePool(lock(sql).script, { acquisitionTimeoutMs: 400 });
+  it('rejects with BusyError at acquireTimeoutMs, and not before', async () => {
+    const { pool, driver, clock } = fakePool(lock(sql).script, { acquireTimeoutMs: 400 });
     const done = follow(run(pool));
     await clock.advance(399);
     expect(done.now.state).toBe('pending');
@@ -126,7 +126,7 @@ describe.for(WAYS)('F35 F36 $what that another process keeps from its lock', ({ 
 });
 
 it('F35 the pauses between two tries grow, differ from one wait to the next, and are 40 ms at most', async () => {
-  const { pool, driver, clock } = fakePool(lock(INSERT).script, { acquisitionTimeoutMs: 2000 });
+  const { pool, driver, clock } = fakePool(lock(INSERT).script, { acquireTimeoutMs: 2000 });
   vi.spyOn(Math, 'random').mockReturnValue(0.5);
   const triedAt: number[] = [];
   const done = follow(pool.run(INSERT));
@@ -145,7 +145,7 @@ it('F35 the pauses between two tries grow, differ from one wait to the next, and
 });
 
 it('F36 the wait for the turn to write and the wait for the lock of another process have one limit together', async () => {
-  const { pool, clock } = fakePool(lock(INSERT).script, { acquisitionTimeoutMs: 1000 });
+  const { pool, clock } = fakePool(lock(INSERT).script, { acquireTimeoutMs: 1000 });
   const first = await pool.acquire();
   const second = await pool.acquire();
   await first.run('BEGIN IMMEDIATE');

@@ -42,7 +42,7 @@ describe('the defects of the Python library', () => {
     { title: 'null', none: null },
     { title: 'Infinity', none: Infinity },
   ])('are not here: a timeout of $title is no timeout, not an error', async ({ none }) => {
-    const { pool, clock } = fakePool({}, { poolSize: 1, acquisitionTimeoutMs: none, idleTimeoutMs: none });
+    const { pool, clock } = fakePool({}, { poolSize: 1, acquireTimeoutMs: none, idleTimeoutMs: none });
     const lease = await pool.acquire();
     const waiting = follow(pool.acquire());
     await clock.advance(1e7);

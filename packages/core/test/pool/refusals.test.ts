@@ -17,7 +17,7 @@ const WITHIN: Readonly<
 };
 
 function requestOn(pool: SqlitePool): RequestLease {
-  return new RequestLease(pool, { mode: 'request', graceMs: 1000, method: 'POST' });
+  return new RequestLease(pool, { mode: 'request', disconnectGraceMs: 1000, method: 'POST' });
 }
 
 /** Every method that takes options, given some. */

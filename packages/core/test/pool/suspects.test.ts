@@ -102,7 +102,7 @@ describe('a connection on which a call has failed', () => {
 
   it('F77 is not kept by its request, whose next statement gets one that is good', async () => {
     const { pool, driver } = failing(refused(21), { reject: refused(21) });
-    const db = new RequestLease(pool, { mode: 'request', graceMs: 1000, method: 'GET' });
+    const db = new RequestLease(pool, { mode: 'request', disconnectGraceMs: 1000, method: 'GET' });
     await expect(db.all(FAILS)).rejects.toMatchObject({ sqliteCode: 'SQLITE_MISUSE' });
     await db.all('SELECT next');
     await db.all('SELECT last');

@@ -18,7 +18,7 @@ describe('the options of a plugin', () => {
   it('have defaults', () => {
     const { pool, ...settings } = pluginSettings({ driver: fakeDriver() });
     onTestFinished(() => pool.close());
-    expect(settings).toEqual({ closesPool: true, mode: 'request', name: 'db', graceMs: 30_000 });
+    expect(settings).toEqual({ closesPool: true, mode: 'request', name: 'db', disconnectGraceMs: 30_000 });
   });
 
   it('go to the pool, all but its own', () => {
@@ -28,10 +28,10 @@ describe('the options of a plugin', () => {
       poolSize: 3,
       lease: 'statement',
       name: 'audit',
-      graceMs: 0,
+      disconnectGraceMs: 0,
     });
     onTestFinished(() => pool.close());
-    expect(settings).toEqual({ closesPool: true, mode: 'statement', name: 'audit', graceMs: 0 });
+    expect(settings).toEqual({ closesPool: true, mode: 'statement', name: 'audit', disconnectGraceMs: 0 });
     expect(() => pluginSettings(wrong({ driver, poolsize: 3 }))).toThrow('poolsize');
   });
 
@@ -69,9 +69,9 @@ describe('the options of a plugin', () => {
     ['name', { name: 'a b' }],
     ['name', { name: '2nd' }],
     ['name', { name: 2 }],
-    ['graceMs', { graceMs: -1 }],
-    ['graceMs', { graceMs: Number.NaN }],
-    ['graceMs', { graceMs: '1' }],
+    ['disconnectGraceMs', { disconnectGraceMs: -1 }],
+    ['disconnectGraceMs', { disconnectGraceMs: Number.NaN }],
+    ['disconnectGraceMs', { disconnectGraceMs: '1' }],
     ['closePool', { closePool: 'yes' }],
     ['poolSize', { poolSize: 2 }],
     ['filename', { filename: 'app.db' }],

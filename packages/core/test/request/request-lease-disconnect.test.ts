@@ -117,9 +117,9 @@ describe('a request lease whose client leaves', () => {
     ]);
   });
 
-  it('F62 revokes a POST after graceMs, never earlier', async () => {
+  it('F62 revokes a POST after disconnectGraceMs, never earlier', async () => {
     const clock = fakeClock();
-    const { db, driver, pool, response } = make({ method: 'POST', graceMs: 1000 }, { clock });
+    const { db, driver, pool, response } = make({ method: 'POST', disconnectGraceMs: 1000 }, { clock });
     await db.run('BEGIN IMMEDIATE');
     response.close();
     await clock.advance(999);
@@ -163,7 +163,7 @@ describe('a request lease whose client leaves', () => {
   });
 
   it.each(['request', 'statement'] as const)(
-    'leaves no timer behind when a POST is done before graceMs, in mode %s',
+    'leaves no timer behind when a POST is done before disconnectGraceMs, in mode %s',
     async (mode) => {
       const clock = fakeClock();
       const { db, pool, response } = make({ method: 'POST', mode }, { clock });
@@ -180,9 +180,9 @@ describe('a request lease whose client leaves', () => {
   );
 
   it.each(['request', 'statement'] as const)(
-    'a transaction that was begun before a whole answer, and never ends, is revoked after graceMs, in mode %s',
+    'a transaction that was begun before a whole answer, and never ends, is revoked after disconnectGraceMs, in mode %s',
     async (mode) => {
-      const { db, pool, response } = make({ method: 'POST', graceMs: 20, mode });
+      const { db, pool, response } = make({ method: 'POST', disconnectGraceMs: 20, mode });
       const hanging = db.transaction(async (tx) => {
         await tx.run(WRITE);
         await new Promise(() => undefined);
@@ -197,9 +197,9 @@ describe('a request lease whose client leaves', () => {
     },
   );
 
-  it('a transaction that ends between a whole answer and graceMs is not revoked, nor is what comes after', async () => {
+  it('a transaction that ends between a whole answer and disconnectGraceMs is not revoked, nor is what comes after', async () => {
     const clock = fakeClock();
-    const { db, pool, response } = make({ method: 'POST', graceMs: 1000 }, { clock });
+    const { db, pool, response } = make({ method: 'POST', disconnectGraceMs: 1000 }, { clock });
     await db.transaction(async (tx) => {
       await tx.run(WRITE);
       response.end();

@@ -51,7 +51,7 @@ export function make(
   });
   const response = new FakeResponse();
   const another = (own: Partial<RequestLeaseOptions> = {}) =>
-    new RequestLease(pool, { mode: 'request', graceMs: 60_000, method: 'GET', ...own });
+    new RequestLease(pool, { mode: 'request', disconnectGraceMs: 60_000, method: 'GET', ...own });
   return { pool, driver, response, db: another({ response, ...options }), another };
 }
 

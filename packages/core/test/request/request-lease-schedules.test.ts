@@ -37,7 +37,7 @@ class Request {
   readonly #db: RequestLease;
 
   constructor(pool: SqlitePool, mode: 'request' | 'statement', method: string) {
-    this.#db = new RequestLease(pool, { mode, method, graceMs: 1, response: this.response });
+    this.#db = new RequestLease(pool, { mode, method, disconnectGraceMs: 1, response: this.response });
   }
 
   /** Begins a step; resolves when it has ended, however it did. */
@@ -88,7 +88,7 @@ describe('requests in every order', () => {
         fc.integer({ min: 1, max: 3 }),
         async (scheduler, plans, poolSize) => {
           const driver = fakeDriver();
-          const pool = createPool({ driver, poolSize, acquisitionTimeoutMs: 5000, closeTimeoutMs: 1000 });
+          const pool = createPool({ driver, poolSize, acquireTimeoutMs: 5000, closeTimeoutMs: 1000 });
           const play = async ({
             mode,
             method,

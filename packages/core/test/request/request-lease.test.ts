@@ -276,7 +276,7 @@ describe('a request lease on SQLite itself', () => {
     });
     const { signal } = new AbortController();
     for (let request = 0; request < 100; request += 1) {
-      const db = new RequestLease(pool, { mode: 'request', graceMs: 1, method: 'GET' });
+      const db = new RequestLease(pool, { mode: 'request', disconnectGraceMs: 1, method: 'GET' });
       await Promise.all([db.get('SELECT 1', [], { signal }), db.all('SELECT 2', [], { signal })]);
       db.respond();
     }
@@ -284,7 +284,7 @@ describe('a request lease on SQLite itself', () => {
   });
 
   it('gives its connection to whoever waits while it does not use it, and takes one again', async () => {
-    const { db, another, pool } = make({}, { poolSize: 1, acquisitionTimeoutMs: 200 });
+    const { db, another, pool } = make({}, { poolSize: 1, acquireTimeoutMs: 200 });
     await db.get('SELECT 1');
     expect(pool.stats().leased).toBe(1);
     await another().get('SELECT 2');
@@ -294,7 +294,7 @@ describe('a request lease on SQLite itself', () => {
   });
 
   it('gives it back as soon as it does not use it, when someone waits already', async () => {
-    const { db, pool } = make({}, { poolSize: 1, acquisitionTimeoutMs: 200 });
+    const { db, pool } = make({}, { poolSize: 1, acquireTimeoutMs: 200 });
     await Promise.all([db.get('SELECT 1'), pool.get('SELECT 2'), db.get('SELECT 3')]);
     expect(pool.stats().acquireTimeouts).toBe(0);
   });
@@ -303,7 +303,7 @@ describe('a request lease on SQLite itself', () => {
     ['a transaction that was begun by hand', 'BEGIN'],
     ['a temporary table', 'CREATE TEMP TABLE t (x)'],
   ])('keeps its connection as long as there is %s on it', async (_what, sql) => {
-    const { db, pool } = make({}, { poolSize: 1, acquisitionTimeoutMs: 20 });
+    const { db, pool } = make({}, { poolSize: 1, acquireTimeoutMs: 20 });
     await db.run(sql);
     await expect(pool.get('SELECT 2')).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
     expect(pool.stats().leased).toBe(1);

@@ -257,7 +257,7 @@ describe('a request that is one transaction', () => {
     expect(sent(made)).toEqual(['BEGIN IMMEDIATE', WRITE, 'ROLLBACK']);
   });
 
-  it('F62 of a POST may be finished after the client has left, within graceMs', async () => {
+  it('F62 of a POST may be finished after the client has left, within disconnectGraceMs', async () => {
     const made = makeTransaction({}, { method: 'POST' });
     await made.db.run(WRITE);
     made.response.close();
@@ -267,7 +267,7 @@ describe('a request that is one transaction', () => {
     expect(made.pool.stats()).toMatchObject(FREE);
   });
 
-  it('F70 of a POST is rolled back at once when the application destroys its answer, and not after graceMs', async () => {
+  it('F70 of a POST is rolled back at once when the application destroys its answer, and not after disconnectGraceMs', async () => {
     const made = makeTransaction({}, { method: 'POST' });
     await made.db.run(WRITE);
     made.response.errored = new Error('the stream has failed');
@@ -277,8 +277,8 @@ describe('a request that is one transaction', () => {
     await expect(made.db.run(WRITE)).rejects.toMatchObject(LEASE_ENDED);
   });
 
-  it('F62 of a POST that never answers frees the turn to write after graceMs', async () => {
-    const made = makeTransaction({}, { method: 'POST', graceMs: 20 });
+  it('F62 of a POST that never answers frees the turn to write after disconnectGraceMs', async () => {
+    const made = makeTransaction({}, { method: 'POST', disconnectGraceMs: 20 });
     await made.db.run(WRITE);
     made.response.close();
     await made.pool.run(WRITE);

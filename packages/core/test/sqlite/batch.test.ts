@@ -28,7 +28,8 @@ const HANDLES: readonly {
   },
   {
     what: "a request's db",
-    on: (pool, use) => use(new RequestLease(pool, { mode: 'request', graceMs: 1000, method: 'POST' })),
+    on: (pool, use) =>
+      use(new RequestLease(pool, { mode: 'request', disconnectGraceMs: 1000, method: 'POST' })),
   },
 ];
 

@@ -76,7 +76,7 @@ test.runIf(onSqlite3).for([
     });
     const { pool, filename } = await poolWithRow({ poolSize: 4 });
     const leases = await Promise.all(Array.from({ length: 4 }, () => pool.acquire()));
-    for (const lease of leases) expect(lease.raw).toBeDefined();
+    for (const lease of leases) expect(lease.raw()).toBeDefined();
     end(leases);
     await pool.close();
     await expectTidy(filename);

@@ -71,12 +71,12 @@ test('F46 statements that a user prepared on the raw handle and forgot do not ke
   await pool.run('INSERT INTO t (v) VALUES (1)');
   const warned = vi.spyOn(process, 'emitWarning');
   await pool.connection(async (lease) => {
-    const raw = lease.raw as Raw;
+    const raw = lease.raw() as Raw;
     const unfinished = raw.prepare('SELECT * FROM t');
     await new Promise((done) => {
       unfinished.get(done);
     });
-    expect(lease.raw).toBe(raw);
+    expect(lease.raw()).toBe(raw);
     const finished = raw.prepare('SELECT 1');
     await new Promise<void>((done) => {
       finished.finalize(done);

@@ -4,7 +4,7 @@ import { driverOf, failure, poolOf, temporaryFile, timed, valuesOf } from './hel
 
 it('writes that wait together wait for the lock of another process no longer than alone', async () => {
   const filename = await temporaryFile();
-  const pool = poolOf({ filename, acquisitionTimeoutMs: 1000 });
+  const pool = poolOf({ filename, acquireTimeoutMs: 1000 });
   await pool.run('CREATE TABLE t (x)');
   // What the pool does not know of is to it what another process is.
   const other = await driverOf({ filename }).open();

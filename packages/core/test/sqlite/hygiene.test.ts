@@ -120,12 +120,12 @@ const STATES: readonly {
     leave: (lease) =>
       onSqlite3
         ? new Promise((done) => {
-            (lease.raw as { exec(sql: string, done: (error: unknown) => void): void }).exec(
+            (lease.raw() as { exec(sql: string, done: (error: unknown) => void): void }).exec(
               'PRAGMA query_only = ON',
               done,
             );
           })
-        : (lease.raw as Connection).execute('PRAGMA query_only = ON'),
+        : (lease.raw() as Connection).execute('PRAGMA query_only = ON'),
     look: 'PRAGMA query_only',
     clean: { query_only: 0 },
   },

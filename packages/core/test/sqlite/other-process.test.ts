@@ -83,9 +83,9 @@ const WRITES: readonly {
 ];
 
 test.for(WRITES)(
-  'F36 $what that another process keeps from its lock rejects with BusyError at acquisitionTimeoutMs',
+  'F36 $what that another process keeps from its lock rejects with BusyError at acquireTimeoutMs',
   async ({ write }) => {
-    const { pool, child } = await lockedFor(undefined, { acquisitionTimeoutMs: 400 });
+    const { pool, child } = await lockedFor(undefined, { acquireTimeoutMs: 400 });
     const took = await timed(async () => {
       const error = { name: 'BusyError', code: 'SQLITE_BUSY', errno: 5, statusCode: 503 };
       expect(await failure(write(pool))).toMatchObject(error);

@@ -17,7 +17,9 @@ async function make(
 ): Promise<Made> {
   const pool = await poolWithTable({ poolSize: 2, pragmas });
   await pool.run('INSERT INTO t (v) VALUES (1), (2), (3)');
-  const db = new RequestTransaction(new RequestLease(pool, { mode, graceMs: 1000, method: 'POST' }));
+  const db = new RequestTransaction(
+    new RequestLease(pool, { mode, disconnectGraceMs: 1000, method: 'POST' }),
+  );
   await db.run('INSERT INTO t (v) VALUES (4)');
   const rows = db.iterate<{ v: number }>('SELECT v FROM t ORDER BY v');
   expect(await rows.next()).toMatchObject({ value: { v: 1 } });

@@ -9,7 +9,7 @@ import { count } from './together.ts';
 const INSERT = 'INSERT INTO t (v) VALUES (?)';
 
 const request = (pool: SqlitePool, mode: LeaseMode = 'request'): RequestLease =>
-  new RequestLease(pool, { mode, graceMs: 1000, method: 'POST' });
+  new RequestLease(pool, { mode, disconnectGraceMs: 1000, method: 'POST' });
 
 /** Handlers that read first and write then, in different ways. */
 const HANDLERS: readonly (readonly [string, (db: RequestLease) => Promise<unknown>])[] = [
@@ -45,7 +45,7 @@ const HANDLERS: readonly (readonly [string, (db: RequestLease) => Promise<unknow
 
 describe.each(HANDLERS)('F72 twelve handlers that %s, in a pool of ten', (_, handler) => {
   it('leave a connection to the transaction they wait for, and are all served', async () => {
-    const pool = poolOf({ filename: await temporaryFile(), poolSize: 10, acquisitionTimeoutMs: 5000 });
+    const pool = poolOf({ filename: await temporaryFile(), poolSize: 10, acquireTimeoutMs: 5000 });
     await pool.script('CREATE TABLE t (id INTEGER PRIMARY KEY, v)');
     const [begun, waiting] = [moment(), moment()];
     const transaction = pool.transaction(async (tx) => {

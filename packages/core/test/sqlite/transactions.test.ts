@@ -208,13 +208,13 @@ test('F24 a COMMIT that meets a reader is tried again until the reader has ended
 });
 
 test.for([
-  { until: 'acquisitionTimeoutMs', options: {}, error: { name: 'BusyError', code: 'SQLITE_BUSY', errno: 5 } },
+  { until: 'acquireTimeoutMs', options: {}, error: { name: 'BusyError', code: 'SQLITE_BUSY', errno: 5 } },
   { until: 'its timeoutMs', options: { timeoutMs: 300 }, error: { code: 'STATEMENT_TIMEOUT' } },
 ])(
   'F24 a COMMIT that stays BUSY rejects at $until, rolls back, and the connection is good again',
   async ({ options, error }) => {
     const { pool, reader } = await fileWithReader({
-      acquisitionTimeoutMs: 'timeoutMs' in options ? 30_000 : 300,
+      acquireTimeoutMs: 'timeoutMs' in options ? 30_000 : 300,
     });
     const took = await timed(async () => {
       const never = pool.transaction((tx) => tx.run("INSERT INTO t (v) VALUES ('never')"), options);
@@ -273,7 +273,7 @@ test('F27 a callback that never settles is cut at its timeoutMs, rolled back, an
 });
 
 test('F28 an acquire inside a lease of a pool of one times out, and its error has where both were made', async () => {
-  const pool = await poolWithTable({ poolSize: 1, acquisitionTimeoutMs: 500, leakWarningMs: 60_000 });
+  const pool = await poolWithTable({ poolSize: 1, acquireTimeoutMs: 500, leakWarningMs: 60_000 });
   const error = await pool.connection((outer) => {
     expect(outer).toBeDefined();
     return failure(pool.acquire());
@@ -285,7 +285,7 @@ test('F28 an acquire inside a lease of a pool of one times out, and its error ha
 });
 
 test('F28 a write on the pool inside a transaction of the pool times out and says that it waited to write', async () => {
-  const pool = await poolWithTable({ acquisitionTimeoutMs: 500 });
+  const pool = await poolWithTable({ acquireTimeoutMs: 500 });
   const error = await failure(
     pool.transaction(async (tx) => {
       await tx.run('INSERT INTO t (v) VALUES (1)');

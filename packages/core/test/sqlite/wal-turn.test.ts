@@ -9,7 +9,7 @@ it('the care for the WAL keeps no connection while somebody writes', async () =>
     filename: await temporaryFile(),
     poolSize: 2,
     walLimitBytes: 100_000,
-    acquisitionTimeoutMs: 3000,
+    acquireTimeoutMs: 3000,
   });
   await pool.script('CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(1000000))');
   await Promise.all([pool.get('SELECT 1'), pool.get('SELECT 2')]);

@@ -22,7 +22,7 @@ function settings(times: Partial<TimeSettings> = {}): TimeSettings {
   return {
     clock,
     operationTimeoutMs: 10,
-    acquisitionTimeoutMs: 300,
+    acquireTimeoutMs: 300,
     statementTimeoutMs: Infinity,
     writeTimeoutError: () => NO_TURN,
     ...times,

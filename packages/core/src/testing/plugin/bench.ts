@@ -111,7 +111,7 @@ class Started implements Bench {
   readonly start: Bench['start'] = async (settings, routes, app = {}) => {
     const { serve, directory } = this;
     const filename = join(directory, `${String(this.#running.length)}.db`);
-    const options = { closeTimeoutMs: 100, acquisitionTimeoutMs: 5000, ...settings, filename };
+    const options = { closeTimeoutMs: 100, acquireTimeoutMs: 5000, ...settings, filename };
     await createNotes(filename);
     const server = await serve({ ...app, options, routes: [...this.#routes(routes), NEXT] });
     const client = <Client extends { leave(): void }>(made: Client): Client => {

@@ -124,13 +124,13 @@ export interface RunningPlugin {
  *
  * @example
  * const start: StartPlugin = async ({ options, routes }) => {
- *   const { pool, closesPool, mode, graceMs } = pluginSettings(options);
+ *   const { pool, closesPool, mode, disconnectGraceMs } = pluginSettings(options);
  *   await pool.open();
  *   const server = createServer(async (request, response) => {
  *     const { method = 'GET', url } = request;
  *     const route = routes.find(({ path, ...each }) => path === url && each.method === method.replace('HEAD', 'GET'));
  *     if (route === undefined) return response.writeHead(404).end();
- *     const db = new RequestLease(pool, { mode, graceMs, method, response });
+ *     const db = new RequestLease(pool, { mode, disconnectGraceMs, method, response });
  *     try {
  *       const body = method === 'POST' ? await json(request) : undefined;
  *       const answer = await route.handler({ db, body, request, response });

@@ -102,10 +102,12 @@ const LEAVING = casesOf('clients that leave', [], {
     assert.equal(await done.promise, 'done');
     assert.deepEqual(await notes(pool), ['first', 'second']);
   },
-  'F62 bounds a POST that does not finish by graceMs, and frees the turn to write': async ({ start }) => {
+  'F62 bounds a POST that does not finish by disconnectGraceMs, and frees the turn to write': async ({
+    start,
+  }) => {
     const [begun, done] = [deferred(), deferred<string>()];
     const { send, pool } = await start(
-      { poolSize: 1, graceMs: 20 },
+      { poolSize: 1, disconnectGraceMs: 20 },
       {
         'POST /': async ({ db }) => {
           const transaction = db.transaction(async (tx) => {
@@ -132,7 +134,7 @@ const LEAVING = casesOf('clients that leave', [], {
       async ({ start, eventually }) => {
         const ended = deferred<string>();
         const { send, pool } = await start(
-          { poolSize: 2, graceMs: 0 },
+          { poolSize: 2, disconnectGraceMs: 0 },
           {
             [route]: async ({ db }: PluginContext) => {
               ended.resolve(await ending(db.run(INSERT, ['never'])));

@@ -121,7 +121,7 @@ const RETRYABLE = casesOf('errors', ['error-status'], {
   'F11 answers 503 with Retry-After after a wait for a connection that took too long': async ({ start }) => {
     const [entered, leave] = [deferred(), deferred()];
     const { fetch, pool } = await start(
-      { poolSize: 1, acquisitionTimeoutMs: 1000 },
+      { poolSize: 1, acquireTimeoutMs: 1000 },
       {
         'GET /holds': async ({ db }) => {
           await db.connection(async () => {

@@ -57,14 +57,14 @@ const ABANDONED = casesOf('zombies', [], {
     assert.deepEqual(await zombie.promise, ENDED);
     assert.deepEqual(await notes(pool), ['of the honest one']);
   },
-  'F62 takes the turn to write from a POST after graceMs, and its late calls reach nobody': async ({
+  'F62 takes the turn to write from a POST after disconnectGraceMs, and its late calls reach nobody': async ({
     start,
     unreached,
   }) => {
     const [begun, others] = [deferred(), deferred()];
     const zombie = deferred<string[]>();
     const { send, fetch, pool } = await start(
-      { poolSize: 1, graceMs: 20 },
+      { poolSize: 1, disconnectGraceMs: 20 },
       {
         'POST /zombie': async (context) => {
           await context.db.run('BEGIN IMMEDIATE');
@@ -193,10 +193,10 @@ const TIMED_OUT = casesOf('zombies', ['handler-timeout'], {
     assert.equal(await committed.promise, 'done');
     assert.deepEqual(await notes(pool), ['first', 'second']);
   },
-  'F63 bounds the transaction() of a handler that timed out by graceMs': async ({ start }) => {
+  'F63 bounds the transaction() of a handler that timed out by disconnectGraceMs': async ({ start }) => {
     const ended = deferred<string>();
     const { fetch, pool } = await start(
-      { poolSize: 1, graceMs: 20 },
+      { poolSize: 1, disconnectGraceMs: 20 },
       {
         'POST /zombie': {
           timeoutMs: 500,

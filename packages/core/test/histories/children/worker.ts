@@ -31,7 +31,7 @@ function newPool(): SqlitePool {
     poolSize: random.one(1, 2, 4, 10),
     groupCommit: random.in(85),
     // Without an end: a call that waits for what nobody gives back keeps its process from ending, which is noticed.
-    acquisitionTimeoutMs: random.one(Infinity, Infinity, 300),
+    acquireTimeoutMs: random.one(Infinity, Infinity, 300),
     closeTimeoutMs: random.one(20, 2000),
     validateAfterIdleMs: random.one(0, 500),
     statementCacheSize: random.one(256, 4, 0),

@@ -173,7 +173,7 @@ export async function runOnPool({ poolSize, abilities, endings, steps }: PoolSch
     script,
     {
       poolSize,
-      acquisitionTimeoutMs: 5 * LIMIT_MS,
+      acquireTimeoutMs: 5 * LIMIT_MS,
       operationTimeoutMs: LIMIT_MS,
       statementTimeoutMs: LIMIT_MS,
       closeTimeoutMs: LIMIT_MS,

@@ -6,7 +6,7 @@ import { sqlite3 } from '../../../src/drivers/sqlite3/sqlite3.ts';
 const [filename = '', what = ''] = process.argv.slice(2);
 // The parent waits for nothing but the end.
 process.disconnect();
-const pool = createPool({ driver: sqlite3({ filename }), acquisitionTimeoutMs: 100 });
+const pool = createPool({ driver: sqlite3({ filename }), acquireTimeoutMs: 100 });
 const uses = await Promise.allSettled(Array.from({ length: 10 }, () => pool.get('SELECT 1')));
 const codes = uses.map((use) => (use.status === 'rejected' ? (use.reason as { code: string }).code : ''));
 const since = performance.now();

@@ -44,8 +44,8 @@ export const everything: readonly PluginAbility[] = [
 /** Makes what a request gets; a test replaces it with one that makes a mistake. */
 export type MakeDb = (settings: PluginSettings, method: string, response: ResponseEvents) => RequestDb;
 
-const lease: MakeDb = ({ pool, mode, graceMs }, method, response) =>
-  new RequestLease(pool, { mode, graceMs, method, response });
+const lease: MakeDb = ({ pool, mode, disconnectGraceMs }, method, response) =>
+  new RequestLease(pool, { mode, disconnectGraceMs, method, response });
 
 function wholeRequest(db: RequestDb): RequestTransaction {
   assert.ok(db instanceof RequestLease);

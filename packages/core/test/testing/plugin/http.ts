@@ -12,12 +12,12 @@ export const can: readonly PluginAbility[] = ['error-status', 'hijack', 'transac
 
 /** A plugin for plain node:http, in an application of it. */
 export const start: StartPlugin = async ({ options, routes }) => {
-  const { pool, closesPool, mode, graceMs } = pluginSettings(options);
+  const { pool, closesPool, mode, disconnectGraceMs } = pluginSettings(options);
   await pool.open();
   const server = createServer((request, response) => {
     const { method = 'GET', url } = request;
     // The plugin: one of these for each request, which follows its response.
-    const lease = new RequestLease(pool, { mode, graceMs, method, response });
+    const lease = new RequestLease(pool, { mode, disconnectGraceMs, method, response });
     // And one of these for a request that is one transaction.
     const transaction = (): RequestTransaction => {
       const own = new RequestTransaction(lease);

@@ -7,7 +7,8 @@ import { starter, type MakeDb } from './every-ability.ts';
 /** What a plugin can get wrong, and cases that must not pass then. */
 const MISTAKES: Readonly<Record<string, { makeDb: MakeDb; fails: readonly RegExp[] }>> = {
   'never gives a connection back': {
-    makeDb: ({ pool, mode, graceMs }, method) => new RequestLease(pool, { mode, graceMs, method }),
+    makeDb: ({ pool, mode, disconnectGraceMs }, method) =>
+      new RequestLease(pool, { mode, disconnectGraceMs, method }),
     fails: [
       /^answers with what the database has/,
       /HEAD/,
@@ -15,18 +16,18 @@ const MISTAKES: Readonly<Record<string, { makeDb: MakeDb; fails: readonly RegExp
     ],
   },
   'gives a connection back when the response has travelled': {
-    makeDb: ({ pool, mode, graceMs }, method, response) => {
+    makeDb: ({ pool, mode, disconnectGraceMs }, method, response) => {
       const events = { ...closeOnly(response), headersSent: false };
-      return new RequestLease(pool, { mode, graceMs, method, response: events });
+      return new RequestLease(pool, { mode, disconnectGraceMs, method, response: events });
     },
     fails: [/four clients do not read their 20 MB, with a pool of 4/, /twenty viewers .* begun/],
   },
   'does not see a client leave': {
-    makeDb: ({ pool, mode, graceMs }, method, response) => {
+    makeDb: ({ pool, mode, disconnectGraceMs }, method, response) => {
       const events = new Proxy(response, {
         get: (target, key) => (key === 'once' ? () => undefined : (Reflect.get(target, key) as unknown)),
       });
-      return new RequestLease(pool, { mode, graceMs, method, response: events });
+      return new RequestLease(pool, { mode, disconnectGraceMs, method, response: events });
     },
     fails: [
       /interrupts the running statement of a GET/,
@@ -35,13 +36,13 @@ const MISTAKES: Readonly<Record<string, { makeDb: MakeDb; fails: readonly RegExp
     ],
   },
   'revokes a POST as it does a GET': {
-    makeDb: ({ pool, mode, graceMs }, _method, response) =>
-      new RequestLease(pool, { mode, graceMs, method: 'GET', response }),
+    makeDb: ({ pool, mode, disconnectGraceMs }, _method, response) =>
+      new RequestLease(pool, { mode, disconnectGraceMs, method: 'GET', response }),
     fails: [/lets a POST finish what it began/],
   },
   'lets a GET finish as it does a POST': {
-    makeDb: ({ pool, mode, graceMs }, _method, response) =>
-      new RequestLease(pool, { mode, graceMs, method: 'POST', response }),
+    makeDb: ({ pool, mode, disconnectGraceMs }, _method, response) =>
+      new RequestLease(pool, { mode, disconnectGraceMs, method: 'POST', response }),
     fails: [/interrupts the running statement of a GET/, /refuses the db to a GET handler/],
   },
   'gives requests the pool itself': {
@@ -50,8 +51,8 @@ const MISTAKES: Readonly<Record<string, { makeDb: MakeDb; fails: readonly RegExp
   },
   'leaves a listener on every response': {
     makeDb: (settings, method, response) => {
-      const { pool, mode, graceMs } = settings;
-      const db = new RequestLease(pool, { mode, graceMs, method, response });
+      const { pool, mode, disconnectGraceMs } = settings;
+      const db = new RequestLease(pool, { mode, disconnectGraceMs, method, response });
       return new Proxy(db, {
         get: (target, key) => {
           const value: unknown = Reflect.get(target, key);
@@ -66,11 +67,11 @@ const MISTAKES: Readonly<Record<string, { makeDb: MakeDb; fails: readonly RegExp
     fails: [/^answers with what the database has/, /F63 gives the connection of a handler that rejects/],
   },
   'leaves a listener on every connection': {
-    makeDb: ({ pool, mode, graceMs }, method, response) => {
+    makeDb: ({ pool, mode, disconnectGraceMs }, method, response) => {
       const { socket } = response as unknown as { socket: NodeJS.EventEmitter };
       // Without a warning.
       socket.setMaxListeners(0).on('close', () => undefined);
-      return new RequestLease(pool, { mode, graceMs, method, response });
+      return new RequestLease(pool, { mode, disconnectGraceMs, method, response });
     },
     fails: [/F14 leaves no listener on a connection/],
   },
