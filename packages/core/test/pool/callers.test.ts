@@ -92,7 +92,9 @@ describe('the stack of an acquire', () => {
       await clock.advance(1000);
       const own: unknown = expect.stringMatching(/^ +at (?:\S*\.)?culprit \(.*callers\.test/m);
       expect(errorOf(late)).toMatchObject({ code: 'ACQUIRE_TIMEOUT', holders: [own] });
-      expect(warn.mock.calls.map(([message]) => message)).toEqual([own]);
+      // A lease of an earlier test may be collected as garbage meanwhile.
+      const warnings = warn.mock.calls.map(([message]) => message);
+      expect(warnings.filter((message) => String(message).includes('is older than'))).toEqual([own]);
     },
   );
 
