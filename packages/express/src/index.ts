@@ -1,6 +1,6 @@
 /**
- * A connection pool for SQLite in Express 4 and 5: `req.db` is a request's own connection, taken when it is first used
- * and given back when the response begins.
+ * A connection pool for SQLite in Express 4 and 5. `req.db` is the connection of a request: the request acquires it at its first
+ * statement, and releases it when the response begins.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A connection pool for SQLite in Fastify: `app.sqlite` is the pool, `request.db` a request's own connection, taken
- * when it is first used and given back when the response is sent.
+ * A connection pool for SQLite in Fastify. `app.sqlite` is the pool. `request.db` is the connection of a request: the request acquires
+ * it at its first statement, and releases it when the response begins.
  *
  * @module
  */
@@ -67,7 +67,7 @@ async function plugin(app: FastifyInstance, options: SqlitePoolOptions): Promise
       await pool.close();
     });
   }
-  // A database that cannot be opened fails the boot.
+  // A database that does not open fails the boot.
   await pool.open();
 }
 

@@ -4,8 +4,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { transactionOf } from './route-config.ts';
 
 /**
- * What a request has: `db` is its lease until its body is parsed, because a transaction that waits for a slow body would
- * keep all others from writing. Then it is what the route says.
+ * The handle of a request. `db` is a lease until the body is parsed, because a transaction that waits for a slow body would keep all
+ * others from writing. After that, the route decides what `db` is.
  */
 interface Use {
   readonly reply: FastifyReply;
@@ -13,7 +13,7 @@ interface Use {
   phase: 'early' | 'parsed' | 'decided';
 }
 
-/** Gives each request its handle, and takes it back when the response begins. */
+/** Gives each request its handle, and releases its connection when the response begins. */
 export function serveRequests(
   app: FastifyInstance,
   { pool, mode, disconnectGraceMs, name }: Omit<PluginSettings, 'closesPool'>,
@@ -30,7 +30,7 @@ export function serveRequests(
         const options = transactionOf(this.routeOptions.config.sqlite, name);
         if (options !== undefined) use.db = begin(new RequestTransaction(lease, options), use.reply);
         use.phase = 'decided';
-        // All that follows are messages: there is no answer to wait for.
+        // Only messages follow, and no answer.
         if (isForWebSocket(this)) lease.respond();
       }
       return use.db;
@@ -54,8 +54,8 @@ export function serveRequests(
     if (db instanceof RequestTransaction) db.fail();
     done();
   });
-  // The handler is done, and the bytes have not travelled yet: a slow reader holds no connection. An earlier hook that
-  // replied by itself has skipped ours, so there may be nothing to give back.
+  // The handler is done, and no byte has left yet, so a slow reader holds no connection. An earlier hook that replied by itself
+  // has skipped our hooks; then there is no lease.
   app.addHook('onSend', (request, _reply, _payload, done) => {
     const db = useOf(request)?.db;
     if (db instanceof RequestLease) db.respond();
@@ -63,11 +63,11 @@ export function serveRequests(
   });
 }
 
-/** Every hook of the application, and Fastify itself, may still refuse an answer: the transaction ends with its head. */
+/** Hooks of the application, and Fastify itself, can refuse an answer until its head is written. So the transaction ends then. */
 function begin(transaction: RequestTransaction, reply: FastifyReply): RequestTransaction {
   const before = reply.getHeaders();
   transaction.commitBefore(reply.raw, (error) => {
-    // Nobody else ends an answer that is written by hand.
+    // The handler writes this answer by hand. Fastify does not end it.
     if (reply.sent) {
       reply.log.error(error);
       reply.raw.writeHead(500).end();

@@ -1,6 +1,6 @@
 /**
- * A connection pool for SQLite in Hono on Node.js: `c.get('db')` is a request's own connection, taken when it is first
- * used and given back when the handler is done.
+ * A connection pool for SQLite in Hono on Node.js. `c.get('db')` is the connection of a request: the request acquires it at its first
+ * statement, and releases it when the handler is done.
  *
  * @module
  */
@@ -104,7 +104,7 @@ function begin(transaction: RequestTransaction, c: Context): RequestTransaction 
   const response = nodeResponse(c);
   if (response !== undefined) {
     transaction.commitBefore(response, (error) => {
-      // Hono has no part in such an answer, so nobody else hears of it.
+      // Hono has no part in such an answer, so no error handler gets the error.
       process.emitWarning(error as Error);
       response.statusCode = 500;
       response.end();
@@ -133,7 +133,7 @@ async function answer(c: Context, next: Next, name: string): Promise<void> {
   }
 }
 
-/** Throws for an answer that cannot be, or that Node.js would refuse: after the COMMIT it would be too late. */
+/** Throws for an answer that is not valid or that Node.js would refuse. After the COMMIT this would be too late. */
 function statusOf(c: Context): number {
   // A handler that forgot its answer has none: asking for `c.res` would make one.
   if (c.error !== undefined || !c.finalized) return 500;
@@ -144,16 +144,16 @@ function statusOf(c: Context): number {
   return res.status;
 }
 
-/** Nobody reads an answer whose place another one takes, and its headers, a Content-Encoding for example, are not for that. */
+/** Another answer takes the place of this one. The headers of this one, a Content-Encoding for example, do not fit the other. */
 function discard(c: Context): void {
-  // It would become a WebSocket all the same.
+  // The socket would still become a WebSocket.
   webSocketOf(c)?.destroy();
   const { res } = c;
   c.res = undefined;
   try {
     res.body?.cancel().catch(() => undefined);
   } catch {
-    // It is one that cannot be.
+    // This answer is not valid.
   }
 }
 

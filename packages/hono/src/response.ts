@@ -4,9 +4,9 @@ import type { HoldableResponse, ResponseEvents } from '@sqlite-pool/core/plugin'
 import type { Context } from 'hono';
 
 /**
- * What there is of a response on other runtimes than Node.js, and in `app.request()`: the signal of the request, which aborts
- * when the client leaves. Deno aborts it after every response, too, so it counts only until the handler is done. It is
- * not touched before the first statement, because reading it has a price.
+ * The response on other runtimes than Node.js, and in `app.request()`. It follows the signal of the request, which aborts when the
+ * client leaves. Deno also aborts the signal after every response, so the signal counts only until the handler is done. Reading the
+ * signal is slow, so nothing reads it before the first statement.
  */
 export class SignalledResponse implements ResponseEvents {
   readonly headersSent = false;
@@ -27,30 +27,30 @@ export class SignalledResponse implements ResponseEvents {
   }
 
   writeHead(): void {
-    // Nobody calls it: there is no head but that of the Response.
+    // Never called: the Response has the only head.
   }
 }
 
-/** What @hono/node-server gives. */
+/** The bindings of @hono/node-server. */
 interface NodeEnv {
   readonly incoming?: Partial<IncomingMessage>;
   readonly outgoing?: HoldableResponse;
 }
 
-/** The response of Node.js; there is none in app.request() and on other runtimes, where the name could be anybody's. */
+/** The response of Node.js. In app.request() and on other runtimes there is none, and the name may mean something else. */
 export function nodeResponse({ env }: Context): HoldableResponse | undefined {
   const { outgoing } = Object(env) as NodeEnv;
   return typeof outgoing?.writeHead === 'function' ? outgoing : undefined;
 }
 
-/** The connection that a request asks to make a WebSocket of. */
+/** The connection of a request that asks for a WebSocket. */
 export function webSocketOf({ env }: Context): Socket | undefined {
   const { incoming, outgoing } = Object(env) as NodeEnv;
   const socket = outgoing === undefined ? incoming?.socket : undefined;
   return typeof socket?.once === 'function' ? socket : undefined;
 }
 
-/** A WebSocket has no response: once its request is answered, all that follows are messages, until it closes. */
+/** A WebSocket has no response. After the answer to its request only messages follow, until it closes. */
 export function webSocketEvents(c: Context): ResponseEvents | undefined {
   const socket = webSocketOf(c);
   return (

@@ -45,7 +45,7 @@ const VALUES: readonly Value[] = [
 ];
 
 const VALUE_CASES = cases({
-  'gives back every value as it was bound': async ({ connection }) => {
+  'returns every value as it was bound': async ({ connection }) => {
     // The column `v` has no type, so it stores the value as it was bound. The column `i` is for integers, because not
     // every driver can bind an integer as one.
     await run(connection, 'CREATE TABLE t (i INTEGER, v)');

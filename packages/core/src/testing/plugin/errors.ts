@@ -18,7 +18,7 @@ const HANDLERS = casesOf('errors', [], {
     has(await fetch('GET', '/'), { status: 500 });
     has(pool.stats(), { leased: 0, idle: 1, acquires: acquires + 1 });
   },
-  'F63 has nothing to give back for a handler that rejects before it used its db': async ({ start }) => {
+  'F63 has nothing to release for a handler that rejects before it used its db': async ({ start }) => {
     const { fetch, pool } = await start(
       { poolSize: 1 },
       { 'GET /': () => Promise.reject(new Error('a mistake')) },
