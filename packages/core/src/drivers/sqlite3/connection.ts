@@ -373,7 +373,7 @@ export class Sqlite3Connection implements Connection {
       this.#interrupted = false;
       try {
         const [counts] = await this.#rows(COUNTS, NO_VALUES, UNDESCRIBED);
-        return counts as unknown as Counts;
+        return { changes: Number(counts?.['changes']), rowid: String(counts?.['rowid']) };
       } catch (error) {
         if (left > 0 && resultCodeOf(error) === INTERRUPT) continue;
         // Without a result code, because that would look like the result of the statement.
