@@ -42,13 +42,13 @@ function bench() {
       walBytes: () => Promise.resolve(world.bytes),
       tryWriteTurn: () => {
         if (!world.isTurnFree) return undefined;
-        world.log.push('turn');
-        return () => void world.log.push('turn over');
+        world.log.push('lock');
+        return () => void world.log.push('unlock');
       },
       writeTurn: (limit) => {
         if (!world.doesTurnCome) return Promise.reject(limit.timeoutError(0));
-        world.log.push('turn');
-        return Promise.resolve(() => void world.log.push('turn over'));
+        world.log.push('lock');
+        return Promise.resolve(() => void world.log.push('unlock'));
       },
     },
     {
@@ -57,10 +57,10 @@ function bench() {
         return world.isIdle ? entry : undefined;
       },
       acquireForChore: (urgent) => {
-        world.log.push(urgent ? 'take urgently' : 'take');
+        world.log.push(urgent ? 'take urgently' : 'acquire');
         return Promise.resolve(world.hasConnection ? entry : undefined);
       },
-      release: () => Promise.resolve(void world.log.push('give back')),
+      release: () => Promise.resolve(void world.log.push('release')),
     },
     {
       readers: () => world.readers,
@@ -92,13 +92,13 @@ describe('the care for the WAL', () => {
 
   it('writes a larger one back, and truncates it in a turn to write', async () => {
     const { look } = bench();
-    expect(await look()).toEqual(['take', 'passive', 'turn', 'truncate', 'turn over', 'give back']);
+    expect(await look()).toEqual(['acquire', 'passive', 'lock', 'truncate', 'unlock', 'release']);
   });
 
   it('does without where there is no connection to be had, and stands in line when the WAL is twice as large', async () => {
     const { world, look } = bench();
     world.hasConnection = false;
-    expect(await look()).toEqual(['take']);
+    expect(await look()).toEqual(['acquire']);
     world.bytes = 33 * 2 ** 20;
     expect(await look()).toEqual(['take urgently']);
   });
@@ -106,7 +106,7 @@ describe('the care for the WAL', () => {
   it('leaves it alone while another checkpoint is under way, and that says nothing of readers', async () => {
     const { world, look, warnings } = bench();
     world.passive = 'busy';
-    expect(await look()).toEqual(['take', 'passive', 'give back']);
+    expect(await look()).toEqual(['acquire', 'passive', 'release']);
     world.passive = [100, 40];
     await look(2);
     world.passive = 'busy';
@@ -118,35 +118,35 @@ describe('the care for the WAL', () => {
     const { world, look } = bench();
     world.truncate = 'busy';
     expect((await look()).filter((what) => what === 'truncate')).toHaveLength(5);
-    expect(world.log.slice(-2)).toEqual(['turn over', 'give back']);
+    expect(world.log.slice(-2)).toEqual(['unlock', 'release']);
   });
 
   it('gives the turn and the connection back when a checkpoint fails, and goes on the next time', async () => {
     const { world, look } = bench();
     world.truncate = new Error('disk');
-    expect(await look()).toEqual(['take', 'passive', 'turn', 'truncate', 'turn over', 'give back']);
+    expect(await look()).toEqual(['acquire', 'passive', 'lock', 'truncate', 'unlock', 'release']);
     world.passive = new Error('disk');
-    expect(await look()).toEqual(['take', 'passive', 'give back']);
+    expect(await look()).toEqual(['acquire', 'passive', 'release']);
     world.passive = [100, 100];
     world.truncate = [0, 0];
     expect(await look()).toContain('truncate');
   });
 
   it.each([
-    [true, ['take idle', 'truncate', 'turn over', 'give back']],
-    [false, ['take idle', 'turn over']],
+    [true, ['take idle', 'truncate', 'unlock', 'release']],
+    [false, ['take idle', 'unlock']],
   ])('waits for its turn without a connection, and then needs an idle one (%s)', async (isIdle, rest) => {
     const { world, look } = bench();
     world.isTurnFree = false;
     world.isIdle = isIdle;
-    expect(await look()).toEqual(['take', 'passive', 'give back', 'turn', ...rest]);
+    expect(await look()).toEqual(['acquire', 'passive', 'release', 'lock', ...rest]);
   });
 
   it('gives up on a turn that does not come, with no connection in its hand', async () => {
     const { world, care } = bench();
     Object.assign(world, { isTurnFree: false, doesTurnCome: false });
     await care.check();
-    expect(world.log).toEqual(['take', 'passive', 'give back']);
+    expect(world.log).toEqual(['acquire', 'passive', 'release']);
   });
 
   it('is not there twice at a time', async () => {
