@@ -135,6 +135,7 @@ describe.for(BINDINGS)('a process with connections of the driver %s', ([name]) =
     const child = spawn(process.execPath, [
       '--disable-warning=ExperimentalWarning',
       '--max-old-space-size=64',
+      '--max-semi-space-size=1',
       fileURLToPath(new URL(`./children/${script}.ts`, import.meta.url)),
       name,
       how,
@@ -157,6 +158,10 @@ describe.for(BINDINGS)('a process with connections of the driver %s', ([name]) =
     ['leaves', 'leave()'],
     ['runs out of memory', 'fill()'],
   ] as const)('F64 that waits for nothing else knows how a call ended whose thread %s', async ([, ends]) => {
-    expect(await end(ends, 'lost')).toEqual([0, '["CONNECTION_LOST","OUTCOME_UNKNOWN",{"n":1}]']);
+    let [code, output] = await end(ends, 'lost');
+    // Rarely Node.js ends the thread too late, and V8 ends the process (docs/drivers.md). That says nothing about the driver.
+    for (let again = 0; again < 3 && output.includes('Reached heap limit'); again++)
+      [code, output] = await end(ends, 'lost');
+    expect([code, output]).toEqual([0, '["CONNECTION_LOST","OUTCOME_UNKNOWN",{"n":1}]']);
   });
 });

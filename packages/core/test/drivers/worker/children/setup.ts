@@ -9,7 +9,8 @@ export default function setUp(database: Database): void {
   database.function('twice', (value) => Number(value) * 2);
   database.function('leave', () => process.exit(5));
   database.function('fill', () => {
-    for (const memory: unknown[] = []; ;) memory.push(Array.from({ length: 10 }));
+    // Many small objects: V8 ends the process where one allocation is larger than what Node.js leaves it to end the thread.
+    for (let memory: unknown = null; ;) memory = { memory };
   });
   database.function('fail', () => {
     throw new Error('failed');
