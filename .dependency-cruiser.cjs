@@ -4,6 +4,7 @@ const rooms = [
     'testing',
     'index',
     'plugin',
+    'channels',
     'request',
     'pool',
     'writing',

@@ -181,6 +181,8 @@ export interface DriverDefaults {
 export interface Driver {
   /** The driver's name, for errors and for `docs/drivers.md`. */
   readonly name: string;
+  /** A short name of the database, for logs: the last part of a path, or a host. Never with a secret. */
+  readonly database?: string;
   /**
    * Whether the database lives in its connection. Then the pool opens one connection, and never closes it while the
    * pool is open. https://www.sqlite.org/inmemorydb.html

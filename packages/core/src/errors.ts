@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'POOL_OVERLOADED'
   | 'ACQUIRE_TIMEOUT'
   | 'OPERATION_TIMEOUT'
+  | 'UNHEALTHY'
   | 'STATEMENT_TIMEOUT'
   | 'OUTCOME_UNKNOWN'
   | 'LEASE_ENDED'
@@ -353,6 +354,17 @@ export class OperationTimeoutError extends SqlitePoolError {
 }
 
 /**
+ * A health check of the pool failed, or took too long. `cause` holds the reason.
+ *
+ * @example pool.health().catch((error) => error instanceof UnhealthyError && restart());
+ */
+export class UnhealthyError extends RetryableError {
+  constructor(what: string, cause: unknown) {
+    super('UNHEALTHY', `${what} (details in error.cause).`, cause);
+  }
+}
+
+/**
  * A statement or transaction reached its `timeoutMs` and was interrupted. Nothing of it is kept. A single write outside
  * a transaction rejects with {@link OutcomeUnknownError} instead, if SQLite had already begun it.
  *
@@ -408,7 +420,9 @@ export class LeaseEndedError extends SqlitePoolError {
 }
 
 /**
- * A transaction runs on this connection, and this call is not part of it.
+ * A transaction runs on this connection, and this call is not part of it. Or the call is made on the pool in the
+ * callback of a transaction, and would wait for something that this transaction holds: the write lock, or the last
+ * connection.
  *
  * @example
  * await lease.transaction(async (tx) => {
@@ -416,11 +430,10 @@ export class LeaseEndedError extends SqlitePoolError {
  * });
  */
 export class TransactionActiveError extends SqlitePoolError {
-  constructor() {
-    super(
-      'TRANSACTION_ACTIVE',
-      'A transaction is running on this connection. Use the handle its callback was given, or await the transaction first.',
-    );
+  constructor(
+    message: string = 'A transaction is running on this connection. Use the handle its callback was given, or await the transaction first.',
+  ) {
+    super('TRANSACTION_ACTIVE', message);
   }
 }
 

@@ -15,6 +15,15 @@ export {
 export { type BindValue, type Params } from './query/parameters.ts';
 export { type Connection, type Driver, type Result, type Row, type Value } from './driver.ts';
 export { RECOMMENDED_PRAGMAS, type Pragmas } from './drivers/pragmas.ts';
+export { type Logger } from './diagnostics/logger.ts';
+export {
+  type ConnectionInspection,
+  type LeaseInspection,
+  type PlanStep,
+  type PoolInspection,
+  type RunningQuery,
+} from './diagnostics/inspection.ts';
+export { type HealthOptions, type PoolHealth } from './database/health.ts';
 export { type EvictionReason, type PoolStats, type WaitStats } from './diagnostics/stats.ts';
 export { type Clock } from './waiting/deadline.ts';
 export {
@@ -37,6 +46,7 @@ export {
   StatementTimeoutError,
   TransactionActiveError,
   TransactionLostError,
+  UnhealthyError,
   UnsupportedError,
   type AcquireCounts,
   type BrokenConstraint,

@@ -1,5 +1,6 @@
 import { LONGEST_DELAY_MS, systemClock, type Clock } from './waiting/deadline.ts';
 import type { BasicConnection, Connection, Driver } from './driver.ts';
+import type { Logger } from './diagnostics/logger.ts';
 import type { Pragmas } from './drivers/pragmas.ts';
 import { InvalidArgumentError } from './errors.ts';
 import { nodeSqlite } from './drivers/worker/node-sqlite.ts';
@@ -94,6 +95,15 @@ export interface PoolOptions extends PoolSource {
    * waits for it.
    */
   readonly onConnect?: ((connection: Connection) => void | Promise<void>) | undefined;
+  /** The name of the pool in logs, traces and metrics. Default: the name of the database, or `sqlite`. */
+  readonly poolName?: string | undefined;
+  /**
+   * The pool reports a call that took this long or longer, with its waits: to `logger`, else as a warning of the process.
+   * Default: no limit, no report.
+   */
+  readonly slowStatementMs?: number | null | undefined;
+  /** Where warnings go: pino, `console`, or any object with `debug` and `warn`. Default: warnings of the process. */
+  readonly logger?: Logger | undefined;
   /** The clock, for tests. Default: the clock of the machine. */
   readonly clock?: Clock | undefined;
 }
@@ -115,6 +125,9 @@ export interface Settings {
   readonly validateAfterIdleMs: number;
   readonly walLimitBytes: number;
   readonly onConnect: ((connection: Connection) => void | Promise<void>) | undefined;
+  readonly poolName: string;
+  readonly slowStatementMs: number;
+  readonly logger: Logger | undefined;
   readonly clock: Clock;
 }
 
@@ -130,6 +143,7 @@ const NUMBERS = {
   maxWaiting: { default: 1000, min: 0, max: Infinity, whole: true },
   maxLeaseMs: { default: Infinity, min: 1, max: Infinity, whole: false },
   leakWarningMs: { default: Infinity, min: 1, max: Infinity, whole: false },
+  slowStatementMs: { default: Infinity, min: 0, max: Infinity, whole: false },
   validateAfterIdleMs: { default: 500, min: 0, max: Infinity, whole: false },
   // Four times the size at which SQLite itself makes a checkpoint:
   // https://www.sqlite.org/pragma.html#pragma_wal_autocheckpoint
@@ -158,6 +172,8 @@ export const POOL_OPTIONS: ReadonlySet<string> = new Set([
   ALIAS,
   'groupCommit',
   'onConnect',
+  'poolName',
+  'logger',
   'clock',
 ]);
 
@@ -217,8 +233,26 @@ export function checkOptions(options: PoolOptions): Settings {
     validateAfterIdleMs: checkNumber('validateAfterIdleMs', validateAfterIdleMs),
     walLimitBytes: number('walLimitBytes'),
     onConnect,
+    ...checkObserver(options, driver),
+    slowStatementMs: number('slowStatementMs'),
     clock,
   };
+}
+
+function checkObserver(options: PoolOptions, { database }: Driver): Pick<Settings, 'poolName' | 'logger'> {
+  const { poolName = database ?? 'sqlite', logger } = options;
+  if (typeof poolName !== 'string' || poolName === '')
+    throw new InvalidArgumentError(
+      `Option poolName is ${show(poolName)}: it must be a text that is not empty.`,
+    );
+  if (logger !== undefined && !isLogger(logger))
+    throw new InvalidArgumentError('Option logger must be an object with debug() and warn().');
+  return { poolName, logger };
+}
+
+function isLogger(value: unknown): value is Logger {
+  const { debug, warn } = (value ?? {}) as Partial<Record<keyof Logger, unknown>>;
+  return typeof debug === 'function' && typeof warn === 'function';
 }
 
 function checkNumber(name: NumberOption, given: unknown): number {

@@ -2,10 +2,15 @@ import {
   checkpointCall,
   checkpointFailure,
   checkpointResult,
+  reportCheckpoint,
   type CheckpointOptions,
   type CheckpointResult,
 } from './database/checkpoint.ts';
 import { Database } from './database/database.ts';
+import { refuseToWaitForItself } from './connection/enclosing-transaction.ts';
+import { closeChannel, evictChannel, openChannel, type RequestOrigin } from './diagnostics/channels.ts';
+import { Observer } from './diagnostics/observer.ts';
+import { OpenOperation, traced } from './diagnostics/operation.ts';
 import { bounded, limitOf, outsideCalls, type CancelToken, type Clock } from './waiting/deadline.ts';
 import type { Result, Row } from './driver.ts';
 import type { Entry } from './engine/entries.ts';
@@ -22,13 +27,16 @@ import {
   QueryMethods,
   stepOn,
   type Call,
+  type CallOptions,
   type Queryable,
-  type QueryOptions,
   type TransactionOptions,
 } from './query/queryable.ts';
 import { ResourcePool } from './engine/resource-pool.ts';
 import type { Session, SessionContext } from './connection/session.ts';
-import { scriptWrites } from './query/sql.ts';
+import { checkHealth, type HealthOptions, type PoolHealth } from './database/health.ts';
+import type { PlanStep, PoolInspection } from './diagnostics/inspection.ts';
+import { inspectPool } from './leasing/inspect.ts';
+import { parse, scriptWrites } from './query/sql.ts';
 import type { PoolStats } from './diagnostics/stats.ts';
 import { checkTransaction } from './connection/transaction.ts';
 import { WalMonitor } from './database/wal-monitor.ts';
@@ -58,6 +66,8 @@ const INTERRUPT_GRACE_MS = 50;
  * const user = await pool.get('SELECT * FROM users WHERE id = ?', [1]);
  */
 export class SqlitePool extends QueryMethods implements AsyncDisposable {
+  /** Hears of everything that the pool does. @internal */
+  readonly observer: Observer;
   readonly #settings: Settings;
   readonly #engine: ResourcePool<Session>;
   readonly #context: SessionContext;
@@ -81,7 +91,10 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     super();
     const settings = checkOptions(options);
     this.#settings = settings;
-    this.#registry = new LeaseRegistry(settings, (entry, ending) => this.#connections.release(entry, ending));
+    this.observer = new Observer(this, settings);
+    this.#registry = new LeaseRegistry(settings, this.observer, (entry, ending) =>
+      this.#connections.release(entry, ending),
+    );
     this.#database = new Database(settings, () => {
       this.#engine.evict('replaced');
     });
@@ -98,7 +111,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     this.#engine = new ResourcePool(settings, {
       open: (signal) => {
         this.#housekeeping.start();
-        return this.#database.open(this.#context, signal);
+        return this.#open(signal);
       },
       validate: async (session) => {
         await this.#database.check();
@@ -109,10 +122,14 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       abandon: (session) => {
         session.abandon();
       },
+      retired: (reason) => {
+        this.observer.debug('A connection is retired.', { reason });
+        if (evictChannel.hasSubscribers) evictChannel.publish({ ...this.observer.source, reason });
+      },
     });
-    this.#connections = new ConnectionPool(settings, this.#engine, this.#registry);
+    this.#connections = new ConnectionPool(settings, this.#engine, this.#registry, this.observer);
     this.#groups = new GroupCommit({ ...settings, ...this.#context }, this.#connections, this.#writers);
-    const untilClosed = { ...settings, closed: this.#closed.signal };
+    const untilClosed = { ...settings, observer: this.observer, closed: this.#closed.signal };
     this.#walMonitor = new WalMonitor(untilClosed, this.#database, this.#connections, this.#registry);
     this.#housekeeping = new Housekeeping(settings, {
       sweep: () => {
@@ -174,15 +191,20 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * Returns a lease at once if a good connection is idle. Otherwise waits for a connection, after `ready`. `signal`
    * cancels that wait. @internal
    */
-  createLease(signal: CancelToken, ready?: Promise<unknown>): Lease | Promise<Lease> {
+  createLease(
+    signal: CancelToken,
+    ready?: Promise<unknown>,
+    request?: RequestOrigin,
+  ): Lease | Promise<Lease> {
     const caller = this.#registry.caller();
-    const lease = (): Lease | Promise<Lease> => this.#lease({ signal }, caller);
+    const lease = (): Lease | Promise<Lease> => this.#lease({ signal, request }, caller);
     return ready === undefined ? lease() : ready.then(lease);
   }
 
   #lease(bounds: Bounds, caller: string | undefined): Lease | Promise<Lease> {
     const acquired = this.#connections.acquire(bounds);
-    const create = (entry: Entry<Session>): Lease => this.#registry.createLease(entry, caller);
+    const create = (entry: Entry<Session>): Lease =>
+      this.#registry.createLease(entry, caller, bounds.request);
     return acquired instanceof Promise ? acquired.then(create) : create(acquired);
   }
 
@@ -204,10 +226,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     return await withLease(await this.acquire(options), fn);
   }
 
-  override async script(sql: string, options: QueryOptions = {}): Promise<void> {
-    checkCallOptions(options);
-    const writes = scriptWrites(sql);
-    await this.#withSession(writes, options.signal, (session) => session.script(sql, options));
+  protected override async performScript(sql: string, options: CallOptions): Promise<void> {
+    await this.#withSession(scriptWrites(sql), options, (session) => session.script(sql, options));
   }
 
   override async transaction<T>(
@@ -217,7 +237,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     checkTransaction(fn, options);
     const caller = this.#registry.caller();
     const { mode, signal } = options;
-    const leaveWriters = mode === 'deferred' ? undefined : await this.acquireWriter(signal);
+    const leaveWriters = mode === 'deferred' ? undefined : await this.acquireWriter({ signal });
     try {
       const leased = this.#lease({ signal }, caller);
       const lease = leased instanceof Promise ? await leased : leased;
@@ -253,8 +273,15 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     if (this.#settings.driver.locks === 'server')
       throw new UnsupportedError('The server of the database looks after its WAL itself.');
     const writes = !call.statement.readonly;
-    const done = this.#withSession(writes, call.signal, (session) => session.perform(call, true));
-    return checkpointResult(await done.catch(checkpointFailure));
+    return await reportCheckpoint(
+      this.observer,
+      options.mode ?? 'passive',
+      this.#walMonitor.bytes,
+      async () => {
+        const done = this.#withSession(writes, call, (session) => session.perform(call, true));
+        return checkpointResult(await done.catch(checkpointFailure));
+      },
+    );
   }
 
   /**
@@ -290,6 +317,68 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   /**
+   * What each connection of the pool does now: who holds it, what runs on it, what it keeps. For a page or a log: it
+   * has no row and no bound value. Statements and ages are known as far as something listened to the channels when
+   * they began (docs/sight.md).
+   *
+   * @example console.table(pool.inspect().connections);
+   */
+  inspect(): PoolInspection {
+    return inspectPool(
+      this.observer,
+      this.#settings,
+      this.stats(),
+      this.#engine.resources(),
+      this.#registry.bySession(),
+    );
+  }
+
+  /**
+   * Asks SQLite how it would run a statement, and does not run it. All its parameters are NULL, which can change the
+   * plan: https://www.sqlite.org/eqp.html
+   *
+   * Rejects with `InvalidArgumentError` for anything but one statement that reads or changes rows; else as
+   * {@link SqlitePool.all} does.
+   *
+   * @example console.table(await pool.explain('SELECT * FROM users WHERE name = ?'));
+   */
+  async explain(sql: string): Promise<PlanStep[]> {
+    const { control, effect, returnsRows, parameters } = parse(sql);
+    if (control !== 'none' || (effect === 'none' && !returnsRows) || /^\s*(?:EXPLAIN|PRAGMA)\b/i.test(sql))
+      throw new InvalidArgumentError('explain() takes one statement that reads or changes rows.');
+    const rows = await this.perform({
+      statement: parse(`EXPLAIN QUERY PLAN ${sql}`),
+      values: parameters.map(() => null),
+    });
+    return rows.rows.map(({ id, parent, detail }) => ({
+      id: Number(id),
+      parent: Number(parent),
+      detail: String(detail),
+    }));
+  }
+
+  /**
+   * Checks whether the database answers: a read, whether the file is still there, and with `write` whether the write
+   * lock can be acquired. For the health check of a server: docs/sight.md has recipes.
+   *
+   * Rejects with `UnhealthyError`, a 503, if one of them fails or takes longer than `timeoutMs`; with
+   * `InvalidArgumentError` for a wrong option.
+   *
+   * @param options - `write` (default `false`) and `timeoutMs` (default 1000).
+   * @example app.get('/health', () => pool.health({ write: true }));
+   */
+  async health(options: HealthOptions = {}): Promise<PoolHealth> {
+    const checks = {
+      clock: this.clock,
+      pool: this.observer.source.poolName,
+      read: (signal: AbortSignal) => this.get('SELECT count(*) FROM sqlite_schema', [], { signal }),
+      file: () => this.#database.check(),
+      write: (signal: AbortSignal) => this.transaction(() => undefined, { signal }),
+    };
+    return await checkHealth(checks, options);
+  }
+
+  /**
    * Closes the pool. Refuses new callers and rejects waiters with `PoolClosedError`. Waits up to `closeTimeoutMs`
    * milliseconds for the release of the leases, then interrupts and revokes them. Closes every connection, which also
    * checkpoints the WAL. Never rejects; every call returns the same promise.
@@ -319,8 +408,15 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * Acquires a writer's permit, for a caller that will then acquire a lease for a write. The returned function releases
    * the permit. @internal
    */
-  acquireWriter(signal?: AbortSignal): Promise<() => void> {
-    return this.#groups.acquireInOrder(signal);
+  acquireWriter({ signal, operation }: CallOptions): Promise<() => void> {
+    refuseToWaitForItself(this.#database.writeGate);
+    operation?.waitsForLock();
+    const acquired = this.#groups.acquireInOrder(signal);
+    if (operation === undefined) return acquired;
+    return acquired.then((leave) => {
+      operation.endsLockWait('waiting');
+      return leave;
+    });
   }
 
   protected override perform(call: Call): Promise<Result> {
@@ -332,13 +428,16 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     }
     if (readonly) return this.#performOnce(call);
     if (!this.#groups.takes(call))
-      return this.#withSession(true, call.signal, (session) => session.perform(call, true));
-    if (this.#groups.isBusy || this.#database.writeGate.held > 0) return this.#groups.run(call);
+      return this.#withSession(true, call, (session) => session.perform(call, true));
+    if (this.#groups.isBusy || this.#database.writeGate.held > 0) {
+      refuseToWaitForItself(this.#database.writeGate);
+      return this.#groups.run(call);
+    }
     return this.#writeAlone(call);
   }
 
   #performOnce(call: Call): Promise<Result> {
-    return this.#connections.use({ signal: call.signal }, (session) => session.perform(call, true));
+    return this.#connections.use(boundsOf(call), (session) => session.perform(call, true));
   }
 
   async #writeAlone(call: Call): Promise<Result> {
@@ -350,13 +449,14 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     }
   }
 
-  protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
+  protected override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
     const writes = calls.some(({ statement }) => !statement.readonly);
-    return this.#withSession(writes, options.signal, (session) => session.batch(calls, options, true));
+    return this.#withSession(writes, options, (session) => session.batch(calls, options, true));
   }
 
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
-    const lease = await this.acquire({ signal: call.signal });
+    const acquired = this.#lease(boundsOf(call), this.#registry.caller());
+    const lease = acquired instanceof Promise ? await acquired : acquired;
     try {
       yield* stepOn(lease, call);
     } finally {
@@ -367,19 +467,26 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   /** Runs `use` with a connection. If it writes, acquires a writer's permit first. */
   async #withSession<T>(
     writes: boolean,
-    signal: AbortSignal | undefined,
+    options: CallOptions,
     use: (session: Session) => Promise<T>,
   ): Promise<T> {
-    const leaveWriters = writes ? await this.acquireWriter(signal) : undefined;
+    const leaveWriters = writes ? await this.acquireWriter(options) : undefined;
     try {
-      return await this.#connections.use({ signal }, use);
+      return await this.#connections.use(boundsOf(options), use);
     } finally {
       leaveWriters?.();
     }
   }
 
+  #open(signal: AbortSignal): Promise<Session> {
+    const open = (): Promise<Session> => this.#database.open(this.#context, signal);
+    if (!openChannel.hasSubscribers) return open();
+    return traced(openChannel, new OpenOperation(this.observer, undefined), open);
+  }
+
   async #close(): Promise<void> {
     const { clock, closeTimeoutMs } = this.#settings;
+    const since = clock.now();
     const reason = (): PoolClosedError => new PoolClosedError();
     this.#housekeeping.stop();
     this.#closed.abort(reason());
@@ -399,7 +506,14 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       await closed;
     }
     this.#database.leave();
+    if (closeChannel.hasSubscribers)
+      closeChannel.publish({ ...this.observer.source, durationMs: clock.now() - since });
   }
+}
+
+/** The limits of a statement's wait for a connection. */
+function boundsOf({ signal, operation }: CallOptions): Bounds {
+  return operation === undefined ? { signal } : { signal, request: operation.request };
 }
 
 /**

@@ -101,6 +101,13 @@ const WAYS: Record<errors.ErrorCode, () => Promise<unknown>> = {
     const never = new Promise<never>(() => undefined);
     return rejection((await poolOf({ connectionFactory: () => never, operationTimeoutMs: 20 })).open());
   },
+  UNHEALTHY: async () => {
+    const filename = await secretFile();
+    const pool = await poolOf({ filename });
+    await pool.open();
+    await rm(filename);
+    return rejection(pool.health());
+  },
   STATEMENT_TIMEOUT: async () => {
     const endless = `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS ${SECRET} FROM n`;
     return rejection((await poolOf()).get(endless, [], { timeoutMs: 20 }));
@@ -161,6 +168,7 @@ const RETRYABLE: readonly errors.ErrorCode[] = [
   'POOL_CLOSED',
   'POOL_OVERLOADED',
   'ACQUIRE_TIMEOUT',
+  'UNHEALTHY',
   'STATEMENT_TIMEOUT',
   'SQLITE_BUSY',
 ];

@@ -188,14 +188,27 @@ test('docs/options.md has every option of a pool once, the essential ones first'
 });
 
 test('docs/options.md has the default of each option, and says where null means no limit', async () => {
-  const { driver: _driver, clock: _clock, onConnect, ...settings } = checkOptions({ filename: 'app.db' });
+  const {
+    driver: _driver,
+    clock: _clock,
+    onConnect,
+    poolName,
+    logger,
+    ...settings
+  } = checkOptions({ filename: 'app.db' });
   const options = (await Promise.all(TIERS.map(documentedOptions))).flat();
   const documented = Object.fromEntries(options.map(({ name, fallback }) => [name, fallback]));
   const defaults = Object.entries(settings).map(([name, value]) => [name, asText(value)]);
   expect(documented).toMatchObject(Object.fromEntries(defaults));
-  expect({ onConnect, documented: documented['onConnect'] }).toEqual({
+  expect({ onConnect, poolName, logger }).toEqual({
     onConnect: undefined,
-    documented: 'none',
+    poolName: 'app.db',
+    logger: undefined,
+  });
+  expect(documented).toMatchObject({
+    onConnect: 'none',
+    poolName: 'the name of the database',
+    logger: 'warnings of the process',
   });
   for (const { name, type } of options) {
     if (!type.startsWith('number') || !(name in settings)) continue;

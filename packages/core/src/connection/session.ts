@@ -6,11 +6,13 @@ import type { CompleteConnection } from '../drivers/completed-connection.ts';
 import { LeaseEndedError, noteSql, TransactionLostError, UnsupportedError } from '../errors.ts';
 import { beginLimit, operationLimit, statementLimit } from '../waiting/limits.ts';
 import { asFarAsKnown, outcomeOf } from './outcome.ts';
-import type { Call, QueryOptions } from '../query/queryable.ts';
+import type { Call, CallOptions } from '../query/queryable.ts';
+import type { QueryOperation } from '../diagnostics/operation.ts';
 import type { SharedFile } from './shared-file.ts';
 import { isAllOrNothing, parse, parseScript } from '../query/sql.ts';
 import { CHECK, Statements, type Origin, type StatementsSettings } from './statements.ts';
 import type { TransactionState } from './transaction-state.ts';
+import type { WriteLock } from './write-lock.ts';
 
 /** The settings that a session needs. */
 export interface SessionContext extends StatementsSettings {
@@ -20,6 +22,8 @@ export interface SessionContext extends StatementsSettings {
    */
   readonly keepTainted: boolean;
 }
+
+let lastId = 0;
 
 const UNLEASED: Origin = { unleased: true };
 
@@ -48,6 +52,8 @@ export interface Reading {
  */
 export class Session {
   readonly connection: CompleteConnection;
+  /** A number that no other connection of the process has had. */
+  readonly id: number = (lastId += 1);
   /** The innermost open transaction. Only its handle may use the connection. */
   scope: Scope | undefined;
   readonly #context: SessionContext;
@@ -107,6 +113,16 @@ export class Session {
     return this.#statements.tainted && !this.#context.keepTainted;
   }
 
+  /** The call that runs now, as far as something listened when it began. */
+  get query(): QueryOperation | undefined {
+    return this.#calls.busy ? this.#statements.observed : undefined;
+  }
+
+  /** The write lock of its file, as this connection holds it or not. */
+  get writeLock(): WriteLock {
+    return this.#statements.writeLock;
+  }
+
   /** Whether a call has failed in such a way that the connection may be bad. */
   get isSuspect(): boolean {
     return this.#calls.isSuspect;
@@ -130,6 +146,7 @@ export class Session {
   async perform(call: Call, unleased: boolean = false): Promise<Result> {
     const limit = statementLimit(this.#context, call.timeoutMs, call.signal);
     if (limit !== undefined || !this.#calls.tryAcquire()) await this.#calls.acquire(limit);
+    if (call.operation !== undefined) this.#statements.observe(call.operation);
     try {
       return await this.#statements.perform(call, limit, unleased ? UNLEASED : undefined);
     } catch (error) {
@@ -142,11 +159,14 @@ export class Session {
   /** Runs several statements under one lock, all or nothing. */
   batch(
     calls: readonly Call[],
-    { signal, timeoutMs }: QueryOptions,
+    { signal, timeoutMs, operation }: CallOptions,
     unleased: boolean = false,
   ): Promise<Result[]> {
     const limit = statementLimit(this.#context, timeoutMs, signal);
-    return this.#calls.withLock(limit, () => this.#statements.performAll(calls, limit, unleased));
+    return this.#calls.withLock(limit, () => {
+      if (operation !== undefined) this.#statements.observe(operation);
+      return this.#statements.performAll(calls, limit, unleased);
+    });
   }
 
   /**
@@ -201,7 +221,7 @@ export class Session {
    * Runs several statements. If one fails, or the call is cancelled, rolls back a transaction that the script itself
    * has opened.
    */
-  script(sql: string, { signal, timeoutMs }: QueryOptions): Promise<void> {
+  script(sql: string, { signal, timeoutMs, operation }: CallOptions): Promise<void> {
     const statements = parseScript(sql);
     const limit = statementLimit(this.#context, timeoutMs, signal);
     let isOurs = false;
@@ -210,6 +230,7 @@ export class Session {
       if (run === undefined)
         throw new UnsupportedError('This connection runs no scripts: it has no script().');
       const outside = !this.#transaction.isOpen;
+      if (operation !== undefined) this.#statements.observe(operation);
       for (const statement of statements) await this.#statements.prepare(statement, limit);
       // A script with transaction control can leave a transaction open wherever it stops.
       const controls = statements.some(({ control }) => control !== 'none');
@@ -244,6 +265,7 @@ export class Session {
     signal,
     timeoutMs,
     outlivesCommit,
+    operation,
   }: Call): AsyncGenerator<Row, void, undefined> {
     const limit = (): Limit | undefined => statementLimit(this.#context, timeoutMs, signal);
     const open = (): Cursor => {
@@ -256,9 +278,10 @@ export class Session {
     const lifetime = outlivesCommit === true ? 'commit' : 'transaction';
     let cursor: Cursor | undefined;
     try {
-      const begun = await this.#calls.withLock(opening, () =>
-        this.#statements.begin(statement, open, opening, lifetime),
-      );
+      const begun = await this.#calls.withLock(opening, () => {
+        if (operation !== undefined) this.#statements.observe(operation);
+        return this.#statements.begin(statement, open, opening, lifetime);
+      });
       cursor = begun.cursor;
       for (let step = begun.first; step.done !== true; step = await this.#step(cursor, limit()))
         yield step.value;

@@ -10,6 +10,7 @@ import type { Semaphore } from '../waiting/semaphore.ts';
 import { operationLimit, writeLockLimit, type TimeSettings } from '../waiting/limits.ts';
 import { outcomeOf, unknownBecause } from './outcome.ts';
 import type { Call } from '../query/queryable.ts';
+import type { QueryOperation } from '../diagnostics/operation.ts';
 import { parse, type Statement, type TransactionControl } from '../query/sql.ts';
 import { TransactionState } from './transaction-state.ts';
 import { WriteLock } from './write-lock.ts';
@@ -72,6 +73,8 @@ export class Statements {
   readonly writeLock: WriteLock;
   /** Whether the connection was changed in a way that only a close undoes. */
   tainted = false;
+  /** What the call of the holder of the lock reports, if something listens. */
+  #observed: QueryOperation | undefined;
   readonly #settings: StatementsSettings;
 
   constructor(connection: CompleteConnection, writeGate: Semaphore, settings: StatementsSettings) {
@@ -89,10 +92,22 @@ export class Statements {
         }
       },
       () => {
+        this.#observed = undefined;
         if (!this.transaction.isOpen) this.writeLock.release();
       },
     );
     this.cursors = new Cursors(this.calls, () => operationLimit(settings, 'close of a cursor'));
+  }
+
+  /** What the running call reports, if something listens. */
+  get observed(): QueryOperation | undefined {
+    return this.#observed;
+  }
+
+  /** The holder of the lock reports to `operation` until it releases the lock. */
+  observe(operation: QueryOperation): void {
+    this.#observed = operation;
+    operation.connected(this.transaction.isOpen);
   }
 
   /** Runs a statement that begins or ends a transaction. */
@@ -252,7 +267,7 @@ export class Statements {
         wait ??= this.#busyWait(error, control, since, limit);
         this.transaction.failed(control, error instanceof Cancelled, error);
         if (wait === undefined) throw error;
-        await wait.pause(error);
+        await this.#pause(wait, error);
         await this.#recheck(control);
       }
     }
@@ -289,7 +304,7 @@ export class Statements {
           throw error;
         }
         await this.cursors.end(cursor);
-        await wait.pause(error);
+        await this.#pause(wait, error);
         await this.#recheck('none');
       }
     }
@@ -308,8 +323,17 @@ export class Statements {
     await this.resolveState();
     this.transaction.check();
     if (statement.taints) this.tainted = true;
-    if (!statement.readonly && !this.writeLock.tryAcquire())
-      await this.writeLock.acquire(writeLockLimit(this.#settings, limit, this.calls.cancelToken));
+    if (statement.readonly || this.writeLock.tryAcquire()) return;
+    this.#observed?.waitsForLock();
+    await this.writeLock.acquire(writeLockLimit(this.#settings, limit, this.calls.cancelToken));
+    this.#observed?.endsLockWait('running');
+  }
+
+  /** Waits for a lock of another process. */
+  async #pause(wait: BusyWait, error: unknown): Promise<void> {
+    this.#observed?.meetsLock();
+    await wait.pause(error);
+    this.#observed?.endsLockWait('running');
   }
 
   /** Asks SQLite for the state of the transaction, if only SQLite knows it. */

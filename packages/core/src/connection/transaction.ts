@@ -1,12 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import {
-  bounded,
-  limitOf,
-  CancelSource,
-  type CancelToken,
-  type Clock,
-  type Limit,
-} from '../waiting/deadline.ts';
+import { bounded, limitOf, CancelSource, type CancelToken, type Limit } from '../waiting/deadline.ts';
+import { transactionChannel, type RequestOrigin } from '../diagnostics/channels.ts';
+import type { Observer } from '../diagnostics/observer.ts';
+import { traced, TransactionOperation } from '../diagnostics/operation.ts';
 import type { Result, Row } from '../driver.ts';
 import { BUSY_SNAPSHOT } from '../driver-errors.ts';
 import {
@@ -22,16 +18,19 @@ import {
   QueryMethods,
   type Call,
   type Queryable,
-  type QueryOptions,
+  type CallOptions,
   type TransactionOptions,
 } from '../query/queryable.ts';
+import { enclosing, runInside, type EnclosingTransaction } from './enclosing-transaction.ts';
 import type { Scope, Session } from './session.ts';
 import { parseScript } from '../query/sql.ts';
 
 /** The connection of a transaction, and what ends the transaction from outside. */
 export interface TransactionHost {
   readonly session: Session;
-  readonly clock: Clock;
+  readonly observer: Observer;
+  /** The request that the transaction belongs to, if there is one. */
+  readonly request: RequestOrigin | undefined;
   /** The enclosing transaction. If there is one, this transaction is a savepoint. */
   readonly outer: Scope | undefined;
   /** Throws if the connection no longer belongs to the caller. */
@@ -46,15 +45,25 @@ const BEGIN = { immediate: 'BEGIN IMMEDIATE', deferred: 'BEGIN', exclusive: 'BEG
 const SAVEPOINT = `sqlite_pool_${randomBytes(4).toString('hex')}`;
 
 /** Runs `fn` in a transaction. Runs it again from its start after a BUSY_SNAPSHOT, up to `retries` times. */
-export async function transact<T>(
+export function transact<T>(
   host: TransactionHost,
   fn: (tx: Queryable) => T | Promise<T>,
   options: TransactionOptions = {},
 ): Promise<T> {
   checkTransaction(fn, options);
-  const { mode = 'immediate', retries = 0, signal, timeoutMs = Infinity } = options;
+  if (!transactionChannel.hasSubscribers) return transactAgain(host, fn, options);
+  const mode = host.outer === undefined ? (options.mode ?? 'immediate') : 'savepoint';
+  const operation = new TransactionOperation(host.observer, host.request, mode);
+  return traced(transactionChannel, operation, () => transactAgain(host, fn, options));
+}
+
+async function transactAgain<T>(
+  host: TransactionHost,
+  fn: (tx: Queryable) => T | Promise<T>,
+  { mode = 'immediate', retries = 0, signal, timeoutMs = Infinity }: TransactionOptions,
+): Promise<T> {
   const timeoutError = (): Error => new StatementTimeoutError('transaction', timeoutMs);
-  const limit = limitOf(host.clock, timeoutMs, timeoutError, signal, host.ended);
+  const limit = limitOf(host.observer.clock, timeoutMs, timeoutError, signal, host.ended);
   for (let left = retries; ; left -= 1) {
     try {
       return await transactOnce(host, fn, BEGIN[mode], limit);
@@ -98,12 +107,16 @@ async function transactOnce<T>(
   const { savepoint } = tx;
   // From here on, only `tx` may use the connection. Earlier calls run first, because a connection serves calls in order.
   session.scope = tx;
+  // A savepoint has the connection of the transaction around it.
+  const enclosed: EnclosingTransaction | undefined =
+    outer === undefined ? { session, outer: enclosing() } : undefined;
   let stage: 'beginning' | 'begun' | 'committing' | 'not ours' = 'beginning';
   try {
     const isOurs = await session.begin(savepoint === undefined ? begin : `SAVEPOINT ${savepoint}`, limit);
     stage = isOurs ? 'begun' : 'not ours';
     if (!isOurs) throw new TransactionActiveError();
-    const value = await bounded((async () => await fn(tx))(), limit);
+    const callback = async (): Promise<T> => await fn(tx);
+    const value = await bounded(enclosed === undefined ? callback() : runInside(enclosed, callback), limit);
     tx.seal();
     stage = 'committing';
     await (savepoint === undefined ? session.commit(limit) : session.release(savepoint));
@@ -122,6 +135,7 @@ async function transactOnce<T>(
     if (!isCut(error, limit) && !isUnknown) await undone;
     throw error;
   } finally {
+    if (enclosed !== undefined) enclosed.session = undefined;
     tx.end();
     if (has(session.scope, tx)) session.scope = outer;
   }
@@ -176,12 +190,20 @@ class Transaction extends QueryMethods implements Scope {
     this.#ended?.cancelEach(ended);
   }
 
+  protected override get observer(): Observer {
+    return this.#host.observer;
+  }
+
+  protected override origin(): RequestOrigin | undefined {
+    return this.#host.request;
+  }
+
   protected override perform(call: Call): Promise<Result> {
     this.#check(call.statement.control);
     return this.#host.session.perform(call);
   }
 
-  protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
+  protected override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
     this.#check('none');
     return this.#host.session.batch(calls, options);
   }
@@ -191,8 +213,7 @@ class Transaction extends QueryMethods implements Scope {
     return this.#host.session.iterate(call);
   }
 
-  override async script(sql: string, options: QueryOptions = {}): Promise<void> {
-    checkCallOptions(options);
+  protected override async performScript(sql: string, options: CallOptions): Promise<void> {
     for (const { control } of parseScript(sql)) this.#check(control);
     await this.#host.session.script(sql, options);
   }

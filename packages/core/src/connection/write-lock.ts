@@ -1,4 +1,5 @@
 import { Cancelled } from './call-queue.ts';
+import { refuseToWaitForItself } from './enclosing-transaction.ts';
 import type { Limit } from '../waiting/deadline.ts';
 import type { Semaphore } from '../waiting/semaphore.ts';
 
@@ -17,6 +18,11 @@ export class WriteLock {
   /** Whether this connection holds the lock. */
   get isHeld(): boolean {
     return this.#state === 'held';
+  }
+
+  /** Whether it is the lock of the file that `gate` belongs to. */
+  isOf(gate: Semaphore): boolean {
+    return this.#semaphore === gate;
   }
 
   /** Acquires the lock if it is free. Returns whether this connection holds it. */
@@ -41,8 +47,9 @@ export class WriteLock {
     return () => this.#semaphore.arrivals === arrivals;
   }
 
-  /** Waits for the lock. */
+  /** Waits for the lock. Rejects at once if the caller would wait for itself. */
   async acquire(limit: Limit): Promise<void> {
+    refuseToWaitForItself(this.#semaphore);
     try {
       await this.#semaphore.acquire(limit);
     } catch (reason) {

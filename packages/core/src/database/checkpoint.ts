@@ -1,3 +1,5 @@
+import { checkpointChannel } from '../diagnostics/channels.ts';
+import type { Observer } from '../diagnostics/observer.ts';
 import type { Result } from '../driver.ts';
 import { InvalidArgumentError, OutcomeUnknownError } from '../errors.ts';
 import { checkCallOptions, type Call, type QueryOptions } from '../query/queryable.ts';
@@ -69,3 +71,18 @@ export function checkpointResult({ rows: [row] }: Result): CheckpointResult {
 
 /** For a driver that answers the PRAGMA with no row. */
 const NOTHING = { busy: 0, log: -1, checkpointed: -1 };
+
+/** Makes a checkpoint, and reports it. */
+export async function reportCheckpoint(
+  { clock, source }: Observer,
+  mode: CheckpointMode,
+  walBytes: number,
+  make: () => Promise<CheckpointResult>,
+): Promise<CheckpointResult> {
+  if (!checkpointChannel.hasSubscribers) return await make();
+  const since = clock.now();
+  const result = await make();
+  const { busy } = result;
+  checkpointChannel.publish({ ...source, mode, busy, walBytes, durationMs: clock.now() - since });
+  return result;
+}

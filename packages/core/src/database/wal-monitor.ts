@@ -1,9 +1,11 @@
 import {
   checkpointCall,
   checkpointResult,
+  reportCheckpoint,
   type CheckpointMode,
   type CheckpointResult,
 } from './checkpoint.ts';
+import type { Observer } from '../diagnostics/observer.ts';
 import { limitOf, type Clock, type Limit } from '../waiting/deadline.ts';
 import type { Entry } from '../engine/entries.ts';
 import type { Reading, Session } from '../connection/session.ts';
@@ -48,6 +50,7 @@ export class WalMonitor {
   readonly #clock: Clock;
   readonly #limit: number;
   readonly #closed: AbortSignal;
+  readonly #observer: Observer;
   readonly #database: WalDatabase;
   readonly #connections: WalConnections;
   readonly #leases: WalLeases;
@@ -59,12 +62,13 @@ export class WalMonitor {
   #readers: readonly (Reader & { readonly since: number })[] = [];
 
   constructor(
-    settings: { readonly clock: Clock; readonly walLimitBytes: number; readonly closed: AbortSignal },
+    settings: { readonly observer: Observer; readonly walLimitBytes: number; readonly closed: AbortSignal },
     database: WalDatabase,
     connections: WalConnections,
     leases: WalLeases,
   ) {
-    this.#clock = settings.clock;
+    this.#observer = settings.observer;
+    this.#clock = settings.observer.clock;
     this.#limit = settings.walLimitBytes;
     this.#closed = settings.closed;
     this.#database = database;
@@ -96,7 +100,7 @@ export class WalMonitor {
     const entry = await this.#connections.acquireForChore(this.#bytes > 2 * this.#limit);
     if (entry === undefined) return;
     try {
-      const { busy, walPages, checkpointedPages: page } = await checkpoint(entry, 'passive');
+      const { busy, walPages, checkpointedPages: page } = await this.#run(entry, 'passive');
       // Another checkpoint is running.
       if (busy) return;
       const moved = page !== this.#stopped.page && this.#stopped.times > 0;
@@ -143,10 +147,22 @@ export class WalMonitor {
     try {
       const until = this.#clock.now() + TRUNCATE_FOR_MS;
       for (let tries = TRUNCATE_TRIES; tries > 0 && this.#clock.now() < until; tries -= 1)
-        if (!(await checkpoint(entry, 'truncate')).busy) return;
+        if (!(await this.#run(entry, 'truncate')).busy) return;
     } finally {
       leave();
     }
+  }
+
+  /**
+   * Makes a checkpoint without a time limit, because an interrupted one would have to begin again. Does not acquire the
+   * write lock: the caller does.
+   */
+  #run({ resource }: Entry<Session>, mode: CheckpointMode): Promise<CheckpointResult> {
+    const call = checkpointCall({ mode, timeoutMs: Infinity });
+    const readonly = { ...call, statement: { ...call.statement, readonly: true } };
+    return reportCheckpoint(this.#observer, mode, this.#bytes, async () =>
+      checkpointResult(await resource.perform(readonly)),
+    );
   }
 
   #reset(): void {
@@ -171,9 +187,10 @@ export class WalMonitor {
       longest === undefined || longest.since === now
         ? 'It is no lease of this pool: another pool or process, or a single statement that runs long (see statementTimeoutMs).'
         : `It is a lease with ${longest.what}, for at least ${String(Math.round((now - longest.since) / 1000))} s. ${whereOf(longest)}`;
-    process.emitWarning(
+    this.#observer.warn(
+      'SQLITE_POOL_WAL',
       `The WAL has grown to ${size}, because something that has been reading for long keeps it from being written back. ${culprit}`,
-      { type: 'SqlitePoolWarning', code: 'SQLITE_POOL_WAL' },
+      { walBytes: this.#bytes },
     );
   }
 }
@@ -182,15 +199,4 @@ function whereOf({ stack }: Reader): string {
   return stack === undefined
     ? 'Set leakWarningMs to see where it was acquired.'
     : `It was acquired here:\n${stack}`;
-}
-
-/**
- * Has no limit, because an interrupted checkpoint would have to begin again. Does not acquire the write lock: the
- * caller does.
- */
-async function checkpoint({ resource }: Entry<Session>, mode: CheckpointMode): Promise<CheckpointResult> {
-  const call = checkpointCall({ mode, timeoutMs: Infinity });
-  return checkpointResult(
-    await resource.perform({ ...call, statement: { ...call.statement, readonly: true } }),
-  );
 }

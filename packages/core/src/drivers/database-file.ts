@@ -1,5 +1,5 @@
 import { realpath, stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { bounded, limitOf, noTimeout, systemClock, type Limit } from '../waiting/deadline.ts';
 import type { Connection, Driver } from '../driver.ts';
 import { InvalidArgumentError, OpenError, SqlitePoolError } from '../errors.ts';
@@ -17,11 +17,12 @@ export type OpenOne = (path: string, mayCreate: boolean, signal?: AbortSignal) =
 export function fileDriver(name: string, filename: string, open: OpenOne, mayCreate = true): Driver {
   checkFilename(filename);
   if (filename === ':memory:')
-    return { name, inMemory: true, open: (signal) => diagnosed(filename, true, open, signal) };
+    return { name, database: filename, inMemory: true, open: (signal) => diagnosed(filename, true, open, signal) };
   // Resolved once: a process that changes its working directory must not change its database.
   const path = resolve(filename);
   return {
     name,
+    database: basename(path),
     open: createdOnce((creates, signal) => diagnosed(path, creates, open, signal), mayCreate),
     databaseId: () => fileId(path),
     walBytes: () => walBytes(path),

@@ -70,6 +70,11 @@ export class Entries<R> {
     if (to === 'closed') this.#all.delete(entry);
   }
 
+  /** The entries that have a resource. */
+  opened(): { readonly resource: R; readonly state: Exclude<EntryState, 'opening'> }[] {
+    return [...this.#all].flatMap(({ resource, state }) => (state === 'opening' ? [] : [{ resource, state }]));
+  }
+
   leased(): OwnEntry<R>[] {
     return [...this.#all].filter(({ state }) => state === 'leased');
   }

@@ -36,6 +36,8 @@ export interface ResourceHooks<R> {
    * others.
    */
   abandon(resource: R): void;
+  /** The engine has begun to close a resource. */
+  retired?(reason: EvictionReason): void;
 }
 
 export interface ResourcePoolSettings {
@@ -220,6 +222,11 @@ export class ResourcePool<R> {
     return this.#entries.leased().map(({ resource }) => resource);
   }
 
+  /** Every resource that has been opened, with its state. */
+  resources(): { readonly resource: R; readonly state: Exclude<EntryState, 'opening'> }[] {
+    return this.#entries.opened();
+  }
+
   /** While the engine drains, discards the leased resources and abandons the calls that do not return. */
   giveUp(): void {
     this.#givenUp.abort(new OperationTimeoutError('last call', this.#settings.operationTimeoutMs));
@@ -349,6 +356,7 @@ export class ResourcePool<R> {
   #retire(entry: OwnEntry<R>, reason: EvictionReason): Promise<void> {
     return outsideCalls(() => {
       this.#evictions[reason] += 1;
+      this.#hooks.retired?.(reason);
       this.#entries.move(entry, 'closing');
       const orderly = reason === 'closed';
       const last = orderly && this.#entries.alive === 1;

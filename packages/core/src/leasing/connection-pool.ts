@@ -1,6 +1,10 @@
+import { acquireChannel, type AcquireEvent, type RequestOrigin } from '../diagnostics/channels.ts';
+import type { Observer } from '../diagnostics/observer.ts';
+import { AcquireOperation, traced } from '../diagnostics/operation.ts';
 import { limitOf, type CancelToken, type Clock, type Limit } from '../waiting/deadline.ts';
 import type { Entry } from '../engine/entries.ts';
-import { AcquireTimeoutError, type AcquirePhase } from '../errors.ts';
+import { enclosingSessions } from '../connection/enclosing-transaction.ts';
+import { AcquireTimeoutError, TransactionActiveError, type AcquirePhase } from '../errors.ts';
 import type { LeaseEnding } from './lease.ts';
 import { IdleLeases, type LeaseRegistry } from './lease-registry.ts';
 import type { ResourcePool } from '../engine/resource-pool.ts';
@@ -17,10 +21,15 @@ export interface ConnectionPoolSettings {
 export interface Bounds {
   readonly signal?: CancelToken | undefined;
   readonly timeoutMs?: number | undefined;
+  /** The request that waits, if there is one. */
+  readonly request?: RequestOrigin | undefined;
 }
 
 /** How long the pool's own work waits for a connection, in milliseconds. */
 const CHORE_WAIT_MS = 1000;
+
+const WAITS_FOR_CONNECTION =
+  'This call waits for a connection, and the transaction in whose callback it is made holds the last one. Call the method on the handle of the transaction: transaction(async (tx) => { await tx.get(…); }).';
 
 const GIVEN_BACK = Promise.resolve();
 
@@ -34,9 +43,16 @@ export class ConnectionPool {
   readonly #settings: ConnectionPoolSettings;
   readonly #engine: ResourcePool<Session>;
   readonly #leases: LeaseRegistry;
+  readonly #observer: Observer;
   #timeouts = 0;
 
-  constructor(settings: ConnectionPoolSettings, engine: ResourcePool<Session>, leases: LeaseRegistry) {
+  constructor(
+    settings: ConnectionPoolSettings,
+    engine: ResourcePool<Session>,
+    leases: LeaseRegistry,
+    observer: Observer,
+  ) {
+    this.#observer = observer;
     this.#settings = settings;
     this.#engine = engine;
     this.#leases = leases;
@@ -49,14 +65,23 @@ export class ConnectionPool {
   }
 
   /** Returns a connection at once if a good one is idle. Otherwise resolves as soon as there is one. */
-  acquire(bounds: Bounds): Entry<Session> | Promise<Entry<Session>> {
+  acquire(
+    bounds: Bounds,
+    purpose: AcquireEvent['purpose'] = 'lease',
+  ): Entry<Session> | Promise<Entry<Session>> {
+    if (!acquireChannel.hasSubscribers) return this.#acquire(bounds);
+    const operation = new AcquireOperation(this.#observer, bounds.request, purpose, this.#engine.waiting);
+    return traced(acquireChannel, operation, async () => await this.#acquire(bounds));
+  }
+
+  #acquire(bounds: Bounds): Entry<Session> | Promise<Entry<Session>> {
     if (bounds.signal?.aborted === true) return Promise.reject(bounds.signal.reason);
     return this.#tryAcquire() ?? this.#wait(bounds);
   }
 
   /** Runs `work` with a connection, and releases it afterwards. */
   async use<T>(bounds: Bounds, work: (session: Session) => Promise<T>): Promise<T> {
-    const acquired = this.acquire(bounds);
+    const acquired = this.acquire(bounds, 'statement');
     const entry = acquired instanceof Promise ? await acquired : acquired;
     try {
       return await work(entry.resource);
@@ -77,8 +102,19 @@ export class ConnectionPool {
   }
 
   #wait(bounds: Bounds): Promise<Entry<Session>> {
-    if (this.#engine.size >= this.#settings.poolSize) this.idleLeases.reclaim();
+    const { poolSize } = this.#settings;
+    if (this.#engine.size >= poolSize) {
+      if (this.#waitsForItself(poolSize))
+        return Promise.reject(new TransactionActiveError(WAITS_FOR_CONNECTION));
+      this.idleLeases.reclaim();
+    }
     return this.#engine.acquire(this.limit(bounds));
+  }
+
+  /** Whether the transactions in whose callbacks the caller runs hold every connection. */
+  #waitsForItself(poolSize: number): boolean {
+    const leased: readonly object[] = this.#engine.leased();
+    return enclosingSessions().filter((session) => leased.includes(session)).length >= poolSize;
   }
 
   /**

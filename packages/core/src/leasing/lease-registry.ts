@@ -1,6 +1,8 @@
+import { leakChannel, releaseChannel, type LeakEvent, type RequestOrigin } from '../diagnostics/channels.ts';
+import type { Observer } from '../diagnostics/observer.ts';
 import { LONGEST_DELAY_MS, type Clock } from '../waiting/deadline.ts';
 import type { Entry } from '../engine/entries.ts';
-import { LeaseRecord, Lease, type LeaseEnding } from './lease.ts';
+import { LeaseRecord, Lease, type Acquire, type LeaseEnding } from './lease.ts';
 import { LinkedList, type Listed } from '../waiting/linked-list.ts';
 import type { Reading, Session } from '../connection/session.ts';
 
@@ -59,6 +61,7 @@ export class IdleLeases {
  */
 export class LeaseRegistry {
   readonly #settings: LeaseRegistrySettings;
+  readonly #observer: Observer;
   readonly #onEnd: (record: LeaseRecord, ending: LeaseEnding) => Promise<void>;
   readonly #records = new LinkedList<LeaseRecord>();
   /** The functions that cancel the timers of a watched lease. */
@@ -69,7 +72,7 @@ export class LeaseRegistry {
    * predict when a finalizer runs.
    */
   readonly #collected = new FinalizationRegistry<LeaseRecord>((record) => {
-    this.#report(record, 'was collected as garbage without a release; its connection was taken back');
+    this.#report(record, 'collected', 'was collected as garbage without a release; the pool revoked it');
     void record.end('revoked');
   });
 
@@ -78,11 +81,17 @@ export class LeaseRegistry {
    */
   constructor(
     settings: LeaseRegistrySettings,
+    observer: Observer,
     release: (entry: Entry<Session>, ending: LeaseEnding) => Promise<void>,
   ) {
     this.#settings = settings;
+    this.#observer = observer;
     this.#onEnd = (record, ending) => {
       this.#forget(record);
+      if (releaseChannel.hasSubscribers) {
+        const { acquire, heldMs } = record;
+        releaseChannel.publish({ ...observer.source, request: acquire?.request, ending, heldMs });
+      }
       return release(record.entry, ending);
     };
   }
@@ -96,7 +105,7 @@ export class LeaseRegistry {
   get stacks(): readonly string[] {
     return this.#records
       .toArray()
-      .map(({ stack }) => stack)
+      .map(({ acquire }) => acquire?.stack)
       .filter((stack) => stack !== undefined);
   }
 
@@ -104,7 +113,9 @@ export class LeaseRegistry {
   readers(): (Reading & { readonly stack: string | undefined })[] {
     return this.#records
       .toArray()
-      .flatMap(({ session: { reading }, stack }) => (reading === undefined ? [] : [{ ...reading, stack }]));
+      .flatMap(({ session: { reading }, acquire }) =>
+        reading === undefined ? [] : [{ ...reading, stack: acquire?.stack }],
+      );
   }
 
   /**
@@ -115,10 +126,14 @@ export class LeaseRegistry {
     return this.#settings.leakWarningMs < Infinity ? stackOfCaller() : undefined;
   }
 
-  /** Makes a lease of an acquired entry. `caller`: the stack from {@link LeaseRegistry.caller}. */
-  createLease(entry: Entry<Session>, caller: string | undefined): Lease {
-    const { leakWarningMs, maxLeaseMs, clock } = this.#settings;
-    const record = new LeaseRecord(entry, clock, caller, this.#onEnd);
+  /**
+   * Makes a lease of an acquired entry.
+   *
+   * @param caller - The stack from {@link LeaseRegistry.caller}.
+   */
+  createLease(entry: Entry<Session>, caller: string | undefined, request: RequestOrigin | undefined): Lease {
+    const { leakWarningMs, maxLeaseMs } = this.#settings;
+    const record = new LeaseRecord(entry, this.#observer, this.#acquire(caller, request), this.#onEnd);
     this.#records.add(record);
     if (leakWarningMs < Infinity || maxLeaseMs < Infinity) this.#watch(record);
     const lease = new Lease(record);
@@ -126,11 +141,16 @@ export class LeaseRegistry {
     return lease;
   }
 
+  #acquire(stack: string | undefined, request: RequestOrigin | undefined): Acquire | undefined {
+    if (stack === undefined && !this.#observer.listens) return undefined;
+    return { since: this.#settings.clock.now(), request, stack };
+  }
+
   #watch(record: LeaseRecord): void {
     const { leakWarningMs, maxLeaseMs, clock } = this.#settings;
     const timers: (() => void)[] = [];
     const warn = (): void => {
-      this.#report(record, `is older than ${String(leakWarningMs)} ms`);
+      this.#report(record, 'old', `is older than ${String(leakWarningMs)} ms`);
     };
     const revoke = (): void => void record.end('revoked');
     if (leakWarningMs < Infinity) timers.push(schedule(clock, warn, leakWarningMs));
@@ -161,18 +181,26 @@ export class LeaseRegistry {
     }
   }
 
+  /** The leases in force, by their connections. */
+  bySession(): Map<Session, LeaseRecord> {
+    return new Map(this.#records.toArray().map((record) => [record.session, record]));
+  }
+
   /** Ends every lease in force. */
   revokeAll(why: () => Error): void {
     for (const record of this.#records.toArray()) void record.end('revoked', why);
   }
 
-  #report({ stack }: LeaseRecord, what: string): void {
+  #report({ acquire }: LeaseRecord, how: LeakEvent['how'], what: string): void {
+    const { request, stack } = acquire ?? {};
     this.#leaks += 1;
+    const { source } = this.#observer;
+    if (leakChannel.hasSubscribers) leakChannel.publish({ ...source, request, how, stack });
     const where =
       stack === undefined
         ? 'Set leakWarningMs to see where it was acquired.'
         : `It was acquired here:\n${stack}`;
-    process.emitWarning(`A lease ${what}. ${where}`, { type: 'SqlitePoolWarning', code: 'SQLITE_POOL_LEAK' });
+    this.#observer.warn('SQLITE_POOL_LEAK', `A lease ${what}. ${where}`, {}, request);
   }
 }
 

@@ -3,16 +3,17 @@ import type { Entry } from '../engine/entries.ts';
 import { LeaseEndedError, TransactionActiveError } from '../errors.ts';
 import type { Listed, Place } from '../waiting/linked-list.ts';
 import {
-  checkCallOptions,
   QueryMethods,
   type Call,
+  type CallOptions,
   type Queryable,
-  type QueryOptions,
   type TransactionOptions,
 } from '../query/queryable.ts';
 import type { Session } from '../connection/session.ts';
 import { transact } from '../connection/transaction.ts';
-import { CancelSource, type CancelToken, type Clock } from '../waiting/deadline.ts';
+import type { RequestOrigin } from '../diagnostics/channels.ts';
+import type { Observer } from '../diagnostics/observer.ts';
+import { CancelSource, type CancelToken } from '../waiting/deadline.ts';
 
 /**
  * Options of `acquire` and `connection`.
@@ -26,6 +27,16 @@ export interface AcquireOptions {
   readonly timeoutMs?: number | undefined;
 }
 
+/** What the pool remembers of an acquire, if something wants to know of it. */
+export interface Acquire {
+  /** Its time. */
+  readonly since: number;
+  /** The request that made it, if there is one. */
+  readonly request: RequestOrigin | undefined;
+  /** Its stack, when `leakWarningMs` is on. */
+  readonly stack: string | undefined;
+}
+
 /** How a lease can end. */
 export type LeaseEnding = 'released' | 'discarded' | 'revoked';
 
@@ -37,9 +48,9 @@ export class LeaseRecord implements Listed<LeaseRecord> {
   place: Place<LeaseRecord> | undefined;
   readonly entry: Entry<Session>;
   readonly session: Session;
-  readonly clock: Clock;
-  /** The stack of the acquire, when `leakWarningMs` is on. */
-  readonly stack: string | undefined;
+  readonly observer: Observer;
+  /** The acquire, if something wants to know of it. */
+  readonly acquire: Acquire | undefined;
   /** The handle, as long as the lease is young: see {@link LeaseRegistry.sweep}. */
   handle: Lease | undefined;
   #cancelSource: CancelSource | undefined;
@@ -52,15 +63,20 @@ export class LeaseRecord implements Listed<LeaseRecord> {
    */
   constructor(
     entry: Entry<Session>,
-    clock: Clock,
-    stack: string | undefined,
+    observer: Observer,
+    acquire: Acquire | undefined,
     onEnd: (record: LeaseRecord, ending: LeaseEnding) => Promise<void>,
   ) {
     this.entry = entry;
     this.session = entry.resource;
-    this.clock = clock;
-    this.stack = stack;
+    this.observer = observer;
+    this.acquire = acquire;
     this.#onEnd = onEnd;
+  }
+
+  /** How long the lease has been held, in milliseconds; `undefined` if nothing listened when it began. */
+  get heldMs(): number | undefined {
+    return this.acquire && this.observer.clock.now() - this.acquire.since;
   }
 
   /** Aborts when the lease is revoked. Made on first use, because most leases need none. */
@@ -199,12 +215,20 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return this.release();
   }
 
+  protected override get observer(): Observer {
+    return this.#record.observer;
+  }
+
+  protected override origin(): RequestOrigin | undefined {
+    return this.#record.acquire?.request;
+  }
+
   protected override perform(call: Call): Promise<Result> {
     this.#check();
     return this.#record.session.perform(call);
   }
 
-  protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
+  protected override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
     this.#check();
     return this.#record.session.batch(calls, options);
   }
@@ -218,9 +242,8 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     }
   }
 
-  override async script(sql: string, options: QueryOptions = {}): Promise<void> {
+  protected override async performScript(sql: string, options: CallOptions): Promise<void> {
     this.#check();
-    checkCallOptions(options);
     await this.#record.session.script(sql, options);
   }
 
@@ -229,12 +252,16 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     options?: TransactionOptions,
   ): Promise<T> {
     const record = this.#record;
-    const { session, clock, revoked } = record;
+    const { session, observer, revoked } = record;
     const check = (): void => {
       record.check();
     };
     check();
-    return await transact({ session, clock, outer: undefined, check, ended: revoked }, fn, options);
+    return await transact(
+      { session, observer, request: this.origin(), outer: undefined, check, ended: revoked },
+      fn,
+      options,
+    );
   }
 
   #check(): void {

@@ -1,3 +1,6 @@
+import { queryChannel, type QueryEvent, type RequestOrigin } from '../diagnostics/channels.ts';
+import type { Observer } from '../diagnostics/observer.ts';
+import { QueryOperation, traced } from '../diagnostics/operation.ts';
 import type { ExecuteHint, Result, Row, Value } from '../driver.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import { bind, type Params } from './parameters.ts';
@@ -156,8 +159,14 @@ export interface Queryable {
  */
 export type BatchStatement = string | readonly [sql: string, params?: Params];
 
+/** The options of a call after its check. */
+export interface CallOptions extends QueryOptions {
+  /** What the call reports, if something listens. */
+  readonly operation?: QueryOperation | undefined;
+}
+
 /** A checked statement, ready to run. */
-export interface Call extends ExecuteOptions {
+export interface Call extends CallOptions, ExecuteOptions {
   readonly statement: Omit<Statement, 'firstRow'>;
   readonly values: readonly Value[];
   /** Overrides the urgency that follows from the statement. */
@@ -172,10 +181,17 @@ export let performOn: (db: QueryMethods, call: Call) => Promise<Result>;
 export let performAllOn: (
   db: QueryMethods,
   calls: readonly Call[],
-  options: QueryOptions,
+  options: CallOptions,
 ) => Promise<Result[]>;
+/** Runs a script whose options another handle has already checked. */
+export let scriptOn: (db: QueryMethods, sql: string, options: CallOptions) => Promise<void>;
 /** Steps through the rows of a call that another handle has already checked. */
 export let stepOn: (db: QueryMethods, call: Call) => AsyncIterableIterator<Row>;
+
+/** The observer of another handle. */
+export let observerOf: (db: QueryMethods) => Observer;
+/** The request that makes the calls of another handle. */
+export let originOf: (db: QueryMethods) => RequestOrigin | undefined;
 
 /**
  * Implements the query methods on top of operations on checked calls, which each subclass defines. The subclasses
@@ -186,14 +202,25 @@ export abstract class QueryMethods implements Queryable {
     performOn = (db, call) => db.perform(call);
     stepOn = (db, call) => db.step(call);
     performAllOn = (db, calls, options) => db.performAll(calls, options);
+    scriptOn = (db, sql, options) => db.performScript(sql, options);
+    observerOf = (db) => db.observer;
+    originOf = (db) => db.origin();
   }
+
+  /** Hears of every call. */
+  protected abstract readonly observer: Observer;
 
   protected abstract perform(call: Call): Promise<Result>;
   /** Runs several checked statements, at least one, all or nothing. */
-  protected abstract performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]>;
+  protected abstract performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]>;
+  protected abstract performScript(sql: string, options: CallOptions): Promise<void>;
   protected abstract step(call: Call): AsyncIterableIterator<Row>;
-  abstract script(sql: string, options?: QueryOptions): Promise<void>;
   abstract transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options?: TransactionOptions): Promise<T>;
+
+  /** The request that makes the calls, if there is one. */
+  protected origin(): RequestOrigin | undefined {
+    return undefined;
+  }
 
   execute(
     sql: string,
@@ -202,22 +229,22 @@ export abstract class QueryMethods implements Queryable {
   ): Promise<Result<unknown[]>>;
   execute<R = Row>(sql: string, params?: Params, options?: ExecuteOptions): Promise<Result<R>>;
   async execute(sql: string, params?: Params, options?: ExecuteOptions): Promise<Result<unknown>> {
-    return await this.perform(check(parse(sql), params, options));
+    return await this.#perform('execute', sql, check(parse(sql), params, options));
   }
 
   async get<R = Row>(sql: string, params?: Params, options?: QueryOptions): Promise<R | undefined> {
     const statement = parse(sql);
-    const { rows } = await this.perform(check(statement, params, options, statement.firstRow));
+    const { rows } = await this.#perform('get', sql, check(statement, params, options, statement.firstRow));
     return rows[0] as R | undefined;
   }
 
   async all<R = Row>(sql: string, params?: Params, options?: QueryOptions): Promise<R[]> {
-    const { rows } = await this.perform(check(parse(sql), params, options));
+    const { rows } = await this.#perform('all', sql, check(parse(sql), params, options));
     return rows as R[];
   }
 
   async run(sql: string, params?: Params, options?: QueryOptions): Promise<RunResult> {
-    const { changes, lastInsertRowid } = await this.perform(check(parse(sql), params, options));
+    const { changes, lastInsertRowid } = await this.#perform('run', sql, check(parse(sql), params, options));
     return { changes, lastInsertRowid };
   }
 
@@ -228,7 +255,24 @@ export abstract class QueryMethods implements Queryable {
         "batch() takes an array: batch([['DELETE FROM a WHERE id = ?', [1]], 'DELETE FROM b']).",
       );
     const calls = Array.from(statements as readonly BatchStatement[], checkOfBatch);
-    return calls.length === 0 ? [] : await this.performAll(calls, options);
+    if (calls.length === 0) return [];
+    if (!this.observer.watchesQueries) return await this.performAll(calls, options);
+    const sql = calls.map(({ statement }) => statement.sql).join(';\n');
+    const operation = this.#operation({
+      method: 'batch',
+      sql,
+      kind: kindOf(calls),
+      parameters: sum(calls, ({ values }) => values.length),
+      statements: calls.length,
+    });
+    return await traced(queryChannel, operation, async () => {
+      const results = await this.performAll(calls, { ...options, operation });
+      operation.returned(
+        sum(results, ({ rows }) => rows.length),
+        sum(results, ({ changes }) => changes),
+      );
+      return results;
+    });
   }
 
   iterate<R = Row>(sql: string, params?: Params, options?: QueryOptions): AsyncIterableIterator<R> {
@@ -236,8 +280,77 @@ export abstract class QueryMethods implements Queryable {
     if (!statement.readonly || !statement.returnsRows) {
       throw new InvalidArgumentError('iterate() is for statements that only read; use all() or run().');
     }
-    return this.step(check(statement, params, options)) as AsyncIterableIterator<R>;
+    const call = check(statement, params, options);
+    const rows = this.observer.watchesQueries ? this.#stepTraced(call) : this.step(call);
+    return rows as AsyncIterableIterator<R>;
   }
+
+  async script(sql: string, options: QueryOptions = {}): Promise<void> {
+    checkCallOptions(options);
+    if (!this.observer.watchesQueries) {
+      await this.performScript(sql, options);
+      return;
+    }
+    // Nothing is known of a script before it is parsed.
+    const operation = this.#operation({ method: 'script', sql, kind: 'write', parameters: 0, statements: 1 });
+    await traced(queryChannel, operation, async () => {
+      await this.performScript(sql, { ...options, operation });
+    });
+  }
+
+  /** Not an async function: that would cost every statement a promise. */
+  #perform(method: QueryEvent['method'], sql: string, call: Call): Promise<Result> {
+    if (!this.observer.watchesQueries) return this.perform(call);
+    const parameters = call.values.length;
+    const operation = this.#operation({ method, sql, kind: kindOf([call]), parameters, statements: 1 });
+    return traced(queryChannel, operation, async () => {
+      const result = await this.perform({ ...call, operation });
+      operation.returned(result.rows.length, call.statement.effect === 'none' ? undefined : result.changes);
+      return result;
+    });
+  }
+
+  /** A cursor is one call, which ends with its loop. An event for each row would cost more than the row. */
+  async *#stepTraced(call: Call): AsyncGenerator<Row, void, undefined> {
+    const { sql } = call.statement;
+    const parameters = call.values.length;
+    const operation = this.#operation({ method: 'iterate', sql, kind: 'read', parameters, statements: 1 });
+    let end: ((failed?: { readonly error: unknown }) => void) | undefined;
+    const loop = new Promise<void>((resolve, reject) => {
+      // The loop rejects with the same error.
+      end = (failed) => (failed === undefined ? resolve() : reject(failed.error));
+    });
+    void traced(queryChannel, operation, () => loop).catch(() => undefined);
+    let rows = 0;
+    let failed: { readonly error: unknown } | undefined;
+    try {
+      for await (const row of this.step({ ...call, operation })) {
+        rows += 1;
+        yield row;
+      }
+    } catch (error) {
+      failed = { error };
+      throw error;
+    } finally {
+      operation.returned(rows, undefined);
+      end?.(failed);
+    }
+  }
+
+  #operation(
+    call: Pick<QueryEvent, 'method' | 'sql' | 'kind' | 'parameters' | 'statements'>,
+  ): QueryOperation {
+    return new QueryOperation(this.observer, this.origin(), call);
+  }
+}
+
+function kindOf(calls: readonly Call[]): QueryEvent['kind'] {
+  if (calls.some(({ statement }) => statement.control !== 'none')) return 'control';
+  return calls.every(({ statement }) => statement.readonly) ? 'read' : 'write';
+}
+
+function sum<T>(all: readonly T[], numberOf: (one: T) => number): number {
+  return all.reduce((total, one) => total + numberOf(one), 0);
 }
 
 /** Checks one statement of a batch. The error names the position of the statement. */

@@ -1,17 +1,19 @@
+import type { RequestOrigin } from '../diagnostics/channels.ts';
+import type { Observer } from '../diagnostics/observer.ts';
 import type { Result, Row } from '../driver.ts';
 import { bounded, limitOf, noTimeout, CancelSource, systemClock } from '../waiting/deadline.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
 import type { Lease } from '../leasing/lease.ts';
 import type { SqlitePool } from '../pool.ts';
 import {
-  checkCallOptions,
   performAllOn,
   performOn,
   QueryMethods,
   stepOn,
+  scriptOn,
   type Call,
+  type CallOptions,
   type Queryable,
-  type QueryOptions,
   type TransactionOptions,
 } from '../query/queryable.ts';
 import { follow, type ResponseEvents } from './response-events.ts';
@@ -50,6 +52,8 @@ export interface RequestLeaseOptions {
   readonly mode: LeaseMode;
   /** How long a handler whose client has left may keep its connection, in milliseconds. */
   readonly disconnectGraceMs: number;
+  /** What to say of the request where somebody asks for it: its id, its route, its logger. Called only if something listens. */
+  readonly request?: (() => RequestOrigin) | undefined;
   /** The HTTP method. A GET whose client has left has no reason to go on. */
   readonly method: string;
   /** The response to follow, if there is one. */
@@ -156,12 +160,9 @@ export class RequestLease extends QueryMethods implements RequestDb {
     return await this.#use('pin', false, {}, (lease) => fn(lease));
   }
 
-  override async script(sql: string, options: QueryOptions = {}): Promise<void> {
-    checkCallOptions(options);
+  protected override async performScript(sql: string, options: CallOptions): Promise<void> {
     const statements = parseScript(sql);
-    await this.#use(needOf(statements), mustWait(statements), options, (db, limits) =>
-      db.script(sql, limits),
-    );
+    await this.#use(needOf(statements), mustWait(statements), options, (db, own) => scriptOn(db, sql, own));
   }
 
   override async transaction<T>(
@@ -190,12 +191,20 @@ export class RequestLease extends QueryMethods implements RequestDb {
     }
   }
 
+  protected override get observer(): Observer {
+    return this.#pool.observer;
+  }
+
+  protected override origin(): RequestOrigin | undefined {
+    return this.#options.request?.();
+  }
+
   protected override perform(call: Call): Promise<Result> {
     const statements = [call.statement];
     return this.#use(needOf(statements), mustWait(statements), call, performOn);
   }
 
-  protected override performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
+  protected override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
     const statements = calls.map(({ statement }) => statement);
     return this.#use(needOf(statements), mustWait(statements), options, (db, own) =>
       performAllOn(db, calls, own),
@@ -217,7 +226,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   /** Runs `use` on a connection of the request, or on the pool itself. `waits`: the call must wait for the write lock. */
-  async #use<Limits extends QueryOptions, T>(
+  async #use<Limits extends CallOptions, T>(
     need: Need,
     waits: boolean,
     options: Limits,
@@ -240,14 +249,17 @@ export class RequestLease extends QueryMethods implements RequestDb {
    * connection. One call of the request waits for the write lock. The others wait for the connection of that call. If
    * each waited for the lock, the second could keep the connection that the first one needs.
    */
-  async #useOwn<Limits extends QueryOptions, T>(
+  async #useOwn<Limits extends CallOptions, T>(
     need: Need,
     waits: boolean,
     options: Limits,
     use: (db: Lease, options: Limits) => T | Promise<T>,
   ): Promise<T> {
     const keeps = this.#own?.mustStay === true;
-    const turn = waits && !keeps ? this.#pool.acquireWriter(this.#signal) : undefined;
+    const turn =
+      waits && !keeps
+        ? this.#pool.acquireWriter({ signal: this.#signal, operation: options.operation })
+        : undefined;
     const own = this.#enter(need, turn);
     try {
       const lease = this.#leaseOf(own, options.signal);
@@ -302,7 +314,11 @@ export class RequestLease extends QueryMethods implements RequestDb {
 
   /** Acquires a connection: at once, if the pool has an idle one and the call need not wait for the write lock first. */
   #acquire(turn: Promise<unknown> | undefined): RequestConnection {
-    const lease = this.#pool.createLease(this.#cancelSource, turn);
+    const lease = this.#pool.createLease(
+      this.#cancelSource,
+      turn,
+      this.observer.listens ? this.origin() : undefined,
+    );
     const own = new RequestConnection(lease, this.#own, this.#giveBack);
     if (lease instanceof Promise) own.lease = this.#arrive(own, lease);
     return own;
@@ -374,7 +390,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
    * Adds the signal of the request to a call on the pool. A call on a lease needs no signal: the lease is revoked with
    * the request.
    */
-  #revocable<Limits extends QueryOptions>(options: Limits): Limits {
+  #revocable<Limits extends CallOptions>(options: Limits): Limits {
     const { signal } = options;
     return {
       ...options,

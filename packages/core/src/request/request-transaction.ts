@@ -1,17 +1,21 @@
 import { bounded, limitOf, noTimeout, systemClock } from '../waiting/deadline.ts';
+import type { RequestOrigin } from '../diagnostics/channels.ts';
+import type { Observer } from '../diagnostics/observer.ts';
 import type { Result, Row } from '../driver.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
 import { holdResponse, type HoldableResponse } from './held-response.ts';
 import type { SqlitePool } from '../pool.ts';
 import {
-  checkCallOptions,
+  observerOf,
+  originOf,
   performAllOn,
   performOn,
   QueryMethods,
+  scriptOn,
   stepOn,
   type Call,
+  type CallOptions,
   type Queryable,
-  type QueryOptions,
   type TransactionMode,
   type TransactionOptions,
 } from '../query/queryable.ts';
@@ -127,10 +131,16 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     return await fn(await this.#own());
   }
 
-  override async script(sql: string, options: QueryOptions = {}): Promise<void> {
-    checkCallOptions(options);
-    const tx = await this.#own(options.signal);
-    await tx.script(sql, options);
+  protected override get observer(): Observer {
+    return observerOf(this.#lease);
+  }
+
+  protected override origin(): RequestOrigin | undefined {
+    return originOf(this.#lease);
+  }
+
+  protected override async performScript(sql: string, options: CallOptions): Promise<void> {
+    await scriptOn(await this.#own(options.signal), sql, options);
   }
 
   /** A savepoint in the request's transaction. */
@@ -147,7 +157,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     return await performOn(await this.#handleFor(call), call);
   }
 
-  protected override async performAll(calls: readonly Call[], options: QueryOptions): Promise<Result[]> {
+  protected override async performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
     return await performAllOn(await this.#own(options.signal), calls, options);
   }
 

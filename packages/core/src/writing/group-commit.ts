@@ -1,5 +1,5 @@
 import { asThrown, Cancelled } from '../connection/call-queue.ts';
-import { cancelReason, atEndOfTick, bounded, type Limit } from '../waiting/deadline.ts';
+import { cancelReason, atEndOfTick, bounded, outsideCalls, type Limit } from '../waiting/deadline.ts';
 import type { Result } from '../driver.ts';
 import { noteSql, PoolClosedError, PoolOverloadedError } from '../errors.ts';
 import type { Semaphore } from '../waiting/semaphore.ts';
@@ -93,7 +93,8 @@ export class GroupCommit {
     const group = joined ?? this.#begin();
     const member = group.add(call);
     this.#members += 1;
-    if (joined === undefined) void this.#lead(group);
+    // Outside of the caller's context: the group works for all its members.
+    if (joined === undefined) outsideCalls(() => void this.#lead(group));
     // In the caller's own chain, so that the stack of the error names the caller.
     return member.outcome.catch((error: unknown) =>
       Promise.reject(noteSql(asThrown(error), call.statement.sql)),

@@ -49,7 +49,7 @@ class GroupTransaction {
 
   /** Resolves to `false` if nothing has begun. Then the members that can still wait may try together again. */
   async run(members: readonly QueuedWrite[]): Promise<boolean> {
-    for (const member of members) member.runs();
+    for (const member of members) member.runs(members.length);
     try {
       const calls = members.map(({ call }) => call);
       const since = members[0]?.since;
@@ -147,7 +147,7 @@ async function commitSeparately(
   if (member.isSettled) return;
   try {
     if (calls.shutReason !== undefined) throw new Cancelled(calls.shutReason.reason);
-    member.runs();
+    member.runs(1);
     member.resolve(
       await statements.perform(member.call, member.limit, { since: member.since, unleased: true }),
     );

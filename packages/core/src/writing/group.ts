@@ -38,6 +38,7 @@ export class QueuedWrite {
     this.call = call;
     this.since = since;
     this.deadline = since + timeoutMs;
+    call.operation?.waitsForLock();
     this.#group = group;
     this.outcome = new Promise<Result>((resolve, reject) => {
       this.#resolve = resolve;
@@ -58,9 +59,17 @@ export class QueuedWrite {
     });
   }
 
-  /** The write runs now. The call itself watches its limit, and finds out whether the write was done. */
-  runs(): void {
+  /**
+   * The write runs now, with `members` writes in its COMMIT. The call itself watches its limit, and finds out whether the
+   * write was done.
+   */
+  runs(members: number): void {
     this.#stopWatching?.();
+    const { operation } = this.call;
+    if (operation === undefined) return;
+    if (operation.phase === 'locking') operation.endsLockWait('waiting');
+    operation.connected(false);
+    operation.groupSize = members;
   }
 
   /** The call of the write was cancelled and has not returned. At its limit, the write rejects with an unknown outcome. */

@@ -6,6 +6,7 @@ import type { Session } from '../../src/connection/session.ts';
 import { fakeClock } from '../../src/testing/index.ts';
 import { WalMonitor, type Reader } from '../../src/database/wal-monitor.ts';
 import { byHand } from '../pool/support.ts';
+import { observerOf } from '../diagnostics/support.ts';
 
 /** What a checkpoint finds: the pages in the WAL, and those it could write back. */
 type Found = readonly [walPages: number, checkpointedPages: number] | 'busy' | Error;
@@ -37,7 +38,7 @@ function bench() {
   const entry = { resource: { perform }, state: 'leased' } as unknown as Entry<Session>;
   const clock = fakeClock();
   const care = new WalMonitor(
-    { clock, walLimitBytes: 16 * 2 ** 20, closed: new AbortController().signal },
+    { observer: observerOf(clock), walLimitBytes: 16 * 2 ** 20, closed: new AbortController().signal },
     {
       walBytes: () => Promise.resolve(world.bytes),
       tryWriteTurn: () => {
@@ -155,7 +156,7 @@ describe('the care for the WAL', () => {
     const walBytes = vi.fn<() => Promise<number>>(() => promise.then(() => 0));
     const unused = (): never => expect.fail('nothing is to be done');
     const care = new WalMonitor(
-      { clock, walLimitBytes: 1, closed: new AbortController().signal },
+      { observer: observerOf(clock), walLimitBytes: 1, closed: new AbortController().signal },
       { walBytes, tryWriteTurn: unused, writeTurn: unused },
       { acquireForChore: unused, tryAcquireIdle: unused, release: unused },
       { readers: unused },

@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import { LeaseEndedError } from '../../src/errors.ts';
 import { fakeClock } from '../../src/testing/fake-clock.ts';
-import { LEASE_ENDED, make, WRITE } from './request-lease-request.ts';
+import { LEASE_ENDED, make, whileAnotherWrites, WRITE } from './request-lease-request.ts';
 
 describe('a request lease whose client leaves', () => {
   it.each(['GET', 'HEAD', 'OPTIONS', 'POST'])('F62 in the middle of a %s', async (method) => {
@@ -48,10 +48,10 @@ describe('a request lease whose client leaves', () => {
   );
 
   it.each(['request', 'statement'] as const)(
-    'F62 leaves the queue for the turn to write, in mode %s',
+    'F62 leaves the queue for the write lock, in mode %s',
     async (mode) => {
       const { db, pool, response } = make({ mode });
-      await pool.transaction(async () => {
+      await whileAnotherWrites(pool, async () => {
         const waits = expect(db.run(WRITE)).rejects.toMatchObject(LEASE_ENDED);
         await vi.waitFor(() => expect(pool.stats().writersWaiting).toBe(1));
         response.close();

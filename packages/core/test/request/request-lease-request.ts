@@ -57,3 +57,22 @@ export function make(
 
 export const LEASE_ENDED: { readonly code: 'LEASE_ENDED' } = { code: 'LEASE_ENDED' };
 export const WRITE: string = 'INSERT INTO t VALUES (1)';
+
+/** Runs `work` while a transaction that began elsewhere holds the write lock. */
+export async function whileAnotherWrites<T>(pool: SqlitePool, work: () => Promise<T>): Promise<T> {
+  let begun: (() => void) | undefined;
+  let end: (() => void) | undefined;
+  const hasBegun = new Promise<void>((resolve) => (begun = resolve));
+  const over = new Promise<void>((resolve) => (end = resolve));
+  const transaction = pool.transaction(async () => {
+    begun?.();
+    await over;
+  });
+  await hasBegun;
+  try {
+    return await work();
+  } finally {
+    end?.();
+    await transaction;
+  }
+}

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createPool } from '../../src/pool.ts';
 import { RequestLease } from '../../src/request/request-lease.ts';
-import { LEASE_ENDED, make, WRITE } from './request-lease-request.ts';
+import { LEASE_ENDED, make, whileAnotherWrites, WRITE } from './request-lease-request.ts';
 
 describe('a request lease', () => {
   it('leaves a response alone until its first use', async () => {
@@ -77,7 +77,7 @@ describe('a request lease', () => {
         db.transaction((tx) => tx.run(WRITE)),
       ];
       response.end();
-      // It has its turn to write already: asking for another one would be waiting for itself.
+      // It has its write lock already: asking for another one would be waiting for itself.
       await Promise.all(writes);
       await vi.waitFor(() => expect(pool.stats()).toMatchObject({ writersWaiting: 0, writerHeld: false }));
     },
@@ -205,16 +205,15 @@ describe('a request lease', () => {
     expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 });
   });
 
-  it('holds no connection while it waits for its turn to write', async () => {
+  it('holds no connection while it waits for the write lock', async () => {
     const { db, pool } = make({}, { poolSize: 2 });
-    await pool
-      .transaction(async () => {
-        const writing = db.run(WRITE);
-        await new Promise(setImmediate);
-        expect(pool.stats()).toMatchObject({ leased: 1, writersWaiting: 1 });
-        return { writing };
-      })
-      .then(({ writing }) => writing);
+    const { writing } = await whileAnotherWrites(pool, async () => {
+      const writing = db.run(WRITE);
+      await new Promise(setImmediate);
+      expect(pool.stats()).toMatchObject({ leased: 1, writersWaiting: 1 });
+      return { writing };
+    });
+    await writing;
     expect(pool.stats()).toMatchObject({ leased: 1, writersWaiting: 0 });
   });
 

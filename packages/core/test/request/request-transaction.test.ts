@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { checkRequestTransaction, RequestTransaction } from '../../src/request/request-transaction.ts';
 import { fetchOnce } from '../../src/testing/plugin/clients.ts';
-import { LEASE_ENDED, make, WRITE, type MadeRequest } from './request-lease-request.ts';
+import { LEASE_ENDED, make, whileAnotherWrites, WRITE, type MadeRequest } from './request-lease-request.ts';
 
 type Made = Omit<MadeRequest, 'db'> & { readonly db: RequestTransaction };
 
@@ -207,9 +207,9 @@ describe('a request that is one transaction', () => {
     await failed;
   });
 
-  it('does not wait for its turn to write when the request has failed meanwhile', async () => {
+  it('does not wait for the write lock when the request has failed meanwhile', async () => {
     const { db, pool } = makeTransaction();
-    await pool.transaction(async () => {
+    await whileAnotherWrites(pool, async () => {
       const waits = expect(db.run(WRITE)).rejects.toMatchObject(LEASE_ENDED);
       await vi.waitFor(() => expect(pool.stats().writersWaiting).toBe(1));
       await db.settle(500);
@@ -219,12 +219,12 @@ describe('a request that is one transaction', () => {
     await vi.waitFor(() => expect(pool.stats()).toMatchObject(FREE));
   });
 
-  it('F13 leaves the turn to the other calls of the request when one gives up waiting for it', async () => {
+  it('F13 leaves the write lock to the other calls of the request when one gives up waiting for it', async () => {
     const { db, pool } = makeTransaction();
     const controller = new AbortController();
     const reason = new Error('enough');
     let waits: Promise<unknown> = Promise.resolve();
-    await pool.transaction(async () => {
+    await whileAnotherWrites(pool, async () => {
       const { signal } = controller;
       const cancelled = [
         db.run(WRITE, [], { signal }),
@@ -277,7 +277,7 @@ describe('a request that is one transaction', () => {
     await expect(made.db.run(WRITE)).rejects.toMatchObject(LEASE_ENDED);
   });
 
-  it('F62 of a POST that never answers frees the turn to write after disconnectGraceMs', async () => {
+  it('F62 of a POST that never answers frees the write lock after disconnectGraceMs', async () => {
     const made = makeTransaction({}, { method: 'POST', disconnectGraceMs: 20 });
     await made.db.run(WRITE);
     made.response.close();

@@ -1,0 +1,214 @@
+import type { TracingChannel } from 'node:diagnostics_channel';
+import type {
+  AcquireEvent,
+  OpenEvent,
+  OperationEvent,
+  PoolEvent,
+  QueryEvent,
+  RequestOrigin,
+  TransactionEvent,
+} from './channels.ts';
+import { OutcomeUnknownError } from '../errors.ts';
+import type { Observer } from './observer.ts';
+
+/** An operation that something listens to. It is the event itself, and changes while the operation goes on. */
+abstract class Operation implements OperationEvent {
+  readonly pool: PoolEvent['pool'];
+  readonly poolName: string;
+  readonly database: string | undefined;
+  readonly driver: string;
+  readonly request: RequestOrigin | undefined;
+  durationMs: number | undefined;
+  error: unknown;
+  errorCode: string | undefined;
+  readonly #observer: Observer;
+  readonly #since: number;
+
+  constructor(observer: Observer, request: RequestOrigin | undefined) {
+    const { pool, poolName, database, driver } = observer.source;
+    this.pool = pool;
+    this.poolName = poolName;
+    this.database = database;
+    this.driver = driver;
+    this.request = request;
+    this.#observer = observer;
+    this.#since = observer.clock.now();
+  }
+
+  protected get observer(): Observer {
+    return this.#observer;
+  }
+
+  /** How long ago it began, in milliseconds. */
+  get ageMs(): number {
+    return this.#observer.clock.now() - this.#since;
+  }
+
+  /** The operation has ended well. */
+  succeeded(_value: unknown): void {
+    this.durationMs = this.ageMs;
+  }
+
+  /** The operation has failed. */
+  failed(reason: unknown): void {
+    this.durationMs = this.ageMs;
+    this.error = reason;
+    this.errorCode = codeOf(reason);
+  }
+}
+
+/**
+ * Runs `work`, and publishes the beginning and the end of its operation as `TracingChannel.tracePromise` does, except
+ * that the result is no part of the event: it would show rows. `work` must not throw at once.
+ */
+export async function traced<Event extends object, T>(
+  channel: TracingChannel<unknown, Event>,
+  operation: Operation & Event,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { start, end, asyncStart, asyncEnd, error } = channel;
+  const running = start.runStores(operation, work);
+  end.publish(operation);
+  try {
+    const value = await running;
+    operation.succeeded(value);
+    return value;
+  } catch (reason) {
+    operation.failed(reason);
+    error.publish(operation);
+    throw reason;
+  } finally {
+    asyncStart.publish(operation);
+    asyncEnd.publish(operation);
+  }
+}
+
+/** The wait of one caller for a connection. */
+export class AcquireOperation extends Operation implements AcquireEvent {
+  readonly purpose: AcquireEvent['purpose'];
+  readonly ahead: number;
+
+  constructor(
+    observer: Observer,
+    request: RequestOrigin | undefined,
+    purpose: AcquireEvent['purpose'],
+    ahead: number,
+  ) {
+    super(observer, request);
+    this.purpose = purpose;
+    this.ahead = ahead;
+  }
+}
+
+/** One `transaction()`. */
+export class TransactionOperation extends Operation implements TransactionEvent {
+  readonly mode: TransactionEvent['mode'];
+  outcome: TransactionEvent['outcome'];
+
+  constructor(observer: Observer, request: RequestOrigin | undefined, mode: TransactionEvent['mode']) {
+    super(observer, request);
+    this.mode = mode;
+  }
+
+  override succeeded(value: unknown): void {
+    super.succeeded(value);
+    this.outcome = 'committed';
+  }
+
+  override failed(reason: unknown): void {
+    super.failed(reason);
+    this.outcome = reason instanceof OutcomeUnknownError ? 'unknown' : 'rolled back';
+  }
+}
+
+/** The opening of one connection. */
+export class OpenOperation extends Operation implements OpenEvent {}
+
+/** One call of a query method. The connection that runs it says what it waits for. */
+export class QueryOperation extends Operation implements QueryEvent {
+  readonly method: QueryEvent['method'];
+  readonly sql: string;
+  readonly kind: QueryEvent['kind'];
+  readonly parameters: number;
+  readonly statements: number;
+  phase: QueryEvent['phase'] = 'waiting';
+  rows: number | undefined;
+  changes: number | undefined;
+  waitMs = 0;
+  runMs: number | undefined;
+  lockMs = 0;
+  busyRetries = 0;
+  groupSize = 1;
+  inTransaction = false;
+  #lockSince = 0;
+
+  constructor(
+    observer: Observer,
+    request: RequestOrigin | undefined,
+    call: Pick<QueryEvent, 'method' | 'sql' | 'kind' | 'parameters' | 'statements'>,
+  ) {
+    super(observer, request);
+    this.method = call.method;
+    this.sql = call.sql;
+    this.kind = call.kind;
+    this.parameters = call.parameters;
+    this.statements = call.statements;
+  }
+
+  /** What the call has returned. */
+  returned(rows: number, changes: number | undefined): void {
+    this.rows = rows;
+    this.changes = changes;
+  }
+
+  /** The call has a connection to itself. */
+  connected(inTransaction: boolean): void {
+    this.waitMs = this.ageMs - this.lockMs;
+    this.inTransaction = inTransaction;
+    this.phase = 'running';
+  }
+
+  /** The call begins to wait for the write lock, or for a lock of another process. */
+  waitsForLock(): void {
+    this.#lockSince = this.ageMs;
+    this.phase = 'locking';
+  }
+
+  /** SQLite has answered that another process holds the lock. The call waits for it. */
+  meetsLock(): void {
+    this.busyRetries += 1;
+    this.waitsForLock();
+  }
+
+  /** That wait is over. `next`: what the call does now. */
+  endsLockWait(next: QueryEvent['phase']): void {
+    this.lockMs += this.ageMs - this.#lockSince;
+    this.phase = next;
+  }
+
+  override succeeded(value: unknown): void {
+    super.succeeded(value);
+    this.#ended();
+  }
+
+  override failed(reason: unknown): void {
+    super.failed(reason);
+    this.#ended();
+  }
+
+  #ended(): void {
+    const durationMs = Number(this.durationMs);
+    if (this.phase === 'locking') this.endsLockWait('ended');
+    else if (this.phase === 'waiting') this.waitMs = durationMs - this.lockMs;
+    this.phase = 'ended';
+    this.runMs = Math.max(0, durationMs - this.waitMs - this.lockMs);
+    this.observer.ended(this);
+  }
+}
+
+function codeOf(reason: unknown): string | undefined {
+  const { sqliteCode, code, name } = (reason ?? {}) as Partial<
+    Record<'sqliteCode' | 'code' | 'name', unknown>
+  >;
+  return [sqliteCode, code, name].find((one) => typeof one === 'string');
+}

@@ -1,0 +1,322 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import {
+  acquireChannel,
+  checkpointChannel,
+  closeChannel,
+  evictChannel,
+  leakChannel,
+  openChannel,
+  queryChannel,
+  releaseChannel,
+  slowChannel,
+  transactionChannel,
+  type PlainChannel,
+} from '../../src/channels.ts';
+import { createPool, type PoolOptions, type SqlitePool } from '../../src/index.ts';
+import type { TracingChannel } from 'node:diagnostics_channel';
+
+async function newFile(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'sqlite-pool-channels-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  return join(folder, 'app.db');
+}
+
+async function newPool(options: Partial<PoolOptions> = {}): Promise<SqlitePool> {
+  const pool = createPool({ filename: await newFile(), ...options });
+  onTestFinished(() => pool.close());
+  await pool.script('CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)');
+  return pool;
+}
+
+/** The events of one pool, each as it was when it was published, with the name of its part of the channel. */
+function listen<Event extends { readonly pool: object }>(
+  channel: TracingChannel<unknown, Event>,
+  pool: SqlitePool,
+): (Event & { part: string })[] {
+  const events: (Event & { part: string })[] = [];
+  const hear = (part: string) => (event: Event) => {
+    if (event.pool === pool) events.push({ ...event, part });
+  };
+  const subscribers = {
+    start: hear('start'),
+    end: hear('end'),
+    asyncStart: hear('asyncStart'),
+    asyncEnd: hear('asyncEnd'),
+    error: hear('error'),
+  };
+  channel.subscribe(subscribers);
+  onTestFinished(() => channel.unsubscribe(subscribers));
+  return events;
+}
+
+function hear<Event extends { readonly pool: object }>(channel: PlainChannel<Event>, pool: object): Event[] {
+  const events: Event[] = [];
+  const listener = (event: Event): void => {
+    if (event.pool === pool) events.push(event);
+  };
+  channel.subscribe(listener);
+  onTestFinished(() => {
+    channel.unsubscribe(listener);
+  });
+  return events;
+}
+
+const ended = <Event extends { part: string }>(events: readonly Event[]): Event[] =>
+  events.filter(({ part }) => part === 'asyncEnd');
+
+describe('sqlite-pool:query', () => {
+  it('says of a read what was asked, what came and how long it took, in the order of a traced promise', async () => {
+    const pool = await newPool();
+    await pool.run("INSERT INTO t VALUES (1, 'a'), (2, 'b')");
+    const events = listen(queryChannel, pool);
+    await pool.all('SELECT * FROM t WHERE id < ?', [9]);
+    expect(events.map(({ part, phase }) => [part, phase])).toEqual([
+      ['start', 'waiting'],
+      ['end', expect.stringMatching(/waiting|running/)],
+      ['asyncStart', 'ended'],
+      ['asyncEnd', 'ended'],
+    ]);
+    const [event] = ended(events);
+    expect(event).toMatchObject({
+      pool,
+      poolName: 'app.db',
+      database: 'app.db',
+      driver: 'node:sqlite',
+      method: 'all',
+      sql: 'SELECT * FROM t WHERE id < ?',
+      kind: 'read',
+      parameters: 1,
+      statements: 1,
+      rows: 2,
+      changes: undefined,
+      busyRetries: 0,
+      groupSize: 1,
+      inTransaction: false,
+      request: undefined,
+      errorCode: undefined,
+    });
+    const { durationMs, waitMs, lockMs, runMs } = event!;
+    expect(durationMs).toBeGreaterThan(0);
+    expect(waitMs + lockMs + runMs!).toBeCloseTo(durationMs!, 5);
+  });
+
+  it('has the text as the caller wrote it, also where the pool asks for one row', async () => {
+    const pool = await newPool();
+    const events = listen(queryChannel, pool);
+    await pool.get('SELECT * FROM t');
+    expect(ended(events)).toMatchObject([{ method: 'get', sql: 'SELECT * FROM t', rows: 0 }]);
+  });
+
+  it('never has a bound value or a row', async () => {
+    const pool = await newPool();
+    const events = listen(queryChannel, pool);
+    await pool.run('INSERT INTO t VALUES (?, ?)', [1, 'a-bound-value']);
+    await pool.all('SELECT * FROM t WHERE name = :name', { name: 'a-bound-value' });
+    for await (const row of pool.iterate('SELECT * FROM t WHERE name = ?', ['a-bound-value']))
+      expect(row).toBeDefined();
+    await pool.batch([['SELECT ? AS x', ['a-bound-value']]]);
+    const { inspect } = await import('node:util');
+    expect(ended(events)).toHaveLength(4);
+    for (const event of events) {
+      const { pool: itself, ...rest } = event;
+      expect(itself).toBe(pool);
+      expect(inspect(rest, { depth: 9, showHidden: true })).not.toContain('a-bound-value');
+    }
+  });
+
+  it('says that a statement failed, and with which code', async () => {
+    const pool = await newPool();
+    const events = listen(queryChannel, pool);
+    await pool.run("INSERT INTO t VALUES (1, 'a')");
+    const error: unknown = await pool.run("INSERT INTO t VALUES (1, 'b')").catch((reason: unknown) => reason);
+    expect(events.map(({ part }) => part).slice(-4)).toEqual(['end', 'error', 'asyncStart', 'asyncEnd']);
+    expect(ended(events)[1]).toMatchObject({
+      kind: 'write',
+      errorCode: 'SQLITE_CONSTRAINT_PRIMARYKEY',
+      error,
+    });
+  });
+
+  it('says how many writes shared a COMMIT, and how long each waited for the write lock', async () => {
+    const pool = await newPool();
+    const events = listen(queryChannel, pool);
+    const release = await pool.acquire();
+    await release.run('BEGIN IMMEDIATE');
+    const writes = Array.from({ length: 5 }, () => pool.run('INSERT INTO t (name) VALUES (?)', ['x']));
+    await release.run('COMMIT');
+    await release.release();
+    await Promise.all(writes);
+    const groups = ended(events).filter(({ sql }) => sql.startsWith('INSERT'));
+    expect(groups.map(({ groupSize }) => groupSize)).toEqual([5, 5, 5, 5, 5]);
+    for (const { lockMs } of groups) expect(lockMs).toBeGreaterThan(0);
+  });
+
+  it('says how long a call waited for a connection', async () => {
+    const pool = await newPool({ poolSize: 1 });
+    const events = listen(queryChannel, pool);
+    const lease = await pool.acquire();
+    const read = pool.get('SELECT 1');
+    await lease.all(
+      'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000) SELECT i FROM n',
+    );
+    await lease.release();
+    await read;
+    const event = ended(events).find(({ sql }) => sql === 'SELECT 1')!;
+    expect(event.waitMs).toBeGreaterThan(event.runMs!);
+  });
+
+  it('is one event for a batch, a script and a cursor', async () => {
+    const pool = await newPool();
+    const events = listen(queryChannel, pool);
+    await pool.batch([['INSERT INTO t (name) VALUES (?)', ['a']], 'SELECT * FROM t']);
+    await pool.script('DELETE FROM t; INSERT INTO t VALUES (1, 2), (2, 3), (3, 4)');
+    for await (const row of pool.iterate('SELECT * FROM t')) expect(row).toBeDefined();
+    for await (const row of pool.iterate('SELECT * FROM t')) {
+      expect(row).toBeDefined();
+      break;
+    }
+    expect(ended(events)).toMatchObject([
+      {
+        method: 'batch',
+        statements: 2,
+        parameters: 1,
+        kind: 'write',
+        rows: 1,
+        changes: 1,
+        sql: expect.stringContaining(';\n') as string,
+      },
+      { method: 'script', statements: 1, parameters: 0, kind: 'write' },
+      { method: 'iterate', kind: 'read', rows: 3 },
+      { method: 'iterate', rows: 1 },
+    ]);
+  });
+
+  it('tells a statement in a transaction from one alone', async () => {
+    const pool = await newPool();
+    const events = listen(queryChannel, pool);
+    await pool.transaction((tx) => tx.run('DELETE FROM t'));
+    await pool.connection((lease) => lease.run('DELETE FROM t'));
+    expect(ended(events).map(({ inTransaction }) => inTransaction)).toEqual([true, false]);
+  });
+});
+
+describe('sqlite-pool:acquire', () => {
+  it('tells leases from statements, and who waited behind how many', async () => {
+    const pool = await newPool({ poolSize: 1 });
+    const events = listen(acquireChannel, pool);
+    const lease = await pool.acquire();
+    const reads = [pool.get('SELECT 1'), pool.get('SELECT 2')];
+    await lease.release();
+    await Promise.all(reads);
+    expect(ended(events)).toMatchObject([
+      { purpose: 'lease', ahead: 0, errorCode: undefined },
+      { purpose: 'statement', ahead: 0 },
+      { purpose: 'statement', ahead: 1 },
+    ]);
+  });
+
+  it('says that a wait ran out of time', async () => {
+    const pool = await newPool({ poolSize: 1 });
+    const events = listen(acquireChannel, pool);
+    const lease = await pool.acquire();
+    await expect(pool.acquire({ timeoutMs: 5 })).rejects.toMatchObject({ code: 'ACQUIRE_TIMEOUT' });
+    await lease.release();
+    expect(ended(events)[1]).toMatchObject({ errorCode: 'ACQUIRE_TIMEOUT' });
+    expect(ended(events)[1]!.durationMs).toBeGreaterThanOrEqual(4);
+  });
+});
+
+describe('sqlite-pool:transaction', () => {
+  it('says how each ended, savepoints as well', async () => {
+    const pool = await newPool();
+    const events = listen(transactionChannel, pool);
+    await pool.transaction((tx) => tx.transaction((inner) => inner.run('DELETE FROM t')));
+    await pool
+      .transaction(() => Promise.reject(new Error('no')), { mode: 'deferred' })
+      .catch(() => undefined);
+    expect(ended(events)).toMatchObject([
+      { mode: 'savepoint', outcome: 'committed' },
+      { mode: 'immediate', outcome: 'committed' },
+      { mode: 'deferred', outcome: 'rolled back', errorCode: 'Error' },
+    ]);
+  });
+});
+
+describe('sqlite-pool:open', () => {
+  it('has each opening of a connection, and why one failed', async () => {
+    const pool = createPool({ filename: join(await newFile(), 'missing.db') });
+    onTestFinished(() => pool.close());
+    const events = listen(openChannel, pool);
+    await pool.open().catch(() => undefined);
+    expect(ended(events)).toMatchObject([{ errorCode: 'OPEN_FAILED', database: 'missing.db' }]);
+  });
+});
+
+describe('the plain channels', () => {
+  it('sqlite-pool:release says how long a lease was held, and how it ended', async () => {
+    const pool = await newPool();
+    const events = hear(releaseChannel, pool);
+    const lease = await pool.acquire();
+    await lease.release();
+    const other = await pool.acquire();
+    await other.discard();
+    expect(events).toMatchObject([{ ending: 'released' }, { ending: 'discarded' }]);
+    expect(events[0]!.heldMs).toBeGreaterThanOrEqual(0);
+  });
+
+  it('sqlite-pool:evict says why a connection is closed', async () => {
+    const pool = await newPool();
+    const events = hear(evictChannel, pool);
+    await pool.connection((lease) => lease.run('PRAGMA cache_size = 10'));
+    pool.evict();
+    expect(events.map(({ reason }) => reason)).toContain('dirty');
+  });
+
+  it('sqlite-pool:leak has the stack of the acquire', async () => {
+    const pool = await newPool({
+      leakWarningMs: 5,
+      logger: { debug: () => undefined, warn: () => undefined },
+    });
+    const leaked = new Promise<object>((resolve) => {
+      const listener = (event: object): void => {
+        resolve(event);
+        leakChannel.unsubscribe(listener);
+      };
+      leakChannel.subscribe(listener);
+    });
+    const lease = await pool.acquire();
+    expect(await leaked).toMatchObject({
+      pool,
+      how: 'old',
+      stack: expect.stringContaining('channels.test.ts') as string,
+    });
+    await lease.release();
+  });
+
+  it('sqlite-pool:slow has the event of the call', async () => {
+    const pool = await newPool({
+      slowStatementMs: 0,
+      logger: { debug: () => undefined, warn: () => undefined },
+    });
+    const events = hear(slowChannel, pool);
+    await pool.get('SELECT 1');
+    expect(events).toMatchObject([{ sql: 'SELECT 1', method: 'get', phase: 'ended' }]);
+  });
+
+  it('sqlite-pool:checkpoint says what was written back', async () => {
+    const pool = await newPool();
+    const events = hear(checkpointChannel, pool);
+    await pool.checkpoint({ mode: 'truncate' });
+    expect(events).toMatchObject([{ mode: 'truncate', busy: false }]);
+  });
+
+  it('sqlite-pool:close comes when the last connection is closed', async () => {
+    const pool = await newPool();
+    const events = hear(closeChannel, pool);
+    await pool.close();
+    expect(events).toMatchObject([{ pool, poolName: 'app.db' }]);
+  });
+});
