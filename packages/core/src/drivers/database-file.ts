@@ -17,7 +17,12 @@ export type OpenOne = (path: string, mayCreate: boolean, signal?: AbortSignal) =
 export function fileDriver(name: string, filename: string, open: OpenOne, mayCreate = true): Driver {
   checkFilename(filename);
   if (filename === ':memory:')
-    return { name, database: filename, inMemory: true, open: (signal) => diagnosed(filename, true, open, signal) };
+    return {
+      name,
+      database: filename,
+      inMemory: true,
+      open: (signal) => diagnosed(filename, true, open, signal),
+    };
   // Resolved once: a process that changes its working directory must not change its database.
   const path = resolve(filename);
   return {

@@ -72,7 +72,9 @@ export class Entries<R> {
 
   /** The entries that have a resource. */
   opened(): { readonly resource: R; readonly state: Exclude<EntryState, 'opening'> }[] {
-    return [...this.#all].flatMap(({ resource, state }) => (state === 'opening' ? [] : [{ resource, state }]));
+    return [...this.#all].flatMap(({ resource, state }) =>
+      state === 'opening' ? [] : [{ resource, state }],
+    );
   }
 
   leased(): OwnEntry<R>[] {
