@@ -116,6 +116,26 @@ const VALUE_CASES = cases({
     const { rows, columns } = await inTime(connection.execute('SELECT 1 AS id, 2 AS id, 3 AS n', [], hint));
     assert.deepEqual([rows, columns], [[[1, 2, 3]], ['id', 'id', 'n']]);
   },
+  'F83 resolves to arrays that no other result has': async ({ connection }) => {
+    await run(connection, 'CREATE TABLE t (a, b)', 'INSERT INTO t VALUES (1, 2)');
+    const calls: readonly [string, ExecuteHint][] = [
+      ['SELECT a, b FROM t', READ],
+      ['SELECT a, b FROM t', { ...READ, rowMode: 'array' }],
+      ['SELECT a, b FROM t WHERE a = 9', READ],
+      ['DELETE FROM t WHERE a = 9', CHANGE],
+      ['BEGIN', OTHER],
+      ['COMMIT', OTHER],
+    ];
+    const results: unknown[] = [];
+    for (const [sql, hint] of [...calls, ...calls]) {
+      const result = await inTime(connection.execute(sql, [], hint));
+      results.push(structuredClone(result));
+      (result.columns as string[]).reverse();
+      (result.columns as string[]).push('changed');
+      result.rows.push({ changed: 1 });
+    }
+    assert.deepEqual(results.slice(calls.length), results.slice(0, calls.length));
+  },
 });
 
 const COUNT_CASES = cases({

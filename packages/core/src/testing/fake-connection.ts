@@ -13,7 +13,6 @@ function sqliteError(errno: number, code: string, message: string): Error {
   return Object.assign(new Error(`${code}: ${message}`), { errno, code });
 }
 
-const NOTHING: Result = { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
 const CURSOR_ROWS = 3;
 const nothing = (): undefined => undefined;
 const WRITES = /^\s*(?:insert|update|delete|replace|create|drop|alter|begin\s+(?:immediate|exclusive))\b/i;
@@ -67,7 +66,7 @@ export class FakeConnection implements Connection, Writer {
     return this.#perform('execute', sql, () => {
       this.#apply(sql);
       if (this.inTransactionNow && (hint?.readonly === false || WRITES.test(sql))) this.#writes = true;
-      return NOTHING;
+      return { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
     });
   }
 

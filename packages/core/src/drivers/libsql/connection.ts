@@ -42,7 +42,6 @@ export interface ConnectionSettings {
 
 const UNDESCRIBED: ExecuteHint = { rowMode: 'object', readonly: false, returnsRows: true, effect: 'insert' };
 const CURSOR: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: true, effect: 'none' };
-const NOTHING: Result = { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
 
 /** One connection to a libSQL server. */
 export class LibsqlConnection implements Connection {
@@ -83,16 +82,16 @@ export class LibsqlConnection implements Connection {
   ): Promise<Result> {
     const { control, readonly, taints } = parse(sql);
     const { state } = this.#standing;
-    if (isOptimize(sql)) return NOTHING;
+    if (isOptimize(sql)) return nothing();
     if (control === 'begin' && state !== 'none')
       throw new LibsqlError('SQLITE_ERROR', 'cannot start a transaction within a transaction');
     if (control === 'begin' && hint.urgency === 'control') {
       this.#standing.postpone(sql, !readonly);
-      return NOTHING;
+      return nothing();
     }
     if (state === 'pending' && (control === 'commit' || control === 'rollback')) {
       this.#standing.clear();
-      return NOTHING;
+      return nothing();
     }
     const stmt = wireStatement(sql, params, hint);
     const nature = {
@@ -285,6 +284,11 @@ function failureOf(stream: Stream, answer: Answer | undefined): Error {
   if (answer?.type === 'error') return serverError(answer.error);
   stream.destroy();
   return new StreamLostError(true, new Error('The server has sent something else than was asked for.'));
+}
+
+/** Each time another one, because its arrays are the caller's. */
+function nothing(): Result {
+  return { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
 }
 
 /** The pool asks for it when it closes a connection, and the server refuses it. */

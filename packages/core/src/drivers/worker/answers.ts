@@ -155,7 +155,9 @@ export class AnswerReader {
   result(rowMode: 'object' | 'array'): Result {
     const changes = this.reader.value() as number;
     const lastInsertRowid = this.reader.value() as number | bigint;
-    return { ...this.rows(rowMode), changes, lastInsertRowid };
+    const { columns, rows } = this.rows(rowMode);
+    // A copy for the caller, who may change it: every later answer with these columns is read with this list.
+    return { rows, columns: [...columns], changes, lastInsertRowid };
   }
 
   rows(rowMode: 'object' | 'array'): { columns: readonly string[]; rows: Row[] } {
