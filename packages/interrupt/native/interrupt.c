@@ -118,8 +118,20 @@ static void forget(void *function) {
   sqlite->free(connection);
 }
 
+/* The most characters that V8 puts into a string: node:buffer, constants.MAX_STRING_LENGTH. */
+enum { LONGEST_TEXT = 536870888 };
+
+/*
+ * SQLite allows a text to be longer. node:sqlite before Node.js 24.15 ends the process when it reads one, or returns
+ * nothing, and has no way to set this limit. SQLite then refuses such a value with SQLITE_TOOBIG.
+ */
+static void refuse_longer_texts(sqlite3 *db, const sqlite3_api_routines *sqlite) {
+  if (sqlite->limit(db, SQLITE_LIMIT_LENGTH, -1) > LONGEST_TEXT) sqlite->limit(db, SQLITE_LIMIT_LENGTH, LONGEST_TEXT);
+}
+
 /* SQLite calls it when a connection loads the extension; this name is the one it looks for first in any file. */
 EXPORT int sqlite3_extension_init(sqlite3 *db, char **error, const sqlite3_api_routines *sqlite) {
+  refuse_longer_texts(db, sqlite);
   Connection *connection = sqlite->malloc64(sizeof *connection);
   if (!connection) return SQLITE_NOMEM;
 

@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -55,6 +56,14 @@ describe.each(DRIVERS)('with %s', (driver) => {
     expect((await ended).outcome).toMatchObject({ interrupted: true });
     expect(await database.run('SELECT count(*) AS value FROM t')).toEqual({ rows: [{ value: 0 }] });
     expect(await database.run('COMMIT')).toMatchObject({ interrupted: false });
+  });
+
+  test('F74 a value that is too long for a string of V8 is refused', () => {
+    const database = local(driver);
+    const blob = (bytes: number): unknown =>
+      database.prepare(`SELECT length(zeroblob(${String(bytes)})) AS value`).get();
+    expect(blob(constants.MAX_STRING_LENGTH)).toEqual({ value: constants.MAX_STRING_LENGTH });
+    expect(() => blob(constants.MAX_STRING_LENGTH + 1)).toThrow('string or blob too big');
   });
 
   test('an interrupt reaches one connection and no other', async () => {

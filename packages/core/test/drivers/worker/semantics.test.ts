@@ -1,3 +1,5 @@
+import { constants } from 'node:buffer';
+import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, test } from 'vitest';
 import type { ExecuteHint } from '../../../src/driver.ts';
 import { fromDriver } from '../../../src/driver-errors.ts';
@@ -219,6 +221,26 @@ describe.for(ALL_WAYS)('the driver %s', ([name, make]) => {
       { x: 1, h: 0.5, t: 'text 1' },
       { x: 10_000, h: 5000, t: 'text 10000' },
     ]);
+  });
+
+  // Before Node.js 24.15 only the extension can set the limit, and in this thread it is not loaded.
+  test.skipIf(
+    !Object.hasOwn(new DatabaseSync(':memory:'), 'limits') && name === 'node:sqlite, in this thread',
+  )('F74 refuses a text that no string of V8 can hold, and stores nothing of it', async () => {
+    const connection = await open();
+    await run(connection, 'CREATE TABLE t (v)');
+    const long = `CAST(zeroblob(${String(constants.MAX_STRING_LENGTH + 1)}) AS TEXT)`;
+    const tooBig = expect.objectContaining({ sqliteCode: 'SQLITE_TOOBIG', errno: 18 }) as unknown;
+    const failed = async (call: Promise<unknown> | undefined): Promise<unknown> =>
+      await Promise.resolve(call).catch((error: unknown) => fromDriver(error));
+    const insert = `INSERT INTO t VALUES (${long}) RETURNING v`;
+    expect(await failed(read(connection, `SELECT ${long}`))).toEqual(tooBig);
+    expect(await failed(connection.iterate?.(`SELECT ${long}`, []).next())).toEqual(tooBig);
+    expect(await failed(connection.execute(insert, [], RETURNING))).toEqual(tooBig);
+    const [outcome] =
+      (await connection.batch?.([{ sql: insert, params: [], hint: RETURNING }], 'abort')) ?? [];
+    expect(outcome).toMatchObject({ status: 'failed', error: { errno: 18 } });
+    expect((await read(connection, 'SELECT count(*) AS n FROM t')).rows).toEqual([{ n: 0 }]);
   });
 
   test('sets the PRAGMAs that are asked for, and leaves all others as SQLite has them', async () => {

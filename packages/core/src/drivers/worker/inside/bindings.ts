@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import type { WireValue } from '../codec.ts';
@@ -65,6 +66,10 @@ function loadNodeSqlite(): Binding {
         enableForeignKeyConstraints: false,
         // Without it the binding has no loadExtension(). It is switched off at once.
         allowExtension: mayLoadExtensions(),
+        // Of a longer text it makes no string. It returns nothing instead, also when the text is in the table by then.
+        // Node.js before 24.15 ignores this option, and ends the process: there @sqlite-pool/interrupt sets the limit.
+        // better-sqlite3 sets it by itself.
+        limits: { length: constants.MAX_STRING_LENGTH },
       };
       const database = new DatabaseSync(locate(path, mode), options);
       if (options.allowExtension) database.enableLoadExtension(false);
