@@ -218,7 +218,10 @@ export class WorkerConnection implements Connection {
       return true;
     }
     const running = this.#running;
-    if (running === undefined || running.line?.withdraw() === false) return false;
+    // The close of a cursor follows the step that was cancelled, in the same call of the pool, which goes on to cancel it. A
+    // cursor that stayed open would fail later statements of other callers: at the write lock, or with its interrupt.
+    if (running === undefined || running.request.call.kind === CLOSE_CURSOR) return false;
+    if (running.line?.withdraw() === false) return false;
     this.#running = undefined;
     running.fail(withdrawnError());
     return true;

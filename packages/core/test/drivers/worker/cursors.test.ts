@@ -1,6 +1,7 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Row } from '../../../src/driver.ts';
-import { ALL_WAYS, connect, INSERT, newFile, read, run } from './helpers.ts';
+import { ALL_WAYS, BINDINGS, connect, counting, INSERT, newFile, read, run } from './helpers.ts';
 
 const ENDLESS = 'WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c';
 
@@ -85,3 +86,26 @@ describe.for(ALL_WAYS)('a cursor of the driver %s', ([, make]) => {
     await expect(connection.close()).resolves.toBeUndefined();
   });
 });
+
+// On a thread that is busy, and takes a call later.
+test.for(BINDINGS)(
+  'a cursor of the driver %s is closed, however often its step is cancelled',
+  async ([, make]) => {
+    const driver = make({ filename: await newFile(), threads: 1 });
+    const [connection, other] = [await connect(driver), await connect(driver)];
+    await run(connection, 'CREATE TABLE t (n)', 'INSERT INTO t VALUES (1), (2)');
+    await read(other, 'SELECT 1');
+    const rows = connection.iterate?.('SELECT n FROM t', []);
+    await rows?.next();
+    const busy = read(other, counting(500_000));
+    const step = expect(rows?.next()).rejects.toThrow('interrupted');
+    await setImmediate();
+    expect(connection.withdraw?.()).toBe(true);
+    await setImmediate();
+    expect(connection.withdraw?.()).toBe(false);
+    await busy;
+    await step;
+    // SQLite refuses it while a cursor is open.
+    await run(connection, 'DROP TABLE t');
+  },
+);
