@@ -118,19 +118,24 @@ const value = fc.oneof(
   fc.uint8Array({ maxLength: 100 }).map((bytes) => (onSqlite3 ? Buffer.from(bytes) : bytes)),
 );
 
+/** node:sqlite keeps the sign of zero, and sqlite3 loses it. */
+function oneZero(value: unknown): unknown {
+  return Object.is(value, -0) ? 0 : value;
+}
+
 test('F61 whatever can be bound comes back as it was, from a table and in every row mode', async () => {
   const pool = await poolWithTable();
   await fc.assert(
     fc.asyncProperty(fc.array(value, { minLength: 1, maxLength: 10 }), async (values) => {
-      // A column has one zero; a bound one is also read back as it is by node:sqlite.
-      const expected = values.map((one) => (Object.is(one, -0) ? 0 : one));
+      const expected = values.map(oneZero);
       const marks = values.map((_, at) => `? AS v${String(at)}`).join(', ');
       const { rows }: { rows: readonly unknown[][] } = await pool.execute(`SELECT ${marks}`, values, {
         rowMode: 'array',
       });
-      expect(rows.map((row) => row.map((one) => (Object.is(one, -0) ? 0 : one)))).toEqual([expected]);
+      expect(rows.map((row) => row.map(oneZero))).toEqual([expected]);
       await pool.run('INSERT OR REPLACE INTO t VALUES (1, ?)', [values[0]!]);
-      expect(await pool.get('SELECT v FROM t')).toEqual({ v: expected[0] });
+      const row = await pool.get('SELECT v FROM t');
+      expect({ v: oneZero(row?.['v']) }).toEqual({ v: expected[0] });
     }),
     { numRuns: 300 },
   );
