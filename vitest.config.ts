@@ -1,9 +1,19 @@
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
-// Not 0: where one worker is the default, vitest puts the projects of group 0 behind all other groups.
-const first = { groupOrder: 1 };
-const last = { groupOrder: 2 };
-const veryLast = { groupOrder: 3 };
+// Hundreds of processes and threads of the tests start from sources in TypeScript: each is compiled once.
+process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules', '.cache', 'compiled');
+
+/**
+ * One after the other, and so many files of each at a time. Most tests wait for a socket, a process or a time limit: one file
+ * more than there are cores keeps these busy.
+ */
+const first = { sequence: { groupOrder: 1 }, maxWorkers: availableParallelism() + 1 };
+// These start a process per test.
+const last = { sequence: { groupOrder: 2 }, maxWorkers: 2 };
+// These count and measure.
+const veryLast = { sequence: { groupOrder: 3 }, maxWorkers: 1 };
 
 /** These look into the sqlite3 package, or are about its threads. */
 const ON_SQLITE3 = ['big-values', 'dead-handle', 'driver', 'opens-end', 'proto-column', 'threads'].map(
@@ -53,13 +63,21 @@ export default defineConfig({
       { test: project('interrupt') },
       {
         extends: './examples/vitest.config.ts',
-        test: { name: 'examples', root: './examples', sequence: first },
+        test: { name: 'examples', root: './examples', ...first },
       },
-      // These two start a process per test, so each runs alone, after all others.
-      { test: { ...common('smoke'), root: './smoke', sequence: last, testTimeout: 60_000 } },
+      {
+        test: {
+          ...common('smoke'),
+          ...last,
+          root: './smoke',
+          // pnpm test:long runs it, and more of what the others do a part of.
+          exclude: ['test/built.test.ts'],
+          testTimeout: 60_000,
+        },
+      },
       {
         extends: './benchmarks/vitest.config.ts',
-        test: { name: 'benchmarks', root: './benchmarks', sequence: veryLast },
+        test: { name: 'benchmarks', root: './benchmarks', ...veryLast },
       },
     ],
   },
@@ -74,7 +92,7 @@ function common(name: string) {
     name,
     include: ['{src,test}/**/*.test.ts'],
     pool: 'forks' as const,
-    sequence: first,
+    ...first,
     testTimeout: 15_000,
     hookTimeout: 15_000,
     // Each may keep one of the four threads of libuv busy and need another.

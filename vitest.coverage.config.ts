@@ -8,6 +8,8 @@ export default defineConfig({
     exclude: ['test/cluster/**'],
     pool: 'forks',
     execArgv: ['--expose-gc'],
+    // Some branches are taken by random schedules only.
+    env: { RUNS_SHARE: '1' },
     testTimeout: 30_000,
     restoreMocks: true,
     coverage: {

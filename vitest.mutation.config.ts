@@ -16,7 +16,7 @@ export default defineConfig({
       // Compares sources, which mutants are not, with docs.
       'test/testing/plugin/cases.test.ts',
     ],
-    env: { SCHEDULES_SHARE: '0.05' },
+    env: { RUNS_SHARE: '0.05' },
     testTimeout: 15_000,
   },
 });

@@ -15,7 +15,10 @@ const program = fileURLToPath(new URL('../src/bench.ts', import.meta.url));
 
 const bench = (...args: string[]) => promisify(execFile)(process.execPath, [program, ...args]);
 
-describe.concurrent.each(names)('bench %s', (name) => {
+/** All of them take half a minute: `pnpm test` tries one, `pnpm test:long` every one. */
+const tried = process.env['BENCHMARKS'] === 'all' ? names : ['cache'];
+
+describe.concurrent.each(tried)('bench %s', (name) => {
   it('measures everything it plans, and writes results and charts', async ({ expect }) => {
     await using out = await mkdtempDisposable(join(tmpdir(), 'sqlite-pool-bench-'));
     await bench(name, '--scale', 'tiny', '--out', out.path);

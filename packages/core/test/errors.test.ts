@@ -173,8 +173,13 @@ const RETRYABLE: readonly errors.ErrorCode[] = [
   'SQLITE_BUSY',
 ];
 
+/** Some of them take a second. */
+const provoked = new Map<errors.ErrorCode, Promise<unknown>>();
+
 async function provoke(code: errors.ErrorCode): Promise<errors.SqlitePoolError> {
-  const error = await WAYS[code]();
+  const once = provoked.get(code) ?? WAYS[code]();
+  provoked.set(code, once);
+  const error = await once;
   expect(error).toBeInstanceOf(SqlitePoolError);
   expect(error).toMatchObject({ code });
   return error as errors.SqlitePoolError;
@@ -230,11 +235,11 @@ test('docs/errors.md has a heading for every code and no other, with its class a
 });
 
 test('every error class of the package belongs to a code', async () => {
-  const provoked = await Promise.all(CODES.map(async (code) => (await provoke(code)).name));
+  const names = await Promise.all(CODES.map(async (code) => (await provoke(code)).name));
   const classes = Object.values(errors).filter(
     (value) => value.prototype instanceof SqlitePoolError && value !== RetryableError,
   );
-  expect(classes.map(({ name }) => name).sort()).toEqual(provoked.sort());
+  expect(classes.map(({ name }) => name).sort()).toEqual(names.sort());
 });
 
 test('what the driver said is the cause', async () => {

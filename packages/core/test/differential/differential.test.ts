@@ -1,11 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { shareOf } from '../share.ts';
 import { run } from './differential.ts';
 import { differentialProperty } from './property.ts';
 import { REGRESSIONS } from './regressions.ts';
 
-/** As many as fit into some seconds; `pnpm fuzz --seconds 600` runs more. */
-const RUNS = 250;
+/** `pnpm fuzz --seconds 600` runs more. */
+const RUNS = shareOf(250);
 
 describe('callers of a pool at the same time', () => {
   it(

@@ -2,13 +2,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { shareOf } from '../share.ts';
 import { generation } from './generation.ts';
 import { reportOf } from './run.ts';
 
 const PROCESSES = 3;
-const KILLS = 4;
-/** About a thousand transactions. */
-const LOG_BYTES = 200_000;
+const KILLS = shareOf(4);
+/** All of them are about a thousand transactions. */
+const LOG_BYTES = shareOf(200_000);
 
 test('F34 F35 F58 F60 What several pools in several processes do, some of which are killed, has one order that all of them saw', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'sqlite-pool-'));

@@ -1,16 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { shareOf } from '../share.ts';
 import { poolSchedules, runOnPool } from './model/pool-schedule.ts';
 import { ENGINE_REGRESSIONS, POOL_REGRESSIONS } from './model/regressions.ts';
 import { run, schedules } from './model/schedule.ts';
 
-/**
- * As many as fit into a few seconds each; `pnpm fuzz --seconds 600` runs more, and longer ones, and a run that does the
- * same for hundreds of mutants asks for fewer.
- */
-const SHARE = Number(process.env['SCHEDULES_SHARE'] ?? 1);
-const ENGINE = { runs: Math.ceil(8000 * SHARE), steps: 80 };
-const POOL = { runs: Math.ceil(3000 * SHARE), steps: 40 };
+/** `pnpm fuzz --seconds 600` runs more, and longer ones. */
+const ENGINE = { runs: shareOf(8000), steps: 80 };
+const POOL = { runs: shareOf(3000), steps: 40 };
 
 describe('the engine under random schedules', () => {
   it(

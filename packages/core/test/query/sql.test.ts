@@ -128,10 +128,12 @@ test.for(LONG)('a text of ten megabytes is read in time and memory that grow wit
   const text = sql();
   globalThis.gc?.();
   const before = process.memoryUsage().rss;
-  const since = performance.now();
+  // Of the processor: other tests may keep it from this one.
+  const since = process.cpuUsage();
   expect(text.startsWith(parse(text).sql)).toBe(true);
+  const { user, system } = process.cpuUsage(since);
   // A reading that is quadratic takes hours. One that keeps its tokens takes a gigabyte.
-  expect(performance.now() - since).toBeLessThan(8000);
+  expect((user + system) / 1000).toBeLessThan(8000);
   expect(process.memoryUsage().rss - before).toBeLessThan(300 * MEGABYTE);
 });
 

@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { createPool, type SqlitePool } from '../../src/pool.ts';
 import { RequestLease } from '../../src/request/request-lease.ts';
 import { fakeDriver } from '../../src/testing/fake-driver.ts';
+import { shareOf } from '../share.ts';
 import { FakeResponse } from './request-lease-request.ts';
 
 /** What a request can do, in any order and without waiting for what it did before. */
@@ -133,7 +134,7 @@ describe('requests in every order', () => {
           expect(driver.openConnections).toBe(0);
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: shareOf(2000) },
     );
   }, 60_000);
 });

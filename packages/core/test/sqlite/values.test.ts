@@ -183,15 +183,15 @@ test.for<Arrays>([
 
 test('row mode array does not run a query again for the names of its columns', async () => {
   const pool = poolOf({ filename: ':memory:' });
-  const slow = `${ENDLESS.replace('5000000000', '300000').replace('AS c', 'AS "1", 2 AS a')} GROUP BY i % 2`;
-  const fastest = async (rowMode: 'object' | 'array'): Promise<number> => {
-    const times: number[] = [];
-    for (let n = 0; n < 3; n += 1)
-      times.push(await timed(() => pool.execute(slow, [], { rowMode } as { rowMode: 'array' })));
-    return Math.min(...times);
-  };
-  const object = await fastest('object');
-  expect(await fastest('array')).toBeLessThan(2 * object);
+  const slow = `${ENDLESS.replace('5000000000', '100000').replace('AS c', 'AS "1", 2 AS a')} GROUP BY i % 2`;
+  const fastest = { object: Infinity, array: Infinity };
+  // By turns, so that a machine that gets busier slows both.
+  for (let n = 0; n < 5; n += 1)
+    for (const rowMode of ['object', 'array'] as const) {
+      const took = await timed(() => pool.execute(slow, [], { rowMode } as { rowMode: 'array' }));
+      fastest[rowMode] = Math.min(fastest[rowMode], took);
+    }
+  expect(fastest.array).toBeLessThan(2 * fastest.object);
   const { columns } = await pool.execute(slow, [], { rowMode: 'array' });
   expect(columns).toEqual(['1', 'a']);
 });

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { findInterrupter } from '../../../src/drivers/worker/interrupter.ts';
 import { fromDriver } from '../../../src/driver-errors.ts';
+import { shareOf } from '../../share.ts';
 import { BINDING_SOURCES, connect, newFile, read } from './helpers.ts';
 import { findHere, interruptibleDriver, interruptMany } from './interrupts.ts';
 
@@ -51,7 +52,7 @@ describe.skipIf(missing).for(INTERRUPTIBLE)('with the driver %s', ([name, make])
     // The same each time.
     let seed = 1;
     const random = (): number => (seed = (seed * 48_271) % 2_147_483_647) / 2_147_483_647;
-    expect(await interruptMany(driver, 300, random)).toBeGreaterThan(0);
+    expect(await interruptMany(driver, shareOf(300), random)).toBeGreaterThan(0);
   });
 
   test('an endless statement does not keep the process from ending', async () => {
