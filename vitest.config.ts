@@ -20,7 +20,10 @@ const ON_SQLITE3 = ['big-values', 'dead-handle', 'driver', 'opens-end', 'proto-c
   (name) => `test/sqlite/${name}.test.ts`,
 );
 
-/** One run over the whole workspace: `pnpm test`, or one project of it with `pnpm test --project core`. */
+/** These hold calls to some milliseconds, which nothing else must take from them. */
+const ALONE = ['test/drivers/worker/endless.test.ts'];
+
+/** One run over the whole workspace: `pnpm test`, or one package of it with `pnpm test --project 'core*'`. */
 export default defineConfig({
   test: {
     reporters: process.env['CI'] ? ['default', 'json'] : ['default'],
@@ -32,9 +35,10 @@ export default defineConfig({
           ...project('core'),
           execArgv: ['--expose-gc'],
           // pnpm test:cluster runs those of the cluster: they take minutes.
-          exclude: [...ON_SQLITE3, 'test/cluster/**'],
+          exclude: [...ON_SQLITE3, ...ALONE, 'test/cluster/**'],
         },
       },
+      { test: { ...project('core'), ...veryLast, name: 'core-alone', include: ALONE } },
       // Once more, with sqlite3 as the driver of `filename`.
       {
         test: {

@@ -38,11 +38,14 @@ export default defineConfig({
         },
       },
       {
-        extends: './benchmarks/vitest.config.ts',
         test: {
+          ...common,
           name: 'benchmarks',
           root: './benchmarks',
           include: ['test/bench.test.ts'],
+          globalSetup: './test/seed.ts',
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
           env: { BENCHMARKS: 'all' },
         },
       },
