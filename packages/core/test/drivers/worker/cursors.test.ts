@@ -34,6 +34,8 @@ describe.for(ALL_WAYS)('a cursor of the driver %s', ([, make]) => {
     const connection = await open();
     const slow = `SELECT x, (SELECT count(*) FROM (${ENDLESS} LIMIT 50000) AS many WHERE many.x > few.x) FROM (${ENDLESS} LIMIT 40) AS few`;
     const rows = connection.iterate?.(slow, []);
+    // The first row comes alone in any case.
+    await rowsOf(rows, 1);
     const begun = performance.now();
     await rowsOf(rows, 1);
     const first = performance.now() - begun;
