@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 // As for `pnpm test`.
 process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules', '.cache', 'compiled');
 
-const common = { pool: 'forks' as const, testTimeout: 60_000, restoreMocks: true };
+const common = { pool: 'forks' as const, testTimeout: 120_000, restoreMocks: true };
 
 /**
  * `pnpm test:long`: what `pnpm test` does a part of, or leaves out, because all of it takes minutes. One file at a time has the
@@ -47,8 +47,7 @@ export default defineConfig({
           name: 'benchmarks',
           root: './benchmarks',
           include: ['test/bench.test.ts'],
-          globalSetup: './test/seed.ts',
-          testTimeout: 120_000,
+          globalSetup: join(import.meta.dirname, 'benchmarks', 'test', 'seed.ts'),
           hookTimeout: 120_000,
           env: { BENCHMARKS: 'all' },
         },
