@@ -47,7 +47,7 @@ const WRITERS_WITH_CONNECTION = 2;
 const NO_OPTIONS: AcquireOptions = {};
 
 /** How long a request may keep a connection between two of its statements while the pool closes, in milliseconds. */
-const SPARE_GRACE_MS = 1000;
+const IDLE_LEASE_GRACE_MS = 1000;
 
 /** How long `close()` waits for an interrupted call to return before it abandons the connection, in milliseconds. */
 const INTERRUPT_GRACE_MS = 50;
@@ -237,13 +237,13 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     checkTransaction(fn, options);
     const caller = this.#registry.caller();
     const { mode, signal } = options;
-    const leaveWriters = mode === 'deferred' ? undefined : await this.acquireWriter({ signal });
+    const releaseWriter = mode === 'deferred' ? undefined : await this.acquireWriter({ signal });
     try {
       const leased = this.#lease({ signal }, caller);
       const lease = leased instanceof Promise ? await leased : leased;
       return await withLease(lease, () => lease.transaction(fn, options));
     } finally {
-      leaveWriters?.();
+      releaseWriter?.();
     }
   }
 
@@ -303,8 +303,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       closing,
       quarantined,
       waiting: engine.waiting,
-      writerHeld: this.#database.writeGate.held > 0,
-      writersWaiting: this.#writers.waiting + this.#database.writeGate.waiting + this.#groups.joined,
+      writerHeld: this.#database.writeLock.held > 0,
+      writersWaiting: this.#writers.waiting + this.#database.writeLock.waiting + this.#groups.joined,
       acquires: wait.count,
       acquireTimeouts: this.#connections.timeouts,
       opens: engine.opens,
@@ -409,7 +409,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * the permit. @internal
    */
   acquireWriter({ signal, operation }: CallOptions): Promise<() => void> {
-    refuseToWaitForItself(this.#database.writeGate);
+    refuseToWaitForItself(this.#database.writeLock);
     operation?.waitsForLock();
     const acquired = this.#groups.acquireInOrder(signal);
     if (operation === undefined) return acquired;
@@ -429,8 +429,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     if (readonly) return this.#performOnce(call);
     if (!this.#groups.takes(call))
       return this.#withSession(true, call, (session) => session.perform(call, true));
-    if (this.#groups.isBusy || this.#database.writeGate.held > 0) {
-      refuseToWaitForItself(this.#database.writeGate);
+    if (this.#groups.isBusy || this.#database.writeLock.held > 0) {
+      refuseToWaitForItself(this.#database.writeLock);
       return this.#groups.run(call);
     }
     return this.#writeAlone(call);
@@ -470,11 +470,11 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     options: CallOptions,
     use: (session: Session) => Promise<T>,
   ): Promise<T> {
-    const leaveWriters = writes ? await this.acquireWriter(options) : undefined;
+    const releaseWriter = writes ? await this.acquireWriter(options) : undefined;
     try {
       return await this.#connections.use(boundsOf(options), use);
     } finally {
-      leaveWriters?.();
+      releaseWriter?.();
     }
   }
 
@@ -497,9 +497,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       const waited = await Promise.allSettled([bounded(closed, limitOf(clock, ms, reason))]);
       return waited[0].status === 'fulfilled';
     };
-    const spareMs = Math.min(SPARE_GRACE_MS, closeTimeoutMs);
-    if (!(await inTime(spareMs))) this.idleLeases.close();
-    if (!(await inTime(closeTimeoutMs - spareMs))) {
+    const idleLeaseMs = Math.min(IDLE_LEASE_GRACE_MS, closeTimeoutMs);
+    if (!(await inTime(idleLeaseMs))) this.idleLeases.close();
+    if (!(await inTime(closeTimeoutMs - idleLeaseMs))) {
       this.#registry.revokeAll(reason);
       for (const session of this.#engine.leased()) session.end(reason);
       if (!(await inTime(INTERRUPT_GRACE_MS))) this.#engine.giveUp();

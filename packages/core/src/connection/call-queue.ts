@@ -46,12 +46,12 @@ export class CallQueue {
   /**
    * @param settings - The clock, and how many statements may wait.
    * @param interrupt - Makes the running native call return soon, if that is possible.
-   * @param onTurnOver - Called before each release of the lock.
+   * @param onRelease - Called before each release of the lock.
    */
-  constructor(settings: CallQueueSettings, interrupt: () => void, onTurnOver: () => void) {
+  constructor(settings: CallQueueSettings, interrupt: () => void, onRelease: () => void) {
     this.#settings = settings;
     this.#interrupt = interrupt;
-    this.#onRelease = onTurnOver;
+    this.#onRelease = onRelease;
   }
 
   /** Whether the lock is held, even if only until a native call returns. */

@@ -77,9 +77,9 @@ export class Statements {
   #observed: QueryOperation | undefined;
   readonly #settings: StatementsSettings;
 
-  constructor(connection: CompleteConnection, writeGate: Semaphore, settings: StatementsSettings) {
+  constructor(connection: CompleteConnection, writeLock: Semaphore, settings: StatementsSettings) {
     this.connection = connection;
-    this.writeLock = new WriteLock(writeGate);
+    this.writeLock = new WriteLock(writeLock);
     this.#settings = settings;
     this.calls = new CallQueue(
       settings,

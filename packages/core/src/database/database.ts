@@ -33,7 +33,7 @@ export class Database {
   }
 
   /** The write lock. As long as the driver has named no file, it belongs to this pool alone. */
-  get writeGate(): Semaphore {
+  get writeLock(): Semaphore {
     return this.#file.writeLock;
   }
 
@@ -43,8 +43,8 @@ export class Database {
   }
 
   /** Acquires the write lock without a session, if it is free. The returned function releases it. */
-  tryWriteTurn(): (() => void) | undefined {
-    const lock = this.writeGate;
+  tryAcquireWriteLock(): (() => void) | undefined {
+    const lock = this.writeLock;
     if (!lock.tryAcquire()) return undefined;
     return () => {
       lock.release();
@@ -52,8 +52,8 @@ export class Database {
   }
 
   /** Acquires the write lock without a session. Resolves to the function that releases it. */
-  async writeTurn(limit: Limit): Promise<() => void> {
-    const lock = this.writeGate;
+  async acquireWriteLock(limit: Limit): Promise<() => void> {
+    const lock = this.writeLock;
     await lock.acquire(limit);
     return () => {
       lock.release();

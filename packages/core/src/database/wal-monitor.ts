@@ -19,8 +19,8 @@ export interface Reader extends Reading {
 /** The methods of the database, the connection pool and the leases that the monitor needs. */
 interface WalDatabase {
   walBytes(): Promise<number>;
-  tryWriteTurn(): (() => void) | undefined;
-  writeTurn(limit: Limit): Promise<() => void>;
+  tryAcquireWriteLock(): (() => void) | undefined;
+  acquireWriteLock(limit: Limit): Promise<() => void>;
 }
 interface WalConnections {
   acquireForChore(urgent: boolean): Promise<Entry<Session> | undefined>;
@@ -39,7 +39,7 @@ const STOPPED_TOO_OFTEN = 3;
 const TRUNCATE_TRIES = 5;
 const TRUNCATE_FOR_MS = 100;
 /** How long the monitor waits for the write lock, in milliseconds. The next check comes soon. */
-const TURN_WAIT_MS = 1000;
+const WRITE_LOCK_WAIT_MS = 1000;
 
 /**
  * Keeps the WAL small. SQLite writes the WAL back after every 1000 pages, but never a page that a reader still needs.
@@ -109,9 +109,9 @@ export class WalMonitor {
       // Readers that come and go stop each checkpoint at another page. While there is no writer, a truncate can get past
       // them.
       if (this.#stopped.times > 0 && !moved) return;
-      const leave = this.#database.tryWriteTurn();
-      if (leave !== undefined) {
-        await this.#truncate(entry, leave);
+      const release = this.#database.tryAcquireWriteLock();
+      if (release !== undefined) {
+        await this.#truncate(entry, release);
         return;
       }
     } finally {
@@ -125,15 +125,15 @@ export class WalMonitor {
    * ends.
    */
   async #truncateLater(): Promise<void> {
-    const limit = limitOf(this.#clock, TURN_WAIT_MS, () => new Error('no turn'), this.#closed);
-    const leave = await this.#database.writeTurn(limit);
+    const limit = limitOf(this.#clock, WRITE_LOCK_WAIT_MS, () => new Error('no write lock'), this.#closed);
+    const release = await this.#database.acquireWriteLock(limit);
     const entry = this.#connections.tryAcquireIdle();
     if (entry === undefined) {
-      leave();
+      release();
       return;
     }
     try {
-      await this.#truncate(entry, leave);
+      await this.#truncate(entry, release);
     } finally {
       await this.#connections.release(entry);
     }
@@ -143,13 +143,13 @@ export class WalMonitor {
    * Tries for a moment, during which no write of this process begins. Each try waits for readers as long as the busy
    * timeout.
    */
-  async #truncate(entry: Entry<Session>, leave: () => void): Promise<void> {
+  async #truncate(entry: Entry<Session>, release: () => void): Promise<void> {
     try {
       const until = this.#clock.now() + TRUNCATE_FOR_MS;
       for (let tries = TRUNCATE_TRIES; tries > 0 && this.#clock.now() < until; tries -= 1)
         if (!(await this.#run(entry, 'truncate')).busy) return;
     } finally {
-      leave();
+      release();
     }
   }
 

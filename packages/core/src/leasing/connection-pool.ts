@@ -31,7 +31,7 @@ const CHORE_WAIT_MS = 1000;
 const WAITS_FOR_CONNECTION =
   'This call waits for a connection, and the transaction in whose callback it is made holds the last one. Call the method on the handle of the transaction: transaction(async (tx) => { await tx.get(…); }).';
 
-const GIVEN_BACK = Promise.resolve();
+const RELEASED = Promise.resolve();
 
 /**
  * Acquires connections from the engine and releases them. A released connection is reused at once, reset first, or
@@ -141,7 +141,7 @@ export class ConnectionPool {
     switch (resource.condition) {
       case 'clean':
         this.#engine.release(entry, resource.isSuspect);
-        return GIVEN_BACK;
+        return RELEASED;
       case 'open':
         // A call that was made before the release may still run, and may change the condition again.
         return resource.reset().then(

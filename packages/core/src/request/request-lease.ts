@@ -144,7 +144,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   revoke(reason: LeaseEndedError = new LeaseEndedError(CLIENT_LEFT)): void {
     if (this.#state === 'revoked') return;
     this.#state = 'revoked';
-    this.#notSpare();
+    this.#preventReclaim();
     this.#cancelGrace?.();
     this.#revokedBecause = reason;
     this.#controller?.abort(reason);
@@ -183,11 +183,11 @@ export class RequestLease extends QueryMethods implements RequestDb {
 
   /** Keeps the connection of the request until `rows` have been read. `rows` must be open on that connection. @internal */
   async *keepWhile(rows: AsyncIterable<Row>): AsyncGenerator<Row, void, undefined> {
-    const own = this.#enter('pin', undefined);
+    const own = this.#beginUse('pin', undefined);
     try {
       yield* rows;
     } finally {
-      this.#leave(own, 'pin');
+      this.#endUse(own, 'pin');
     }
   }
 
@@ -213,11 +213,11 @@ export class RequestLease extends QueryMethods implements RequestDb {
 
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
     this.#check('pin', false);
-    const own = this.#enter('pin', undefined);
+    const own = this.#beginUse('pin', undefined);
     try {
       yield* stepOn(await this.#leaseOf(own, call.signal), call);
     } finally {
-      this.#leave(own, 'pin');
+      this.#endUse(own, 'pin');
     }
   }
 
@@ -256,22 +256,22 @@ export class RequestLease extends QueryMethods implements RequestDb {
     use: (db: Lease, options: Limits) => T | Promise<T>,
   ): Promise<T> {
     const keeps = this.#own?.mustStay === true;
-    const turn =
+    const writer =
       waits && !keeps
         ? this.#pool.acquireWriter({ signal: this.#signal, operation: options.operation })
         : undefined;
-    const own = this.#enter(need, turn);
+    const own = this.#beginUse(need, writer);
     try {
       const lease = this.#leaseOf(own, options.signal);
       return await use(lease instanceof Promise ? await lease : lease, options);
     } finally {
-      turn?.then(
-        (leave) => {
-          leave();
+      writer?.then(
+        (release) => {
+          release();
         },
         () => undefined,
       );
-      this.#leave(own, need);
+      this.#endUse(own, need);
     }
   }
 
@@ -289,7 +289,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     const pins = need === 'pin';
     if (this.#state === 'responded' && !pins) return 'pool';
     if (this.#options.mode === 'statement' && !pins) return 'pool-counted';
-    if (own?.isUsed === false && (need === 'write' || waits)) this.#giveBack(own);
+    if (own?.isUsed === false && (need === 'write' || waits)) this.#release(own);
     return need === 'write' ? 'pool-counted' : 'own';
   }
 
@@ -297,15 +297,15 @@ export class RequestLease extends QueryMethods implements RequestDb {
    * Begins a use of the request's connection. A call that waits for the write lock uses another connection than current
    * reads.
    */
-  #enter(need: Need, turn: Promise<unknown> | undefined): RequestConnection {
-    this.#notSpare();
-    if (this.#own === undefined || turn !== undefined) this.#own = this.#acquire(turn);
+  #beginUse(need: Need, writer: Promise<unknown> | undefined): RequestConnection {
+    this.#preventReclaim();
+    if (this.#own === undefined || writer !== undefined) this.#own = this.#acquire(writer);
     this.#own.begin(need);
     this.#calls += 1;
     return this.#own;
   }
 
-  #leave(own: RequestConnection, need: Need): void {
+  #endUse(own: RequestConnection, need: Need): void {
     own.end(need);
     this.#calls -= 1;
     if (own !== this.#own && !own.isUsed) own.release();
@@ -313,13 +313,13 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   /** Acquires a connection: at once, if the pool has an idle one and the call need not wait for the write lock first. */
-  #acquire(turn: Promise<unknown> | undefined): RequestConnection {
+  #acquire(writer: Promise<unknown> | undefined): RequestConnection {
     const lease = this.#pool.createLease(
       this.#cancelSource,
-      turn,
+      writer,
       this.observer.listens ? this.origin() : undefined,
     );
-    const own = new RequestConnection(lease, this.#own, this.#giveBack);
+    const own = new RequestConnection(lease, this.#own, this.#release);
     if (lease instanceof Promise) own.lease = this.#arrive(own, lease);
     return own;
   }
@@ -346,16 +346,16 @@ export class RequestLease extends QueryMethods implements RequestDb {
 
   /** Releases a connection that nothing uses and nothing can need any more. */
   #settle(): void {
-    if (this.#own?.isUsed === false) this.#release(this.#own);
+    if (this.#own?.isUsed === false) this.#releaseOrKeep(this.#own);
     // The end of the grace time would have nothing to revoke.
     if (this.#calls === 0 && this.#own === undefined && this.#state === 'responded') this.#cancelGrace?.();
   }
 
-  #notSpare(): void {
+  #preventReclaim(): void {
     if (this.#own !== undefined) this.#pool.idleLeases.delete(this.#own);
   }
 
-  #release(own: RequestConnection): void {
+  #releaseOrKeep(own: RequestConnection): void {
     const { lease } = own;
     const keeps = this.#options.mode === 'request';
     if (keeps && this.#state === 'handling') {
@@ -364,7 +364,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
       // meantime. If every call has stopped waiting, the lease is not acquired yet or is still busy. Then the pool could
       // not reclaim it, not even for a write of this request.
       if (!(lease instanceof Promise) && lease.isClean) this.#pool.idleLeases.add(own);
-      else this.#giveBack(own);
+      else this.#release(own);
       return;
     }
     if (!(lease instanceof Promise) && lease.inTransaction) {
@@ -372,12 +372,12 @@ export class RequestLease extends QueryMethods implements RequestDb {
       // Later statements belong to a transaction that is rolled back now. Alone they would commit one by one.
       if (keeps) this.revoke(new LeaseEndedError(ROLLED_BACK));
     }
-    this.#giveBack(own);
+    this.#release(own);
   }
 
   /** The next call of the request uses another connection. */
-  readonly #giveBack = (own: RequestConnection): void => {
-    this.#notSpare();
+  readonly #release = (own: RequestConnection): void => {
+    this.#preventReclaim();
     this.#own = own.before;
     own.release();
   };

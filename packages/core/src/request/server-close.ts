@@ -49,7 +49,7 @@ export interface ShutdownOptions {
 }
 
 /** The interval for closing idle connections, in milliseconds. It is short compared with the grace time of a deployment. */
-const LOOK_MS = 50;
+const CHECK_MS = 50;
 
 /**
  * Closes a pool after its server, so that no request finds it closed. The returned function begins the shutdown, and so
@@ -126,10 +126,10 @@ function closeServer(
   timeoutMs: number,
 ): Promise<void> {
   return new Promise((resolve) => {
-    let cancelLook: (() => void) | undefined;
+    let cancelCheck: (() => void) | undefined;
     const endIdle = (): void => {
       server.closeIdleConnections?.();
-      cancelLook = systemClock.schedule(endIdle, LOOK_MS);
+      cancelCheck = systemClock.schedule(endIdle, CHECK_MS);
     };
     const cancelDeadline =
       timeoutMs === Infinity
@@ -145,7 +145,7 @@ function closeServer(
     }
     // A server that is already closed calls back with an error, which makes no difference.
     server.close(() => {
-      cancelLook?.();
+      cancelCheck?.();
       cancelDeadline?.();
       resolve();
     });

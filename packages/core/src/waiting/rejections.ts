@@ -2,7 +2,7 @@
  * How many callers may fail in one tick of the event loop. A caller's reaction to its failure runs before the event
  * loop goes on. A thousand reactions take some milliseconds; eighty thousand would take a second.
  */
-const MOST_IN_ONE_TURN = 1000;
+const MAX_PER_TICK = 1000;
 
 /** Callers that fail together. */
 export interface Failing {
@@ -12,7 +12,7 @@ export interface Failing {
 
 // Read when this file loads, because test runners that replace timers also replace it, and it has nothing to do with
 // time.
-const atEndOfTurn = setImmediate;
+const atEndOfTick = setImmediate;
 const crowds: Failing[] = [];
 let failed = 0;
 let state: 'resting' | 'at work' = 'resting';
@@ -26,8 +26,8 @@ export function failTogether(crowd: Failing): void {
 function goOn(): void {
   state = 'at work';
   try {
-    while (crowds[0] !== undefined && failed < MOST_IN_ONE_TURN) {
-      if (failed === 0) atEndOfTurn(nextTurn);
+    while (crowds[0] !== undefined && failed < MAX_PER_TICK) {
+      if (failed === 0) atEndOfTick(onTick);
       failed += 1;
       if (!crowds[0].failNext()) crowds.shift();
     }
@@ -36,7 +36,7 @@ function goOn(): void {
   }
 }
 
-function nextTurn(): void {
+function onTick(): void {
   failed = 0;
   goOn();
 }

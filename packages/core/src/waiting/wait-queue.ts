@@ -15,14 +15,14 @@ interface Waiter<T> extends Listed<Waiter<T>> {
   followers: readonly Follower[];
 }
 
-const NOBODY: readonly Follower[] = [];
+const NO_FOLLOWERS: readonly Follower[] = [];
 const isAborted = ({ aborted }: CancelToken): boolean => aborted;
 
 /** How many waiters may be rejected for their deadline in one tick of the event loop. */
-const MOST_LATE = 1000;
+const MAX_LATE_PER_TICK = 1000;
 
 /** The queue checks this many waiters in a tenth of a millisecond. After each such check it pauses for a millisecond. */
-const LOOKED_AT_PER_MS = 10_000;
+const CHECKED_PER_MS = 10_000;
 
 /**
  * Waiters in the order of their arrival. A waiter leaves the queue in the same step in which it is settled. So it is
@@ -63,7 +63,7 @@ export class WaitQueue<T> {
     }
     return new Promise<T>((resolve, reject) => {
       const list = this.#waiters;
-      this.#add({ place: undefined, list, limit, kind, resolve, reject, followers: NOBODY });
+      this.#add({ place: undefined, list, limit, kind, resolve, reject, followers: NO_FOLLOWERS });
     });
   }
 
@@ -91,7 +91,7 @@ export class WaitQueue<T> {
   rejectAll(why: () => unknown, kind?: string): void {
     const leaving = this.#waiters;
     this.#waiters = new LinkedList();
-    if (kind !== undefined) this.#takeBack(leaving, kind);
+    if (kind !== undefined) this.#returnOthers(leaving, kind);
     if (this.#waiters.size === 0) this.#disarm();
     failTogether({
       failNext: () => {
@@ -105,7 +105,7 @@ export class WaitQueue<T> {
   }
 
   /** Returns the waiters of other kinds to the queue. */
-  #takeBack(leaving: LinkedList<Waiter<T>>, kind: string): void {
+  #returnOthers(leaving: LinkedList<Waiter<T>>, kind: string): void {
     for (let waiter = leaving.first; waiter !== undefined;) {
       const behind = waiter.place?.behind;
       if (waiter.kind !== kind) {
@@ -157,7 +157,7 @@ export class WaitQueue<T> {
     this.#timerAt = deadline;
     const wake = (): void => {
       this.#timerAt = Infinity;
-      this.#cutLate();
+      this.#rejectLate();
     };
     // The timer serves all waiters, so it belongs to the context of no call.
     this.#cancelTimer = outsideCalls(() => clock.schedule(wake, Math.max(deadline - clock.now(), pauseMs)));
@@ -170,10 +170,10 @@ export class WaitQueue<T> {
   }
 
   /**
-   * Rejects the waiters that have reached their deadline, at most MOST_LATE at once. Then sets the timer for the next
+   * Rejects the waiters that have reached their deadline, at most MAX_LATE_PER_TICK at once. Then sets the timer for the next
    * deadline.
    */
-  #cutLate(): void {
+  #rejectLate(): void {
     let ahead = 0;
     let late = 0;
     let next: Limit | undefined;
@@ -181,7 +181,7 @@ export class WaitQueue<T> {
       const { limit, reject, place } = waiter;
       const behind = place?.behind;
       const now = limit.clock.now();
-      if (late === MOST_LATE) {
+      if (late === MAX_LATE_PER_TICK) {
         // Checks the remaining waiters in the next tick of the event loop.
         this.#arm({ ...limit, deadline: now });
         return;
@@ -198,6 +198,6 @@ export class WaitQueue<T> {
       }
       waiter = behind;
     }
-    if (next !== undefined) this.#arm(next, Math.floor(this.#waiters.size / LOOKED_AT_PER_MS));
+    if (next !== undefined) this.#arm(next, Math.floor(this.#waiters.size / CHECKED_PER_MS));
   }
 }

@@ -43,9 +43,9 @@ export class GroupCommit {
   #callersGoOn: Promise<void> | undefined;
   #closed = false;
 
-  constructor(settings: GroupCommitSettings, lending: ConnectionPool, writers: Semaphore) {
+  constructor(settings: GroupCommitSettings, connections: ConnectionPool, writers: Semaphore) {
     this.#settings = settings;
-    this.#connections = lending;
+    this.#connections = connections;
     this.#writers = writers;
   }
 
@@ -188,11 +188,11 @@ export class GroupCommit {
   }
 
   /** Waits for a writer that came before: it may still be several steps away from the write lock of the file. */
-  async #behind(group: Group, writeTurn: WriteLock, limit: Limit): Promise<void> {
-    while (group.isBehind && writeTurn.isFree && cancelReason(limit) === undefined) {
+  async #behind(group: Group, writeLock: WriteLock, limit: Limit): Promise<void> {
+    while (group.isBehind && writeLock.isFree && cancelReason(limit) === undefined) {
       const changed = new Promise<void>((done) => {
         this.#writers.onceChanged(done);
-        writeTurn.onceChanged(done);
+        writeLock.onceChanged(done);
       });
       await bounded(changed, limit);
     }

@@ -85,9 +85,9 @@ export class QueuedWrite {
   }
 
   #watchAgain(): void {
-    const cut = this.isSettled ? undefined : this.limit && cancelReason(this.limit);
-    if (cut === undefined) this.watch(this.limit);
-    else this.#cancel(cut.reason);
+    const cancelled = this.isSettled ? undefined : this.limit && cancelReason(this.limit);
+    if (cancelled === undefined) this.watch(this.limit);
+    else this.#cancel(cancelled.reason);
   }
 
   #cancel(reason: unknown): void {
@@ -117,7 +117,7 @@ export class QueuedWrite {
   }
 }
 
-const NOBODY_LEFT = 'nobody waits any more';
+const ABANDONED = 'nobody waits any more';
 
 /** The settings that a group needs. */
 export interface GroupSettings extends TimeSettings {
@@ -224,7 +224,7 @@ export class Group implements Listed<Group> {
     if (this.#state !== 'sealed') this.#settings.onMemberLeft();
     if (this.#waiting > 0) return;
     this.#disarm();
-    this.#abandoned.cancel(NOBODY_LEFT);
+    this.#abandoned.cancel(ABANDONED);
   }
 
   /** One timer for all members. They are in the order of their arrival, which is also the order of their deadlines. */

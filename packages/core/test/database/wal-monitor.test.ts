@@ -16,8 +16,8 @@ function bench() {
   const world = {
     bytes: 20 * 2 ** 20,
     hasConnection: true,
-    isTurnFree: true,
-    doesTurnCome: true,
+    isLockFree: true,
+    doesLockCome: true,
     isIdle: true,
     passive: [100, 100] as Found,
     truncate: [0, 0] as Found,
@@ -41,13 +41,13 @@ function bench() {
     { observer: observerOf(clock), walLimitBytes: 16 * 2 ** 20, closed: new AbortController().signal },
     {
       walBytes: () => Promise.resolve(world.bytes),
-      tryWriteTurn: () => {
-        if (!world.isTurnFree) return undefined;
+      tryAcquireWriteLock: () => {
+        if (!world.isLockFree) return undefined;
         world.log.push('lock');
         return () => void world.log.push('unlock');
       },
-      writeTurn: (limit) => {
-        if (!world.doesTurnCome) return Promise.reject(limit.timeoutError(0));
+      acquireWriteLock: (limit) => {
+        if (!world.doesLockCome) return Promise.reject(limit.timeoutError(0));
         world.log.push('lock');
         return Promise.resolve(() => void world.log.push('unlock'));
       },
@@ -138,14 +138,14 @@ describe('the care for the WAL', () => {
     [false, ['take idle', 'unlock']],
   ])('waits for its turn without a connection, and then needs an idle one (%s)', async (isIdle, rest) => {
     const { world, look } = bench();
-    world.isTurnFree = false;
+    world.isLockFree = false;
     world.isIdle = isIdle;
     expect(await look()).toEqual(['acquire', 'passive', 'release', 'lock', ...rest]);
   });
 
   it('gives up on a turn that does not come, with no connection in its hand', async () => {
     const { world, care } = bench();
-    Object.assign(world, { isTurnFree: false, doesTurnCome: false });
+    Object.assign(world, { isLockFree: false, doesLockCome: false });
     await care.check();
     expect(world.log).toEqual(['acquire', 'passive', 'release']);
   });
@@ -157,7 +157,7 @@ describe('the care for the WAL', () => {
     const unused = (): never => expect.fail('nothing is to be done');
     const care = new WalMonitor(
       { observer: observerOf(clock), walLimitBytes: 1, closed: new AbortController().signal },
-      { walBytes, tryWriteTurn: unused, writeTurn: unused },
+      { walBytes, tryAcquireWriteLock: unused, acquireWriteLock: unused },
       { acquireForChore: unused, tryAcquireIdle: unused, release: unused },
       { readers: unused },
     );

@@ -6,7 +6,7 @@ import { diagnoseOpenError } from '../../src/drivers/open-error.ts';
 
 /** What SQLite says to nearly everything. */
 const CANTOPEN = Object.assign(new Error('unable to open'), { errno: 14 });
-const NOBODY = 65_534;
+const NO_FOLLOWERS = 65_534;
 const OTHERS_READ_AND_WRITE = 0o006;
 
 vi.mock('node:fs/promises', { spy: true });
@@ -42,7 +42,7 @@ async function unprivileged<T>(work: () => Promise<T>): Promise<T> {
     if ((mode & OTHERS_READ_AND_WRITE) !== OTHERS_READ_AND_WRITE)
       throw Object.assign(new Error('no'), { code: 'EACCES' });
   });
-  process.seteuid?.(NOBODY);
+  process.seteuid?.(NO_FOLLOWERS);
   try {
     return await work();
   } finally {

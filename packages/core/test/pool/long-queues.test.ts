@@ -5,7 +5,7 @@ import { errorOf, fakePool, follow, type Outcome } from './support.ts';
 const CALLS = 80_000;
 
 /** Of a timer or a promise, nothing runs between two of these. */
-const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const onTick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Makes calls, some in each turn of the event loop, and says how many of them failed in one turn at most. */
 class Crowd {
@@ -22,7 +22,7 @@ class Crowd {
           this.#inTurn[this.#turn] = (this.#inTurn[this.#turn] ?? 0) + 1;
         }),
       );
-      if (at % 1000 === 999) await nextTurn();
+      if (at % 1000 === 999) await onTick();
     }
     return this;
   }
@@ -48,11 +48,11 @@ function quickPool(): SqlitePool {
     maxWaiting: Infinity,
     connectionFactory: () => ({
       execute: async () => {
-        await nextTurn();
+        await onTick();
         return nothing;
       },
-      rollback: nextTurn,
-      close: nextTurn,
+      rollback: onTick,
+      close: onTick,
       inTransaction: () => false,
     }),
   });

@@ -2,7 +2,7 @@ import { pbkdf2 } from 'node:crypto';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import type { Queryable, QueryOptions, SqlitePool } from '../../src/index.ts';
-import { cutBy, ENDLESS, failure, onSqlite3, poolWithTable, timed, valuesOf } from './helpers.ts';
+import { cancelledBy, ENDLESS, failure, onSqlite3, poolWithTable, timed, valuesOf } from './helpers.ts';
 
 /** Every way to run something that takes for ever. */
 const CALLS: readonly { name: string; call: (db: Queryable, options: QueryOptions) => Promise<unknown> }[] = [
@@ -44,7 +44,7 @@ for (const { host, on } of HOSTS) {
       const pool = await poolWithTable({ poolSize: 1 });
       const took = await timed(() =>
         on(pool, async (db) => {
-          expect(await cutBy(call(db, { timeoutMs: 50 }))).toMatchObject({
+          expect(await cancelledBy(call(db, { timeoutMs: 50 }))).toMatchObject({
             code: 'STATEMENT_TIMEOUT',
             statusCode: 503,
           });
@@ -70,7 +70,7 @@ for (const { host, on } of HOSTS) {
         setTimeout(() => {
           controller.abort(reason);
         }, 30);
-        expect(await cutBy(call(db, { signal: controller.signal }))).toBe(reason);
+        expect(await cancelledBy(call(db, { signal: controller.signal }))).toBe(reason);
       });
       expect(await valuesOf(pool)).toEqual([]);
       expect(pool.stats()).toMatchObject({ opens: 1, writerHeld: false });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Lease, Row } from '../../src/index.ts';
-import { ENDLESS, cutBy, failure, poolWithTable, valuesOf } from './helpers.ts';
+import { ENDLESS, cancelledBy, failure, poolWithTable, valuesOf } from './helpers.ts';
 
 /** A lease with an open cursor, of which one row was read. SQLite keeps an interrupt for as long as a read is open. */
 async function leaseWithCursor() {
@@ -43,7 +43,7 @@ test.for(
   'F40 F42 $what that is cut beside an open cursor ends that cursor, and $after after it works',
   async (way) => {
     const { pool, lease, rows } = await leaseWithCursor();
-    expect(await cutBy(way.cut(lease))).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+    expect(await cancelledBy(way.cut(lease))).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
     await way.next(lease);
     expect(await failure(rows.next())).toMatchObject({ code: 'LEASE_ENDED' });
     await lease.release();

@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as onTick } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { poolOf, valuesOf } from './helpers.ts';
 import { count, group, inserts } from './together.ts';
@@ -69,9 +69,9 @@ test('while callers are being told, nobody who comes later overtakes a lease tha
     async () => {
       await first?.();
       later.push(pool.run(INSERT, ['before']));
-      await nextTurn();
+      await onTick();
       later.push(lease.run(INSERT, ['lease']));
-      await nextTurn();
+      await onTick();
       later.push(pool.run(INSERT, ['after']));
     },
     ...others,

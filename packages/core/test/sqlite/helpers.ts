@@ -66,7 +66,7 @@ export async function valuesOf(pool: Pick<SqlitePool, 'all'>): Promise<unknown[]
  * What has cut a call. On a machine that is very busy a write that was interrupted may not return in time to say that nothing was
  * done.
  */
-export async function cutBy(call: Promise<unknown>): Promise<Error & Record<string, unknown>> {
+export async function cancelledBy(call: Promise<unknown>): Promise<Error & Record<string, unknown>> {
   const error = await failure(call);
   return error['code'] === 'OUTCOME_UNKNOWN' ? (error.cause as typeof error) : error;
 }

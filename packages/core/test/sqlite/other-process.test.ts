@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import type { PoolOptions, QueryOptions, SqlitePool } from '../../src/index.ts';
 import {
   Child,
-  cutBy,
+  cancelledBy,
   driverOf,
   failure,
   fileWithTable,
@@ -107,12 +107,12 @@ test.for(WRITES)(
   async ({ write }) => {
     const { pool } = await lockedFor(undefined, { poolSize: 1 });
     const late = await timed(async () => {
-      expect(await cutBy(write(pool, { timeoutMs: 300 }))).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+      expect(await cancelledBy(write(pool, { timeoutMs: 300 }))).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
     });
     expect(late).toBeGreaterThanOrEqual(299);
     expect(late).toBeLessThan(2000);
     const controller = new AbortController();
-    const cut = cutBy(write(pool, { signal: controller.signal }));
+    const cut = cancelledBy(write(pool, { signal: controller.signal }));
     await setTimeout(100);
     const since = performance.now();
     controller.abort(new Error('enough'));
@@ -164,7 +164,7 @@ test.for([
 test('F41 a write that waits for another process is cut, and writes nothing later', async () => {
   const { pool, child } = await lockedFor(undefined, { poolSize: 2 });
   for (const { write } of WRITES) {
-    expect(await cutBy(write(pool, { timeoutMs: 50 }))).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+    expect(await cancelledBy(write(pool, { timeoutMs: 50 }))).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
   }
   child.send('let go');
   await pool.run("INSERT INTO t (v) VALUES ('next')");

@@ -46,7 +46,7 @@ export interface ConnectionSettings {
   /** How long a script waits for the lock of another process, at each of its statements, in milliseconds. */
   readonly scriptBusyMs: number;
   /** Whether the binding truncates text at a NUL (node:sqlite in Node.js 22). Such text is refused. */
-  readonly cutsText: boolean;
+  readonly truncatesText: boolean;
   /** Whether running calls can be interrupted. */
   readonly interruptible: boolean;
   readonly pause: (ms: number) => Promise<void>;
@@ -308,7 +308,7 @@ export class WorkerConnection implements Connection {
   #refuse(statements: readonly SentStatement[]): void {
     if (this.broken) throw new ConnectionLostError(undefined);
     if (this.#running !== undefined) throw new InvalidArgumentError('A connection takes one call at a time.');
-    if (!this.#settings.cutsText) return;
+    if (!this.#settings.truncatesText) return;
     for (const { values } of statements) {
       if (values.some((value) => typeof value === 'string' && value.includes('\0')))
         throw new InvalidArgumentError(

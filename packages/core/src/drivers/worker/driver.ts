@@ -57,7 +57,7 @@ export function workerDriver(
   const message = openMessage(options);
   const settings = {
     scriptBusyMs: waitsBriefly(pragmas) ? SCRIPT_BUSY_MS : 0,
-    cutsText: name === 'node:sqlite' && process.versions.node.startsWith('22.'),
+    truncatesText: name === 'node:sqlite' && process.versions.node.startsWith('22.'),
     pause: (ms: number) => setTimeout(ms),
   };
   const setup = setupUrl(options.setup);

@@ -102,7 +102,7 @@ export class Line implements Pending {
 
   lose(reason: unknown): void {
     const request = known(this.#request);
-    const begun = !this.#takeBack();
+    const begun = !this.#tryWithdraw();
     this.#request = undefined;
     request.lose(reason, begun);
     this.#inTransaction = false;
@@ -113,7 +113,7 @@ export class Line implements Pending {
    * it was withdrawn.
    */
   withdraw(): boolean {
-    if (this.#request === undefined || !this.#takeBack()) return false;
+    if (this.#request === undefined || !this.#tryWithdraw()) return false;
     this.handle.thread.withdrawn(this.number);
     this.#request = undefined;
     this.handle.rest(this);
@@ -144,7 +144,7 @@ export class Line implements Pending {
   }
 
   /** The worker begins a call by changing the same word, so only one of the two can succeed. */
-  #takeBack(): boolean {
+  #tryWithdraw(): boolean {
     const sent = slotWord(this.#calls, SENT);
     return Atomics.compareExchange(this.#slot, 0, sent, slotWord(this.#calls, WITHDRAWN)) === sent;
   }

@@ -1,5 +1,5 @@
 import { LongTexts, Placement } from './placement.ts';
-import { keepSpare, takeSpare } from './spare-threads.ts';
+import { keepUnused, takeUnused } from './unused-threads.ts';
 import { Thread, type ThreadOwner, type ThreadSettings } from './thread.ts';
 
 /** The threads of one driver, and the placement of calls on them. */
@@ -19,7 +19,7 @@ export class Threads {
     },
     onUnused: (thread) => {
       this.#threads.delete(thread);
-      keepSpare(this.#settings, thread);
+      keepUnused(this.#settings, thread);
     },
     onEnd: (thread) => this.#threads.delete(thread),
   };
@@ -36,7 +36,7 @@ export class Threads {
   }
 
   start(): Thread {
-    const thread = takeSpare(this.#settings, this.#owner) ?? new Thread(this.#settings, this.#owner);
+    const thread = takeUnused(this.#settings, this.#owner) ?? new Thread(this.#settings, this.#owner);
     this.#threads.add(thread);
     return thread;
   }

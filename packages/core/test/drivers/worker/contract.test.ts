@@ -67,7 +67,7 @@ describe.for(ALL_WAYS)('a connection of the driver %s', ([, make]) => {
 
 test('a text with a NUL in it is refused where node:sqlite would cut it', async () => {
   const connection = await connect(
-    inThisThread({ name: 'node:sqlite' }, { cutsText: true })({ filename: ':memory:' }),
+    inThisThread({ name: 'node:sqlite' }, { truncatesText: true })({ filename: ':memory:' }),
   );
   await expect(read(connection, 'SELECT ?', ['a\0b'])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
   expect((await read(connection, 'SELECT ? AS t', ['ab'])).rows).toEqual([{ t: 'ab' }]);

@@ -49,7 +49,7 @@ export function inThisThread(
       await own.take();
       const settings = {
         scriptBusyMs: 0,
-        cutsText: false,
+        truncatesText: false,
         interruptible: interrupt !== undefined,
         pause: () => Promise.resolve(),
       };

@@ -5,20 +5,20 @@ import type { Thread, ThreadOwner, ThreadSettings } from './thread.ts';
 const KEEP_MS = 1000;
 
 /** The unused threads, by their settings. The next pool or connection takes one of them. */
-const spares = new Map<string, Thread[]>();
+const unused = new Map<string, Thread[]>();
 
-/** Returns a spare thread, if there is one. */
-export function takeSpare(settings: ThreadSettings, owner: ThreadOwner): Thread | undefined {
-  const thread = spares.get(keyOf(settings))?.pop();
+/** Returns an unused thread, if there is one. */
+export function takeUnused(settings: ThreadSettings, owner: ThreadOwner): Thread | undefined {
+  const thread = unused.get(keyOf(settings))?.pop();
   if (thread !== undefined) thread.owner = owner;
   return thread;
 }
 
 /** Keeps a thread without a database for a while, and then ends it. */
-export function keepSpare(settings: ThreadSettings, thread: Thread): void {
+export function keepUnused(settings: ThreadSettings, thread: Thread): void {
   const key = keyOf(settings);
-  const kept = spares.get(key) ?? [];
-  spares.set(key, kept);
+  const kept = unused.get(key) ?? [];
+  unused.set(key, kept);
   kept.push(thread);
   const forget = (): boolean => {
     const at = kept.indexOf(thread);
@@ -27,10 +27,10 @@ export function keepSpare(settings: ThreadSettings, thread: Thread): void {
   };
   thread.owner = { onOccupied: () => undefined, onUnused: () => undefined, onEnd: forget };
   const { owner } = thread;
-  const endIfSpare = (): void => {
+  const endIfUnused = (): void => {
     if (thread.owner === owner && forget()) thread.end();
   };
-  outsideCalls(() => systemClock.schedule(endIfSpare, KEEP_MS, true));
+  outsideCalls(() => systemClock.schedule(endIfUnused, KEEP_MS, true));
 }
 
 function keyOf({ binding, setup }: ThreadSettings): string {
