@@ -326,7 +326,7 @@ export class AcquireTimeoutError extends RetryableError {
     const { leased, idle, opening, poolSize, waiting } = counts;
     super(
       'ACQUIRE_TIMEOUT',
-      `No turn in ${String(Math.round(timeoutMs))} ms: ${PHASES[phase]} ` +
+      `The acquire took longer than ${String(Math.round(timeoutMs))} ms: ${PHASES[phase]} ` +
         `(leased ${String(leased)}, idle ${String(idle)}, opening ${String(opening)} of ${String(poolSize)}; ` +
         `waiting ${String(waiting)}).` +
         (phase === 'write' ? ' Inside a transaction, use its own handle, not the pool.' : ''),
@@ -374,7 +374,7 @@ export class StatementTimeoutError extends RetryableError {
   constructor(what: 'statement' | 'transaction', timeoutMs: number) {
     super(
       'STATEMENT_TIMEOUT',
-      `The ${what} took longer than ${String(timeoutMs)} ms, the wait for its turn to write included, and was cancelled.`,
+      `The ${what} took longer than ${String(timeoutMs)} ms, the wait for the write lock included, and was cancelled.`,
     );
   }
 }

@@ -254,7 +254,7 @@ test('an acquire that timed out tells the phase, the counts and who holds the co
   const error = await provoke('ACQUIRE_TIMEOUT');
   if (!(error instanceof errors.AcquireTimeoutError)) throw error;
   expect(error.message).toBe(
-    'No turn in 20 ms: every connection was in use (leased 1, idle 0, opening 0 of 1; waiting 1).',
+    'The acquire took longer than 20 ms: every connection was in use (leased 1, idle 0, opening 0 of 1; waiting 1).',
   );
   expect(error).toMatchObject({
     phase: 'wait',
