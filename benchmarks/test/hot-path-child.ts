@@ -1,5 +1,5 @@
 /**
- * Counts what calls on the hot path cost: bytes of heap, promises, and turns of the microtask queue. None of them depends
+ * Counts what calls on the hot path cost: bytes of heap, promises, and ticks of the microtask queue. None of them depends
  * on how busy the machine is, if V8 does not optimize allocations away when it sees fit; hot-path.test.ts says how.
  */
 import { createHook } from 'node:async_hooks';
@@ -11,7 +11,7 @@ import { createPool, type Connection, type Result } from '@sqlite-pool/core';
 export interface Cost {
   readonly bytes: number;
   readonly promises: number;
-  readonly turns: number;
+  readonly ticks: number;
 }
 
 const CALLS = 2000;
@@ -41,7 +41,7 @@ const calls: Record<string, () => Promise<unknown>> = {
 const costs: Record<string, Cost> = {};
 for (const [name, call] of Object.entries(calls)) {
   for (let i = 0; i < WARM_UP; i++) await call();
-  costs[name] = { bytes: await bytesOf(call), promises: await promisesOf(call), turns: await turnsOf(call) };
+  costs[name] = { bytes: await bytesOf(call), promises: await promisesOf(call), ticks: await ticksOf(call) };
 }
 process.send?.(costs);
 
@@ -72,10 +72,10 @@ async function promisesOf(call: () => Promise<unknown>): Promise<number> {
 }
 
 /** How often others come before the caller is told. */
-async function turnsOf(call: () => Promise<unknown>): Promise<number> {
+async function ticksOf(call: () => Promise<unknown>): Promise<number> {
   const told = new AbortController();
   void call().then(() => told.abort());
-  let turns = 0;
-  for (; !told.signal.aborted; turns++) await Promise.resolve();
-  return turns;
+  let ticks = 0;
+  for (; !told.signal.aborted; ticks++) await Promise.resolve();
+  return ticks;
 }

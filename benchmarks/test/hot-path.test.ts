@@ -14,11 +14,11 @@ import type { Cost } from './hot-path-child.ts';
  * A change that needs more raises its bound here, and says in its commit what it buys.
  */
 const BOUNDS: Readonly<Record<string, Cost>> = {
-  get: { bytes: 4200, promises: 12, turns: 6 },
-  all: { bytes: 4200, promises: 12, turns: 6 },
-  run: { bytes: 5900, promises: 18, turns: 9 },
-  'acquire and release': { bytes: 1950, promises: 6, turns: 4 },
-  transaction: { bytes: 27_000, promises: 57, turns: 30 },
+  get: { bytes: 4200, promises: 12, ticks: 6 },
+  all: { bytes: 4200, promises: 12, ticks: 6 },
+  run: { bytes: 5900, promises: 18, ticks: 9 },
+  'acquire and release': { bytes: 1950, promises: 6, ticks: 4 },
+  transaction: { bytes: 27_000, promises: 57, ticks: 30 },
 };
 
 describe('the hot path', () => {
@@ -46,7 +46,7 @@ describe('the hot path', () => {
 
   it.each(Object.entries(BOUNDS))('does not cost more than it did: %s', (name, bounds) => {
     const cost = costs[name];
-    for (const what of ['bytes', 'promises', 'turns'] as const)
+    for (const what of ['bytes', 'promises', 'ticks'] as const)
       expect(cost?.[what], `${what} of ${name}`).toBeLessThanOrEqual(bounds[what]);
   });
 
@@ -95,7 +95,7 @@ describe('the cost of a call', () => {
   });
 });
 
-/** How much longer `over` takes than `under`: the fastest of some of each, in turns, is the one nothing disturbed. */
+/** How much longer `over` takes than `under`: the fastest of some of each, alternating, is the one nothing disturbed. */
 async function ratio(over: () => Promise<void>, under: () => Promise<void>): Promise<number> {
   const fastest = { over: Infinity, under: Infinity };
   for (let i = 0; i < 10; i++) {

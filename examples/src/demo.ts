@@ -62,7 +62,7 @@ async function showAnswer({ name, url, sample }: Running): Promise<void> {
   console.log(comments ? { ...body, comments: [comments[0], `… ${comments.length - 1} more`] } : body);
 }
 
-/** Three pools on one file take turns to write, in one queue: nobody is told that the database is locked. */
+/** Three pools on one file write one after the other, in one queue: no caller gets "database is locked". */
 async function showWrites(running: readonly Running[]): Promise<void> {
   const start = performance.now();
   const answers = await Promise.all(

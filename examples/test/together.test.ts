@@ -27,7 +27,7 @@ describe('three frameworks on one file', () => {
     }
   });
 
-  it('answer every one of 150 writes at once, because their pools take turns', async () => {
+  it('answer every one of 150 writes at once, because their pools share one write lock', async () => {
     const answers = await Promise.all(
       servers.flatMap(({ url }) =>
         Array.from({ length: 50 }, (_, index) => post(`${url}/posts/10/likes`, { userId: index + 1 })),

@@ -13,7 +13,7 @@ type Done<T> = (error: Error | null, value: T) => void;
 
 /**
  * What one writes who wants speed and nothing else: a fixed number of connections, statements prepared once on each, a
- * free list and a queue. No deadline, no cancellation, no turn to write, no reset, no bound on the statements.
+ * free list and a queue. No deadline, no cancellation, no write lock, no reset, no bound on the statements.
  */
 export class FixedConnections implements Opened {
   readonly #all: readonly Connection[];
@@ -56,7 +56,7 @@ export class FixedConnections implements Opened {
     return new Promise<T>((resolve, reject) => {
       const use = (connection: Connection): void => {
         const done: Done<T> = (error, value) => {
-          this.#giveBack(connection);
+          this.#release(connection);
           if (error) reject(error);
           else resolve(value);
         };
@@ -69,7 +69,7 @@ export class FixedConnections implements Opened {
               call(prepared, done);
             },
             (error: unknown) => {
-              this.#giveBack(connection);
+              this.#release(connection);
               reject(error);
             },
           );
@@ -81,7 +81,7 @@ export class FixedConnections implements Opened {
     });
   }
 
-  #giveBack(connection: Connection): void {
+  #release(connection: Connection): void {
     const next = this.#waiting.shift();
     if (next) next(connection);
     else this.#free.push(connection);

@@ -210,15 +210,15 @@ export function template(sql: string): TemplateStringsArray {
   return strings;
 }
 
-/** `db.get`, `db.all` and `db.run` on whatever connection `lend` lends. */
+/** `db.get`, `db.all` and `db.run` on whatever connection `withHandle` passes. */
 function withConnection(
-  lend: <T>(use: (handle: sqlite3.Database) => Promise<T>) => PromiseLike<T>,
+  withHandle: <T>(use: (handle: sqlite3.Database) => Promise<T>) => PromiseLike<T>,
   close: () => Promise<void>,
 ): Opened {
   return {
-    get: async (sql, params) => await lend((handle) => getOf(handle, sql, params)),
-    all: async (sql, params) => await lend((handle) => allOf(handle, sql, params)),
-    run: async (sql, params) => await lend((handle) => runOf(handle, sql, params)),
+    get: async (sql, params) => await withHandle((handle) => getOf(handle, sql, params)),
+    all: async (sql, params) => await withHandle((handle) => allOf(handle, sql, params)),
+    run: async (sql, params) => await withHandle((handle) => runOf(handle, sql, params)),
     close,
   };
 }

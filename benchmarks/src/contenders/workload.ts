@@ -13,7 +13,7 @@ export const COMMENTS =
 export class Reads {
   readonly #database: Opened;
   readonly #posts: number;
-  #turn = 0;
+  #round = 0;
 
   private constructor(database: Opened, posts: number) {
     this.#database = database;
@@ -47,8 +47,8 @@ export class Reads {
   }
 
   #next(): number {
-    this.#turn += 1;
-    return 1 + ((this.#turn * 7919) % this.#posts);
+    this.#round += 1;
+    return 1 + ((this.#round * 7919) % this.#posts);
   }
 }
 

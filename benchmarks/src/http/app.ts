@@ -9,7 +9,7 @@ export type Said = { readonly port: number } | { readonly cpuMs: number };
 
 const [framework, way, filename] = process.argv.slice(2) as [Framework, Way, string];
 
-// Whoever measures is ended by a signal, and says nothing before.
+// The program is ended by a signal, and says nothing before.
 process.once('disconnect', () => process.exit());
 const server = await serve(framework, way, filename);
 server.listen(0, '127.0.0.1');

@@ -73,10 +73,10 @@ async function measure(
   await using pool = createPool({ driver: sqlite3({ filename, pragmas }) });
   const posts = Number((await pool.get('SELECT max(id) AS n FROM posts'))?.['n']);
   const hot = Math.max(1, Math.floor(posts / 100));
-  let turn = 0;
+  let round = 0;
   const next = () => {
-    const chosen = ++turn * 7919;
-    return 1 + (chosen % (reads === 'hot' && turn % 10 !== 0 ? hot : posts));
+    const chosen = ++round * 7919;
+    return 1 + (chosen % (reads === 'hot' && round % 10 !== 0 ? hot : posts));
   };
   const once = async () => {
     const post = next();

@@ -111,14 +111,14 @@ async function readAndWrite(database: Database, { seconds, scale }: Place): Prom
   const before = await countOf(database, 'comments');
   const reads = new Latencies();
   const writes = new Latencies();
-  let turn = 0;
+  let round = 0;
   const loop = probeEventLoop();
   const { perSecond } = await hammer({ workers: WORKERS, seconds }, async (worker) => {
     const start = performance.now();
     // A request comes from the event loop, and waits for the others that came with it.
     await setImmediate();
-    const id = 1 + ((++turn * 7919) % posts);
-    if (turn % 10 === 0) {
+    const id = 1 + ((++round * 7919) % posts);
+    if (round % 10 === 0) {
       await database.run(COMMENT, [id, 1, `Written by ${worker}.`]);
       writes.add(performance.now() - start);
     } else {
@@ -158,11 +158,11 @@ async function readBeside(database: Database, { seconds, scale }: Place): Promis
 }
 
 async function warmUp(database: Database, posts: number, { warmUpSeconds }: Scale): Promise<void> {
-  let turn = 0;
+  let round = 0;
   await hammer({ workers: WORKERS, seconds: warmUpSeconds }, async () => {
     // As in what is measured.
     await setImmediate();
-    const id = 1 + (turn++ % posts);
+    const id = 1 + (round++ % posts);
     mustBe(await database.get(POST, [id]), id);
   });
 }

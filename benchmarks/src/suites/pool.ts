@@ -89,19 +89,19 @@ async function take(
     const resource = await pool.acquire();
     seen.add(resource);
     held.add(resource);
-    if (held.size > size) throw new Error(`${held.size} of ${size} resources were lent at once.`);
+    if (held.size > size) throw new Error(`${held.size} of ${size} resources were leased at once.`);
     await Promise.resolve();
     held.delete(resource);
     await pool.release(resource);
   });
-  if (seen.size === 0) throw new Error('Nothing was lent.');
+  if (seen.size === 0) throw new Error('Nothing was leased.');
   const long = Math.min(seconds, LONGEST_SECONDS);
   await inTurns(pool, users, long * WARM_UP);
   return inTurns(pool, users, long);
 }
 
 /**
- * Everybody takes a resource and gives it back, and again until the time is over. Nothing is waited for but the pool, so
+ * Everybody takes a resource and releases it, and again until the time is over. Nothing is waited for but the pool, so
  * processor time is counted, that of the garbage collector's threads too: it is the same when the machine has other work.
  */
 async function inTurns(pool: Pool, users: number, seconds: number): Promise<Sample> {

@@ -45,8 +45,8 @@ export const benchmark: Benchmark<Task> = {
       if (row?.['n'] !== rows) throw new Error(`Users from ${from} were counted wrongly.`);
     };
     const read = load === 'point' ? readOne : readMany;
-    let turn = 0;
-    const once = () => read(1 + ((++turn * 7919) % users));
+    let round = 0;
+    const once = () => read(1 + ((++round * 7919) % users));
     await hammer({ workers: WORKERS, seconds: scale.warmUpSeconds }, once);
     const { perSecond, p50Ms, p99Ms } = await hammer({ workers: WORKERS, seconds: seconds / 2 }, once);
     return { perSecond, p50Ms, p99Ms };

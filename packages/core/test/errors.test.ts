@@ -84,7 +84,7 @@ const WAYS: Record<errors.ErrorCode, () => Promise<unknown>> = {
   },
   POOL_OVERLOADED: async () => {
     const pool = await poolOf({ poolSize: 1, maxWaiting: 0 });
-    // A pool with no room to wait lends only what is there.
+    // A pool with no room to wait leases only what is there.
     const held = await pool.open().then(() => pool.acquire());
     const error = await rejection(pool.get(`SELECT '${SECRET}'`));
     await held.release();

@@ -58,7 +58,7 @@ describe('every way to respond in Express', () => {
       },
     ],
     ['res.write()', (res) => res.write('x')],
-  ])('gives the connection back: %s', async (_way, respond) => {
+  ])('releases the connection: %s', async (_way, respond) => {
     const db = await makeDb();
     const leased: number[] = [];
     const app = express().use(db);
@@ -73,7 +73,7 @@ describe('every way to respond in Express', () => {
     expect(leased).toEqual([1, 0]);
   });
 
-  it('gives the connection back: res.sendFile()', async () => {
+  it('releases the connection: res.sendFile()', async () => {
     const db = await makeDb();
     const file = await temporaryFile('page.txt');
     await writeFile(file, 'a page');

@@ -49,7 +49,7 @@ describe('the hooks of Fastify', () => {
     expect(pool.stats().leased).toBe(0);
   });
 
-  it('that reply before the plugin has its turn leave nothing behind', async () => {
+  it('that reply before the hook of the plugin leave nothing behind', async () => {
     const app = fastify();
     onTestFinished(() => app.close());
     app.addHook('onRequest', (_request, reply) => reply.code(418).send('no'));
@@ -60,7 +60,7 @@ describe('the hooks of Fastify', () => {
     expect(app.sqlite.stats()).toMatchObject({ acquires, leased: 0 });
   });
 
-  it('that want the db before the plugin has its turn are told what to change', async () => {
+  it('that want the db before the hook of the plugin are told what to change', async () => {
     const app = fastify();
     onTestFinished(() => app.close());
     app.addHook('onRequest', async (request) => {
@@ -117,7 +117,7 @@ describe('a stream in Fastify', () => {
 });
 
 describe('a reply that Fastify does not send', () => {
-  it('by hijack() gives the connection back with its head, and leases per statement after it', async () => {
+  it('by hijack() releases the connection with its head, and leases per statement after it', async () => {
     const { app, pool, port } = await makeApp({ poolSize: 1 });
     const leased: number[] = [];
     app.get('/events', async (request, reply) => {
@@ -194,7 +194,7 @@ describe('a reply that Fastify does not send', () => {
     expect(await pool.all('SELECT * FROM notes')).toEqual([{ body: 'first' }, { body: 'second' }]);
   });
 
-  it('F63 for a reply that cannot be serialized gives the connection back', async () => {
+  it('F63 for a reply that cannot be serialized releases the connection', async () => {
     const { app, pool } = await makeApp({ poolSize: 1 });
     app.get('/', async (request) => {
       await request.db.get('SELECT 1');
@@ -208,7 +208,7 @@ describe('a reply that Fastify does not send', () => {
     expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 });
   });
 
-  it('F63 that is sent twice gives the connection back once', async () => {
+  it('F63 that is sent twice releases the connection once', async () => {
     const { app, pool } = await makeApp({ poolSize: 1 });
     const done = deferred();
     app.get('/', async (request, reply) => {

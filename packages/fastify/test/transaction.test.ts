@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as tick } from 'node:timers/promises';
 import { createGzip } from 'node:zlib';
 import { createPool } from '@sqlite-pool/core';
 import {
@@ -250,7 +250,7 @@ describe('a route of Fastify that is one transaction', () => {
     const late: unknown[] = [];
     app.post('/', { ...TRANSACTION, handlerTimeout: 30 }, async (request) => {
       await request.db.run(NOTE);
-      while (app.sqlite.stats().writerHeld) await turn();
+      while (app.sqlite.stats().writerHeld) await tick();
       await request.db.run(NOTE).catch((error: unknown) => late.push(error));
       return {};
     });
@@ -284,7 +284,7 @@ describe('a route of Fastify that is one transaction', () => {
     expect(await rows('/none')).toEqual([2, 1]);
   });
 
-  it('may only read, without the turn to write', async () => {
+  it('may only read, without the write lock', async () => {
     const app = await makeApp();
     app.get('/', { config: { sqlite: { transaction: true, mode: 'deferred' } } }, async (request) => {
       const before = await request.db.get('SELECT count(*) AS n FROM notes');

@@ -26,14 +26,14 @@ async function makeDb(options: PoolOptions = {}): Promise<SqlitePoolMiddleware<'
 const FREE = { leased: 0, idle: 1, size: 1, waiting: 0 };
 
 describe('app.request() in Hono, where there is no socket to follow', () => {
-  it('answers, and gives the connection back', async () => {
+  it('answers, and releases the connection', async () => {
     const db = await makeDb();
     const app = new Hono().use(db).get('/', async (c) => c.json(await c.get('db').get('SELECT 1 AS one')));
     expect(await (await app.request('/')).json()).toEqual({ one: 1 });
     expect(db.pool.stats()).toMatchObject(FREE);
   });
 
-  it('gives it back for an answer that nobody reads', async () => {
+  it('releases it for an answer that nobody reads', async () => {
     const db = await makeDb();
     const app = new Hono().use(db).get('/', async (c) => {
       await c.var.db.get('SELECT 1');
@@ -117,7 +117,7 @@ describe('what a handler throws in Hono', () => {
   it.each([
     ['an Error', new Error('a mistake'), 500],
     ['an HTTPException', new HTTPException(418), 418],
-  ])('F63 gives the connection back: %s', async (_what, thrown, status) => {
+  ])('F63 releases the connection: %s', async (_what, thrown, status) => {
     vi.spyOn(console, 'error').mockReturnValue();
     const db = await makeDb();
     const app = new Hono().use(db).get('/', async (c) => {
@@ -128,7 +128,7 @@ describe('what a handler throws in Hono', () => {
     expect(db.pool.stats()).toMatchObject(FREE);
   });
 
-  it('F63 gives the connection back for what is not an Error, too', async () => {
+  it('F63 releases the connection for what is not an Error, too', async () => {
     const db = await makeDb();
     const app = new Hono().use(db).get('/', async (c) => {
       await c.get('db').get('SELECT 1');

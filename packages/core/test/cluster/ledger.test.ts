@@ -57,7 +57,7 @@ describe.skipIf(SQLD === undefined)('a program whose server fails', () => {
         await setTimeout(round === 0 ? 500 : 3000);
         network.thaw();
         await acknowledgedAfter(ledger, performance.now());
-        network.cut();
+        network.disconnect();
         await acknowledgedAfter(ledger, performance.now());
       }
     });

@@ -76,12 +76,12 @@ describe.skipIf(SQLD === undefined)('the limits of a libSQL server', () => {
     expect(await pool.get('SELECT count(*) AS n FROM t')).toEqual({ n: 1 });
   });
 
-  test('let a query be cut: the server computes no more', async () => {
+  test('let a query be cancelled: the server computes no more', async () => {
     const pool = poolOf(libsql({ url: server.url }));
-    const cut = { code: 'STATEMENT_TIMEOUT' };
+    const cancelled = { code: 'STATEMENT_TIMEOUT' };
     expect(
       await failureOf(pool.get(`${ENDLESS} SELECT count(*) FROM c`, [], { timeoutMs: 200 })),
-    ).toMatchObject(cut);
+    ).toMatchObject(cancelled);
     for await (const row of pool.iterate(`${ENDLESS} SELECT x FROM c`)) if (row['x'] === 1000) break;
     await setTimeout(300);
     const before = await cpuOf(server);

@@ -97,9 +97,9 @@ describe.skipIf(SQLD === undefined)('writers of a libSQL server', () => {
     expect(reports.reduce((sum, { writes }) => sum + writes, 0)).toBe(n);
   });
 
-  test('find the lock free soon after a transaction was cut', async () => {
+  test('find the lock free soon after a transaction was cancelled', async () => {
     const endless = 'WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c';
-    const cut = failureOf(
+    const cancelled = failureOf(
       pool.transaction(
         async (tx) => {
           await tx.run('INSERT INTO t VALUES (1)');
@@ -111,7 +111,7 @@ describe.skipIf(SQLD === undefined)('writers of a libSQL server', () => {
     await setTimeout(100);
     const other = otherPool();
     await other.open();
-    expect(await cut).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+    expect(await cancelled).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
     const began = performance.now();
     await other.run('INSERT INTO t VALUES (2)');
     // Not after the five seconds in which the server would take it away.

@@ -34,7 +34,7 @@ export class Network {
     await once(network.#server, 'listening');
     onTestFinished(() => {
       network.#server.close();
-      network.cut();
+      network.disconnect();
     });
     return network;
   }
@@ -56,7 +56,7 @@ export class Network {
   }
 
   /** Ends every connection. */
-  cut(): void {
+  disconnect(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
 }

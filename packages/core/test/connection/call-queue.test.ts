@@ -7,33 +7,33 @@ import { byHand, errorOf, follow } from '../pool/support.ts';
 const nothing = (): undefined => undefined;
 
 describe('a call queue', () => {
-  it('gives the turn to whoever waits for as long as it takes, in order', async () => {
+  it('gives the lock to each waiter for as long as it takes, in order', async () => {
     const clock = fakeClock();
     const queue = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
     await queue.acquire(undefined);
     const order: number[] = [];
-    const turns = [1, 2].map((n) => queue.withLock(undefined, async () => order.push(n)));
+    const runs = [1, 2].map((n) => queue.withLock(undefined, async () => order.push(n)));
     await clock.advance(1e9);
     expect(order).toEqual([]);
     queue.release();
-    await Promise.all(turns);
+    await Promise.all(runs);
     expect([order, queue.busy]).toEqual([[1, 2], false]);
   });
 
-  it('begins no call before the one that was cut in the same turn has returned', async () => {
+  it('begins no call before the one that was cancelled under the same lock has returned', async () => {
     const clock = fakeClock();
     const queue = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
     const native = byHand();
-    const cut = new Error('cut');
+    const cancelled = new Error('cancelled');
     await queue.acquire(undefined);
     const first = follow(
       queue.call(
         () => native.promise,
-        limitOf(clock, 10, () => cut),
+        limitOf(clock, 10, () => cancelled),
       ),
     );
     await clock.advance(10);
-    expect(errorOf(first)).toMatchObject({ reason: cut });
+    expect(errorOf(first)).toMatchObject({ reason: cancelled });
     const second = follow(queue.call(async () => 'done', undefined));
     await clock.settle();
     expect(second.now.state).toBe('pending');
@@ -44,7 +44,7 @@ describe('a call queue', () => {
     expect(queue.busy).toBe(false);
   });
 
-  it('gives no turn that comes in the tick in which it is shut', async () => {
+  it('gives no lock in the tick in which it is shut', async () => {
     const clock = fakeClock();
     const queue = new CallQueue({ clock, maxWaiting: Infinity }, nothing, nothing);
     await queue.acquire(undefined);

@@ -28,7 +28,7 @@ function make(): { calls: CallQueue; cursors: Cursors } {
 }
 
 describe('the open cursors of a connection', () => {
-  it('take their steps in turns, and are forgotten when they are closed', async () => {
+  it('take their steps one after the other, and are forgotten when they are closed', async () => {
     const { cursors, calls } = make();
     const cursor = fakeCursor();
     cursors.add(cursor, 'lease');
@@ -51,7 +51,7 @@ describe('the open cursors of a connection', () => {
     expect(cursor.steps).toBe(0);
   });
 
-  it('are closed once, and what is not open needs no turn', async () => {
+  it('are closed once, and what is not open needs no lock', async () => {
     const { cursors, calls } = make();
     const cursor = fakeCursor();
     cursors.add(cursor, 'lease');

@@ -15,9 +15,9 @@ const ok =
     state.succeeded(control);
   };
 const fails =
-  (control: TransactionControl | 'script', cut = false): Step =>
+  (control: TransactionControl | 'script', cancelled = false): Step =>
   (state) => {
-    state.failed(control, cut, WHY);
+    state.failed(control, cancelled, WHY);
   };
 const found =
   (open: boolean): Step =>
@@ -73,13 +73,13 @@ describe('what is known of a transaction', () => {
 
   it.each<[string, Known, Step[]]>([
     ['a statement that failed', 'no transaction', [fails('none')]],
-    ['a statement that was cut', 'no transaction', [fails('none', true)]],
+    ['a statement that was cancelled', 'no transaction', [fails('none', true)]],
     ['a BEGIN that was refused', 'no transaction', [fails('begin')]],
     ['a SAVEPOINT that was refused', 'no transaction', [fails('savepoint')]],
-    ['a BEGIN that was cut', 'perhaps a transaction', [fails('begin', true)]],
-    ['a SAVEPOINT that was cut', 'perhaps a transaction', [fails('savepoint', true)]],
-    ['a BEGIN that was cut and did nothing', 'no transaction', [fails('begin', true), found(false)]],
-    ['a BEGIN that was cut and done', 'a transaction', [fails('begin', true), found(true)]],
+    ['a BEGIN that was cancelled', 'perhaps a transaction', [fails('begin', true)]],
+    ['a SAVEPOINT that was cancelled', 'perhaps a transaction', [fails('savepoint', true)]],
+    ['a BEGIN that was cancelled and did nothing', 'no transaction', [fails('begin', true), found(false)]],
+    ['a BEGIN that was cancelled and done', 'a transaction', [fails('begin', true), found(true)]],
     ['a script with control that failed', 'perhaps a transaction', [fails('script')]],
     ['such a script, which had committed', 'no transaction', [fails('script'), found(false)]],
     ['a failure inside', 'perhaps a transaction', [ok('begin'), fails('none')]],

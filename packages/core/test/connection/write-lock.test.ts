@@ -4,17 +4,17 @@ import { Semaphore } from '../../src/waiting/semaphore.ts';
 import { fakeClock } from '../../src/testing/fake-clock.ts';
 import { WriteLock } from '../../src/connection/write-lock.ts';
 
-it('a connection takes the turn to write once, however often it asks, and gives it up once', () => {
+it('a connection acquires the write lock once, however often it asks, and releases it once', () => {
   const gate = new Semaphore(2);
-  const turn = new WriteLock(gate);
-  expect([turn.tryAcquire(), turn.tryAcquire(), gate.held]).toEqual([true, true, 1]);
-  turn.release();
-  turn.release();
+  const writeLock = new WriteLock(gate);
+  expect([writeLock.tryAcquire(), writeLock.tryAcquire(), gate.held]).toEqual([true, true, 1]);
+  writeLock.release();
+  writeLock.release();
   expect(gate.held).toBe(0);
-  expect([turn.tryAcquire(), gate.held]).toEqual([true, 1]);
+  expect([writeLock.tryAcquire(), gate.held]).toEqual([true, 1]);
 });
 
-it('a connection whose turn has not come does not have it, and gives nothing up', async () => {
+it('a connection that waits for the write lock does not hold it, and releases nothing', async () => {
   const gate = new Semaphore();
   const [first, second] = [new WriteLock(gate), new WriteLock(gate)];
   expect([first.tryAcquire(), second.tryAcquire()]).toEqual([true, false]);

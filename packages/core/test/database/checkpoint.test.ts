@@ -19,7 +19,7 @@ describe('a checkpoint', () => {
     expect(driver.count('open')).toBe(0);
   });
 
-  it('is passive by default, and only that needs no turn to write', () => {
+  it('is passive by default, and only that needs no write lock', () => {
     expect(checkpointCall({}).statement).toMatchObject({
       sql: 'PRAGMA wal_checkpoint(passive)',
       readonly: true,

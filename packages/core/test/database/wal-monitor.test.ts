@@ -91,7 +91,7 @@ describe('the care for the WAL', () => {
     expect(care.bytes).toBe(16 * 2 ** 20);
   });
 
-  it('writes a larger one back, and truncates it in a turn to write', async () => {
+  it('writes a larger one back, and truncates it while it holds the write lock', async () => {
     const { look } = bench();
     expect(await look()).toEqual(['acquire', 'passive', 'lock', 'truncate', 'unlock', 'release']);
   });
@@ -122,7 +122,7 @@ describe('the care for the WAL', () => {
     expect(world.log.slice(-2)).toEqual(['unlock', 'release']);
   });
 
-  it('gives the turn and the connection back when a checkpoint fails, and goes on the next time', async () => {
+  it('releases the write lock and the connection when a checkpoint fails, and goes on the next time', async () => {
     const { world, look } = bench();
     world.truncate = new Error('disk');
     expect(await look()).toEqual(['acquire', 'passive', 'lock', 'truncate', 'unlock', 'release']);
@@ -136,14 +136,14 @@ describe('the care for the WAL', () => {
   it.each([
     [true, ['take idle', 'truncate', 'unlock', 'release']],
     [false, ['take idle', 'unlock']],
-  ])('waits for its turn without a connection, and then needs an idle one (%s)', async (isIdle, rest) => {
+  ])('waits for the lock without a connection, and then needs an idle one (%s)', async (isIdle, rest) => {
     const { world, look } = bench();
     world.isLockFree = false;
     world.isIdle = isIdle;
     expect(await look()).toEqual(['acquire', 'passive', 'release', 'lock', ...rest]);
   });
 
-  it('gives up on a turn that does not come, with no connection in its hand', async () => {
+  it('gives up on a lock that it does not get, with no connection in its hand', async () => {
     const { world, care } = bench();
     Object.assign(world, { isLockFree: false, doesLockCome: false });
     await care.check();

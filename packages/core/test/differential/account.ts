@@ -16,7 +16,7 @@ export class Difference extends Error {
 export interface Effect {
   readonly action: Action;
   readonly place: Place;
-  /** Whether it had its turn to write there, so that what is before it was committed. */
+  /** Whether it had the write lock there, so that what is before it was committed. */
   readonly wrote: boolean;
 }
 
@@ -69,7 +69,7 @@ function placesOf({ op }: Action, placesOfOne: (statement: Statement) => readonl
   if (op === 'release') return [];
   const statements = statementsOf(op);
   const isDeferred = op.do === 'transaction' && op.mode === 'deferred';
-  // A deferred transaction has its turn when it writes; everything else that writes has it from its beginning.
+  // A deferred transaction gets the write lock when it writes; everything else that writes has it from its beginning.
   const writes = isDeferred ? statements.filter((statement) => !reads(statement)) : [];
   return (writes.length === 0 ? statements : writes).flatMap(placesOfOne).toSorted(inOrder);
 }

@@ -31,7 +31,7 @@ const LOCAL: readonly PropertyKey[] = ['withdraw'];
 const INTERRUPTED = Object.assign(new Error('SQLITE_INTERRUPT: interrupted'), { errno: 9 });
 
 /**
- * A driver around a driver, which writes down which statements reach SQLite, and in which order. Writers take turns, so that this is also
+ * A driver around a driver, which writes down which statements reach SQLite, and in which order. Writers write one after the other, so that this is also
  * the order in which they take effect.
  */
 export class Recorder {
@@ -121,7 +121,7 @@ export class Recorder {
     start: () => Promise<T>,
   ): Promise<T> {
     const given = this.now();
-    if (this.#pace !== 'free') await this.#turn(connection);
+    if (this.#pace !== 'free') await this.#takePlace(connection);
     this.#note(args, given);
     try {
       return await start();
@@ -132,7 +132,7 @@ export class Recorder {
     }
   }
 
-  #turn(connection: object | undefined): Promise<void> {
+  #takePlace(connection: object | undefined): Promise<void> {
     return new Promise((begin, fail) => {
       const interrupt = (): void => {
         fail(INTERRUPTED);

@@ -22,7 +22,7 @@ export interface ClientContext {
   readonly pool: () => SqlitePool;
 }
 
-/** Does one thing with a pool, chosen at random: one or several units of work, by one of the ways in which it lends connections. */
+/** Does one thing with a pool, chosen at random: one or several units of work, by one of the ways in which it leases connections. */
 export async function workOnce(context: ClientContext): Promise<void> {
   const use = context.random.weighted(
     [50, onPool],

@@ -49,18 +49,21 @@ describe('a connection that can only do what it must', () => {
     },
   );
 
-  it.for(['execute', 'rollback', 'close'] as const)('and lacks %s() is closed, not lent', async (method) => {
-    let closes = 0;
-    const close = () => Promise.resolve(void (closes += 1));
-    const all = { execute: nothing, rollback: nothing, close };
-    // What a caller without types may give.
-    const lacks = { ...all, [method]: undefined } as unknown as Connection;
-    const pool = createPool({ connectionFactory: () => Promise.resolve(lacks) });
-    await expect(pool.open()).rejects.toMatchObject({
-      code: 'OPEN_FAILED',
-      message: expect.stringContaining(`${method}()`) as unknown,
-    });
-    expect(closes).toBe(method === 'close' ? 0 : 1);
-    await pool.close();
-  });
+  it.for(['execute', 'rollback', 'close'] as const)(
+    'and lacks %s() is closed, not leased',
+    async (method) => {
+      let closes = 0;
+      const close = () => Promise.resolve(void (closes += 1));
+      const all = { execute: nothing, rollback: nothing, close };
+      // What a caller without types may give.
+      const lacks = { ...all, [method]: undefined } as unknown as Connection;
+      const pool = createPool({ connectionFactory: () => Promise.resolve(lacks) });
+      await expect(pool.open()).rejects.toMatchObject({
+        code: 'OPEN_FAILED',
+        message: expect.stringContaining(`${method}()`) as unknown,
+      });
+      expect(closes).toBe(method === 'close' ? 0 : 1);
+      await pool.close();
+    },
+  );
 });

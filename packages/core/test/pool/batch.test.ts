@@ -6,7 +6,7 @@ const SECOND = 'INSERT INTO t VALUES (2)';
 const IOERR = { reject: Object.assign(new Error('disk'), { errno: 10 }) };
 
 it.for(['BEGIN IMMEDIATE', FIRST, SECOND, 'COMMIT'])(
-  'a batch whose %s fails is undone, in the same turn',
+  'a batch whose %s fails is undone, in the same place of the queue',
   async (failing) => {
     const { pool, driver, clock } = fakePool(({ sql }) => (sql === failing ? IOERR : undefined));
     const lease = await pool.acquire();
@@ -25,7 +25,7 @@ it.for(['BEGIN IMMEDIATE', FIRST, SECOND, 'COMMIT'])(
   },
 );
 
-it('a batch that is cut and does not return rejects soon, and is undone before anybody else has the connection', async () => {
+it('a batch that is cancelled and does not return rejects soon, and is undone before anybody else has the connection', async () => {
   const { pool, driver, clock } = fakePool(({ sql }) => (sql === SECOND ? 'hang' : undefined), {
     poolSize: 1,
   });

@@ -7,7 +7,7 @@ import { byHand, errorOf, fakePool, follow } from './support.ts';
 const LIMITS = { operationTimeoutMs: 1000, closeTimeoutMs: 5000 };
 
 describe('closing the pool', () => {
-  it('F48 rejects those who wait at once, lets what is lent come back, and closes it then', async () => {
+  it('F48 rejects those who wait at once, lets what is leased come back, and closes it then', async () => {
     const { pool, driver, clock } = fakePool({ execute: { 1: 'hang' } }, { ...LIMITS, poolSize: 2 });
     const lease = await pool.acquire();
     const running = follow(pool.get('SELECT slow'));
@@ -91,7 +91,7 @@ describe('closing the pool', () => {
     expect(driver.violations).toEqual([]);
   });
 
-  it('F48 F60 rejects a write that waits for its turn at a file that another pool writes, and it is never done', async () => {
+  it('F48 F60 rejects a write that waits for the lock at a file that another pool writes, and it is never done', async () => {
     const databaseId = 'shared by two pools';
     const { pool, driver, clock } = fakePool({}, { ...LIMITS, poolSize: 3 }, { databaseId });
     const other = fakePool({}, {}, { databaseId });
@@ -112,7 +112,7 @@ describe('closing the pool', () => {
     expect(driver.calls.filter(({ sql }) => /^(?:BEGIN|INSERT)/.test(sql))).toEqual([]);
     expect(driver.openConnections).toBe(0);
     expect(driver.violations).toEqual([]);
-    // The turn is nobody's.
+    // No one holds the write lock.
     await expect(writer.run('INSERT INTO t VALUES (3)')).resolves.toBeDefined();
     await writer.release();
     await other.pool.close();

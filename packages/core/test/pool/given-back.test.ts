@@ -49,7 +49,7 @@ describe('in a pool of one for which nobody may queue', () => {
     expect([driver.openTransactions, driver.violations]).toEqual([0, []]);
   });
 
-  it('connection() that rejects rejects at once, also while a call that was cut keeps its connection', async () => {
+  it('connection() that rejects rejects at once, also while a call that was cancelled keeps its connection', async () => {
     const script = ({ sql }: FakeCall) => (sql.startsWith('SELECT slow') ? 'hang' : undefined);
     const { pool, driver, clock } = fakePool(script, ALONE);
     const failed = pool.connection((lease) => lease.get('SELECT slow', [], { timeoutMs: 10 }));

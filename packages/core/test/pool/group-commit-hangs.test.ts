@@ -4,7 +4,7 @@ import { fakePool, follow } from './support.ts';
 
 const EXISTS: FakeOutcome = { resolve: { rows: [{ 1: 1 }], columns: ['1'], changes: 0, lastInsertRowid: 0 } };
 
-/** Three writes wait together for a lease that writes; `stuck` is cut after 100 ms. */
+/** Three writes wait together for a lease that writes; `stuck` is cancelled after 100 ms. */
 async function group(script: (call: FakeCall) => FakeOutcome | undefined) {
   const fake = fakePool(script, { poolSize: 4, operationTimeoutMs: 10_000, acquireTimeoutMs: 30_000 });
   const { pool, clock } = fake;
@@ -33,7 +33,7 @@ describe('a native call of a group that does not return', () => {
       'of the look at the schema',
       ({ sql }: FakeCall) => (sql.includes('sqlite_schema') ? 'hang' : undefined),
     ],
-  ] as const)('%s, keeps neither its members nor the turn to write for ever', async (_, script) => {
+  ] as const)('%s, keeps neither its members nor the write lock for ever', async (_, script) => {
     const { pool, clock, writes } = await group(script);
     expect(writes.map(({ now }) => now.state)).not.toContain('pending');
     expect(pool.stats()).toMatchObject({ writerHeld: false, leased: 0, writersWaiting: 0, quarantined: 1 });

@@ -11,7 +11,7 @@ const INTERRUPT_MS = 10;
 const insert = (n: number): string => `INSERT INTO t VALUES (${String(n)})`;
 
 interface Grouped extends FakePool {
-  /** Holds the turn to write. */
+  /** Holds the write lock. */
   readonly writer: Lease;
   /** Ends that, and lets happen what needs no time. */
   readonly go: () => Promise<void>;
@@ -19,11 +19,11 @@ interface Grouped extends FakePool {
     n: number,
     options?: { signal?: AbortSignal; timeoutMs?: number },
   ) => ReturnType<typeof follow>;
-  /** The statements since the group has its turn. */
+  /** The statements since the group has the write lock. */
   readonly texts: () => string[];
 }
 
-/** Someone writes, so that whoever comes now waits, with others. */
+/** Someone writes, so that the next call waits, with others. */
 async function grouped(
   script: (call: FakeCall) => FakeOutcome | undefined = () => undefined,
   options: Omit<PoolOptions, 'driver' | 'clock'> = {},
@@ -202,9 +202,9 @@ it('when all of it takes long, it is undone, and each is run alone', async () =>
   await expectGood(group);
 });
 
-describe('a write of a group that is cut', () => {
+describe('a write of a group that is cancelled', () => {
   /** @param when - `hanging`: after its call has begun, which does not return before 50 ms. */
-  const cuts = async (group: Grouped, when: 'before' | 'after' | 'hanging') => {
+  const cancelOne = async (group: Grouped, when: 'before' | 'after' | 'hanging') => {
     const controller = new AbortController();
     const first = group.write(1, { signal: controller.signal });
     const others = [2, 3].map((n) => group.write(n));
@@ -223,7 +223,7 @@ describe('a write of a group that is cut', () => {
     'while it waits is not run, though it was the first; the others are (poolSize %i)',
     async (poolSize) => {
       const group = await grouped(undefined, { poolSize });
-      const others = await cuts(group, 'before');
+      const others = await cancelOne(group, 'before');
       await group.go();
       expect(states(others)).toEqual(['resolved', 'resolved']);
       expect(group.texts()).not.toContain(insert(1));
@@ -233,7 +233,7 @@ describe('a write of a group that is cut', () => {
 
   it('before its statement, with the BEGIN under way, is not run', async () => {
     const group = await grouped(({ sql }) => (sql === 'BEGIN IMMEDIATE' ? 'hang' : undefined));
-    const others = await cuts(group, 'hanging');
+    const others = await cancelOne(group, 'hanging');
     group.driver.calls.findLast(({ sql }) => sql === 'BEGIN IMMEDIATE')?.resolve();
     await group.clock.settle();
     expect(states(others)).toEqual(['resolved', 'resolved']);
@@ -243,7 +243,7 @@ describe('a write of a group that is cut', () => {
 
   it('during its statement is undone, and the others are run alone', async () => {
     const group = await grouped(({ sql }) => (sql === insert(1) ? 'interruptible' : undefined));
-    const others = await cuts(group, 'after');
+    const others = await cancelOne(group, 'after');
     expect(states(others)).toEqual(['resolved', 'resolved']);
     expect(group.texts().filter((sql) => sql === insert(1))).toHaveLength(1);
     expect(group.texts()).not.toContain('COMMIT');
@@ -252,7 +252,7 @@ describe('a write of a group that is cut', () => {
 
   it('during its statement, which no interrupt ends, is undone when it has returned', async () => {
     const group = await grouped(({ sql }) => (sql === insert(1) ? 'hang' : undefined));
-    const others = await cuts(group, 'hanging');
+    const others = await cancelOne(group, 'hanging');
     expect(states(others)).toEqual(['pending', 'pending']);
     group.driver.calls.find(({ sql }) => sql === insert(1))?.resolve();
     await group.clock.settle();
@@ -263,7 +263,7 @@ describe('a write of a group that is cut', () => {
 
   it('during the COMMIT rejects soon, and the others end with it', async () => {
     const group = await grouped(({ sql }) => (sql === 'COMMIT' ? 'hang' : undefined));
-    const others = await cuts(group, 'hanging');
+    const others = await cancelOne(group, 'hanging');
     expect(states(others)).toEqual(['pending', 'pending']);
     group.driver.calls.find(({ sql }) => sql === 'COMMIT')?.resolve();
     await group.clock.settle();
@@ -405,10 +405,10 @@ it('F35 the lock of another process is waited for, and BusyError is for everyone
     acquireTimeoutMs: 1000,
   });
   const writes = [1, 2].map((n) => group.write(n));
-  const cut = group.write(3, { timeoutMs: 300 });
+  const cancelled = group.write(3, { timeoutMs: 300 });
   await group.go();
   await group.clock.advance(300);
-  expect(errorOf(cut)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+  expect(errorOf(cancelled)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
   await group.clock.advance(699);
   expect(states(writes)).toEqual(['pending', 'pending']);
   await group.clock.advance(1);
@@ -442,19 +442,22 @@ describe('a pool that closes', () => {
     expect(closing.now.state).toBe('resolved');
   });
 
-  it.for(['in its turn', 'before its turn'])('ends a group %s that is not done in time', async (when) => {
-    const group = await grouped(({ sql }) => (sql === insert(1) ? 'interruptible' : undefined), {
-      closeTimeoutMs: 100,
-    });
-    const writes = [1, 2].map((n) => group.write(n));
-    await group.clock.settle();
-    if (when === 'in its turn') await group.go();
-    const closing = follow(group.pool.close());
-    await group.clock.advance(200);
-    for (const write of writes) expect(errorOf(write)).toMatchObject({ code: 'POOL_CLOSED' });
-    expect(closing.now.state).toBe('resolved');
-    expect([group.driver.openConnections, group.driver.violations]).toEqual([0, []]);
-  });
+  it.for(['with the write lock', 'before the write lock'])(
+    'ends a group %s that is not done in time',
+    async (when) => {
+      const group = await grouped(({ sql }) => (sql === insert(1) ? 'interruptible' : undefined), {
+        closeTimeoutMs: 100,
+      });
+      const writes = [1, 2].map((n) => group.write(n));
+      await group.clock.settle();
+      if (when === 'with the write lock') await group.go();
+      const closing = follow(group.pool.close());
+      await group.clock.advance(200);
+      for (const write of writes) expect(errorOf(write)).toMatchObject({ code: 'POOL_CLOSED' });
+      expect(closing.now.state).toBe('resolved');
+      expect([group.driver.openConnections, group.driver.violations]).toEqual([0, []]);
+    },
+  );
 });
 
 it('when SQLite does not say where a transaction stands, it is undone, and each runs alone', async () => {

@@ -57,7 +57,7 @@ describe('a native call that does not return', () => {
     await lease.release();
   });
 
-  it('F43 gives up the turn to write with its connection', async () => {
+  it('F43 gives up the write lock with its connection', async () => {
     const { pool, clock } = fakePool({ execute: { 1: 'hang' } }, { ...LIMITS, poolSize: 3 });
     const hung = follow(pool.run('INSERT INTO t VALUES (1)', [], { timeoutMs: 100 }));
     await clock.settle();
@@ -201,7 +201,7 @@ describe('an engine', () => {
   });
 
   it.for(['release', 'destroy'] as const)(
-    'F47 that has given up on what is lent does not lend or close it again when it comes back by %s()',
+    'F47 that has given up on what is leased does not lease or close it again when it comes back by %s()',
     async (comesBack) => {
       const clock = fakeClock();
       let closes = 0;

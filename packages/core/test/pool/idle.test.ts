@@ -52,7 +52,7 @@ describe('connections that are idle', () => {
     expect(pool.stats().idle).toBe(3);
   });
 
-  it('are lent newest first, so that those that are not needed grow old', async () => {
+  it('are leased newest first, so that those that are not needed grow old', async () => {
     const fake = fakePool({}, IDLE);
     await fill(fake, 3);
     const { driver } = fake;
@@ -61,7 +61,7 @@ describe('connections that are idle', () => {
     expect(new Set(driver.calls.slice(before).map(({ connection }) => connection)).size).toBe(1);
   });
 
-  it('are all retired by evict(), the leased ones as they come back, and none of them is lent again', async () => {
+  it('are all retired by evict(), the leased ones as they come back, and none of them is leased again', async () => {
     const { pool, driver, clock } = fakePool({}, { ...IDLE, poolSize: 3 });
     const leases = await Promise.all([pool.acquire(), pool.acquire(), pool.acquire()]);
     await leases[0].release();
@@ -123,7 +123,7 @@ describe('connections that are idle', () => {
     }
   });
 
-  it('F55 after the process slept for an hour are checked before they are lent, and few are closed', async () => {
+  it('F55 after the process slept for an hour are checked before they are leased, and few are closed', async () => {
     const fake = fakePool({}, { poolSize: 8, idleTimeoutMs: 60_000, validateAfterIdleMs: 500 });
     await fill(fake, 8);
     const { pool, driver, clock } = fake;

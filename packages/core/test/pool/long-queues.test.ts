@@ -7,11 +7,11 @@ const CALLS = 80_000;
 /** Of a timer or a promise, nothing runs between two of these. */
 const onTick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** Makes calls, some in each turn of the event loop, and says how many of them failed in one turn at most. */
+/** Makes calls, some in each tick of the event loop, and says how many of them failed in one tick at most. */
 class Crowd {
   readonly #all: Promise<unknown>[] = [];
-  readonly #inTurn: number[] = [];
-  #turn = 0;
+  readonly #inTick: number[] = [];
+  #tick = 0;
   #state: 'making' | 'over' = 'making';
 
   async make(call: (at: number) => Promise<unknown>): Promise<this> {
@@ -19,7 +19,7 @@ class Crowd {
     for (let at = 0; at < CALLS; at += 1) {
       this.#all.push(
         call(at).catch(() => {
-          this.#inTurn[this.#turn] = (this.#inTurn[this.#turn] ?? 0) + 1;
+          this.#inTick[this.#tick] = (this.#inTick[this.#tick] ?? 0) + 1;
         }),
       );
       if (at % 1000 === 999) await onTick();
@@ -28,20 +28,20 @@ class Crowd {
   }
 
   #count(): void {
-    this.#turn += 1;
+    this.#tick += 1;
     if (this.#state === 'making') setImmediate(() => this.#count());
   }
 
   async mostInOneTurn(): Promise<number> {
     await Promise.all(this.#all);
     this.#state = 'over';
-    return Math.max(...Object.values(this.#inTurn));
+    return Math.max(...Object.values(this.#inTick));
   }
 }
 
 const run = (db: Queryable) => (at: number) => db.run('DELETE FROM t WHERE a = ?', [at]);
 
-/** A pool that answers in the next turn of the event loop, and says how many milliseconds pass until it has answered all. */
+/** A pool that answers in the next tick of the event loop, and says how many milliseconds pass until it has answered all. */
 function quickPool(): SqlitePool {
   const nothing = { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
   return createPool({
@@ -79,7 +79,7 @@ describe('eighty thousand calls', { timeout: 60_000 }, () => {
     expect(many / few).toBeLessThan(24);
   });
 
-  it('F76 that a revoke ends leave the queue at once, and fail in many turns of the event loop', async () => {
+  it('F76 that a revoke ends leave the queue at once, and fail in many ticks of the event loop', async () => {
     const { pool, driver, clock } = fakePool(hangs, { maxWaiting: Infinity });
     const lease = await pool.acquire();
     const crowd = await new Crowd().make(run(lease));
@@ -94,7 +94,7 @@ describe('eighty thousand calls', { timeout: 60_000 }, () => {
     await pool.close();
   });
 
-  it('F76 that the end of their transaction ends fail in many turns of the event loop, behind its rollback', async () => {
+  it('F76 that the end of their transaction ends fail in many ticks of the event loop, behind its rollback', async () => {
     const { pool, driver } = fakePool({ execute: { 2: 'hang' } }, { maxWaiting: Infinity });
     const crowd = new Crowd();
     const transaction = pool.transaction(async (tx) => {
@@ -108,7 +108,7 @@ describe('eighty thousand calls', { timeout: 60_000 }, () => {
     await pool.close();
   });
 
-  it('F76 that one signal aborts fail in many turns of the event loop, and none of them runs', async () => {
+  it('F76 that one signal aborts fail in many ticks of the event loop, and none of them runs', async () => {
     const { pool, driver } = fakePool(hangs, { maxWaiting: Infinity });
     const lease = await pool.acquire();
     const controller = new AbortController();
@@ -125,7 +125,7 @@ describe('eighty thousand calls', { timeout: 60_000 }, () => {
     await pool.close();
   });
 
-  it('F76 whose time is up fail in many turns of the event loop', async () => {
+  it('F76 whose time is up fail in many ticks of the event loop', async () => {
     const { pool, driver, clock } = fakePool(hangs, { maxWaiting: Infinity, poolSize: 1 });
     const lease = await pool.acquire();
     const calls = await new Crowd().make((at) => lease.get('SELECT ?', [at], { timeoutMs: 1000 + (at % 7) }));
@@ -138,7 +138,7 @@ describe('eighty thousand calls', { timeout: 60_000 }, () => {
     await pool.close();
   });
 
-  it('F76 that wait to write when the pool closes fail in many turns of the event loop', async () => {
+  it('F76 that wait to write when the pool closes fail in many ticks of the event loop', async () => {
     const { pool } = fakePool({}, { maxWaiting: Infinity, poolSize: 2 });
     const lease = await pool.acquire();
     await lease.run('BEGIN IMMEDIATE');
@@ -149,7 +149,7 @@ describe('eighty thousand calls', { timeout: 60_000 }, () => {
     await closed;
   });
 
-  it('F76 that wait for a connection when the pool closes fail in many turns of the event loop', async () => {
+  it('F76 that wait for a connection when the pool closes fail in many ticks of the event loop', async () => {
     const { pool } = fakePool({}, { maxWaiting: Infinity, poolSize: 1 });
     const lease = await pool.acquire();
     const crowd = await new Crowd().make(() => pool.acquire());

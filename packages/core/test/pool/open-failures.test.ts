@@ -91,7 +91,7 @@ describe('an open that fails', () => {
     expect(pool.stats()).toMatchObject({ size: 1, quarantined: 1 });
   });
 
-  it('F05 and then succeeds after its time-out is closed once and never lent', async () => {
+  it('F05 and then succeeds after its time-out is closed once and never leased', async () => {
     const fake = fakePool({ open: { 1: 'hang' } }, { poolSize: 1, operationTimeoutMs: 1000 });
     const { pool, driver, clock } = fake;
     const first = follow(pool.acquire());

@@ -110,11 +110,11 @@ describe.for(WAYS)('F35 F36 $what that another process keeps from its lock', ({ 
   it('rejects with the reason of its signal, and with that of a pool that closes', async () => {
     const { pool, driver, clock } = fakePool(lock(sql).script, { poolSize: 1, closeTimeoutMs: 100 });
     const controller = new AbortController();
-    const cut = follow(run(pool, { signal: controller.signal }));
+    const cancelled = follow(run(pool, { signal: controller.signal }));
     await clock.advance(100);
     controller.abort(new Error('enough'));
     await clock.settle();
-    expect(errorOf(cut)).toMatchObject({ message: 'enough' });
+    expect(errorOf(cancelled)).toMatchObject({ message: 'enough' });
     const closed = follow(run(pool));
     await clock.settle();
     const closing = follow(pool.close());
@@ -144,7 +144,7 @@ it('F35 the pauses between two tries grow, differ from one wait to the next, and
   expect(errorOf(done)).toMatchObject({ code: 'SQLITE_BUSY' });
 });
 
-it('F36 the wait for the turn to write and the wait for the lock of another process have one limit together', async () => {
+it('F36 the wait for the write lock and the wait for the lock of another process have one limit together', async () => {
   const { pool, clock } = fakePool(lock(INSERT).script, { acquireTimeoutMs: 1000 });
   const first = await pool.acquire();
   const second = await pool.acquire();
@@ -221,7 +221,7 @@ it('F35 each try of a loop over rows has a cursor of its own, and those that fai
   expect(driver.violations).toEqual([]);
 });
 
-it('F41 a loop over rows that is cut in a later try is told at once, and its cursor is closed when the call has returned', async () => {
+it('F41 a loop over rows that is cancelled in a later try rejects at once, and its cursor is closed when the call has returned', async () => {
   const { pool, driver, clock } = fakePool(({ method, nth }) =>
     method !== 'next' ? undefined : nth === 1 ? BUSY : 'hang',
   );

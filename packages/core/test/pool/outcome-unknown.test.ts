@@ -41,23 +41,23 @@ function expectUnknown(call: { now: Outcome<unknown> }, cause: unknown): void {
 const aborted = new Error('The user has had enough.');
 
 /** What can come between a write and its answer, and what it then would be rejected with. */
-const CUTS: readonly {
+const CANCELS: readonly {
   readonly what: string;
   readonly cause: unknown;
   readonly write: (db: Queryable, signal: AbortSignal) => Promise<unknown>;
-  readonly cut: (pool: FakePool, lease: Lease, controller: AbortController) => Promise<void>;
+  readonly cancelled: (pool: FakePool, lease: Lease, controller: AbortController) => Promise<void>;
 }[] = [
   {
     what: 'its timeoutMs',
     cause: StatementTimeoutError,
     write: (db) => db.run(WRITE, [], { timeoutMs: 100 }),
-    cut: ({ clock }) => clock.advance(100),
+    cancelled: ({ clock }) => clock.advance(100),
   },
   {
     what: 'its signal',
     cause: aborted,
     write: (db, signal) => db.run(WRITE, [], { signal }),
-    cut: ({ clock }, _lease, controller) => {
+    cancelled: ({ clock }, _lease, controller) => {
       controller.abort(aborted);
       return clock.settle();
     },
@@ -66,7 +66,7 @@ const CUTS: readonly {
     what: 'a revoke of its lease',
     cause: aborted,
     write: (db) => db.run(WRITE),
-    cut: ({ clock }, lease) => {
+    cancelled: ({ clock }, lease) => {
       void lease.revoke(aborted);
       return clock.settle();
     },
@@ -75,7 +75,7 @@ const CUTS: readonly {
     what: 'a discard of its lease',
     cause: LeaseEndedError,
     write: (db) => db.run(WRITE),
-    cut: ({ clock }, lease) => {
+    cancelled: ({ clock }, lease) => {
       void lease.discard();
       return clock.settle();
     },
@@ -84,21 +84,21 @@ const CUTS: readonly {
     what: 'the close of the pool',
     cause: PoolClosedError,
     write: (db) => db.run(WRITE),
-    cut: ({ clock, pool }) => {
+    cancelled: ({ clock, pool }) => {
       void pool.close();
       return clock.advance(OPTIONS.closeTimeoutMs);
     },
   },
 ];
 
-describe.for(CUTS)('a write on a lease that is cut by $what', ({ cause, write, cut }) => {
+describe.for(CANCELS)('a write on a lease that is cancelled by $what', ({ cause, write, cancelled }) => {
   async function begun(outcome: FakeOutcome) {
     const fake = scripted(WRITE, outcome);
     const lease = await fake.pool.acquire();
     const controller = new AbortController();
     const call = follow(write(lease, controller.signal));
     await fake.clock.settle();
-    await cut(fake, lease, controller);
+    await cancelled(fake, lease, controller);
     return { ...fake, lease, call };
   }
 
@@ -110,7 +110,7 @@ describe.for(CUTS)('a write on a lease that is cut by $what', ({ cause, write, c
     expectUnknown(call, cause);
   });
 
-  it('F90 while it runs, and is interrupted, was not done: it is rejected for what has cut it', async () => {
+  it('F90 while it runs, and is interrupted, was not done: it is rejected for what has cancelled it', async () => {
     const { call, clock } = await begun('interruptible');
     await clock.settle();
     const error = errorOf(call);
@@ -134,8 +134,8 @@ describe.for(CUTS)('a write on a lease that is cut by $what', ({ cause, write, c
   });
 });
 
-describe('what is cut', () => {
-  it('F90 before it has begun was not done, and is rejected for what has cut it', async () => {
+describe('what is cancelled', () => {
+  it('F90 before it has begun was not done, and is rejected for what has cancelled it', async () => {
     const { pool, clock, driver } = scripted(WRITE, 'hang');
     const first = follow(pool.run(WRITE));
     await clock.settle();
@@ -169,9 +169,9 @@ describe('what is cut', () => {
       ({ sql }) => (/slow|^BEGIN$|checkpoint/.test(sql) ? 'hang' : undefined),
       OPTIONS,
     );
-    const cut = follow(call(pool));
+    const cancelled = follow(call(pool));
     await clock.advance(100 + GRACE);
-    expect(errorOf(cut)).toBeInstanceOf(StatementTimeoutError);
+    expect(errorOf(cancelled)).toBeInstanceOf(StatementTimeoutError);
   });
 
   it('F90 as a script may be done in part, even if it was interrupted', async () => {
@@ -181,9 +181,9 @@ describe('what is cut', () => {
       [one, 'hang'] as const,
     ])) {
       const { pool, clock } = scripted('script', outcome);
-      const cut = follow(pool.script(script, { timeoutMs: 100 }));
+      const cancelled = follow(pool.script(script, { timeoutMs: 100 }));
       await clock.advance(100);
-      expectUnknown(cut, StatementTimeoutError);
+      expectUnknown(cancelled, StatementTimeoutError);
       const late = follow(pool.script(script, { signal: AbortSignal.abort(aborted) }));
       await clock.settle();
       expect(errorOf(late)).toBe(aborted);
@@ -193,9 +193,9 @@ describe('what is cut', () => {
   it('F90 as a script that is one transaction, and is interrupted, was not done', async () => {
     for (const script of [`BEGIN; ${WRITE}; SAVEPOINT s; DELETE FROM t; RELEASE s; END`, WRITE]) {
       const { pool, clock } = scripted('script', 'interruptible');
-      const cut = follow(pool.script(script, { timeoutMs: 100 }));
+      const cancelled = follow(pool.script(script, { timeoutMs: 100 }));
       await clock.advance(100);
-      expect(errorOf(cut)).toBeInstanceOf(StatementTimeoutError);
+      expect(errorOf(cancelled)).toBeInstanceOf(StatementTimeoutError);
     }
   });
 
@@ -216,16 +216,16 @@ describe('a COMMIT', () => {
 
   it('F90 of a transaction that takes longer than operationTimeoutMs has an unknown outcome', async () => {
     const { pool, clock } = scripted('COMMIT', 'hang');
-    const cut = follow(transaction(pool));
+    const cancelled = follow(transaction(pool));
     await clock.advance(OPTIONS.operationTimeoutMs + GRACE);
-    expectUnknown(cut, OperationTimeoutError);
+    expectUnknown(cancelled, OperationTimeoutError);
   });
 
   it.for([WRITE, 'COMMIT'])('F90 of a batch whose %s does not return has an unknown outcome', async (sql) => {
     const { pool, clock } = scripted(sql, 'hang');
-    const cut = follow(pool.batch([WRITE, WRITE], { timeoutMs: 100 }));
+    const cancelled = follow(pool.batch([WRITE, WRITE], { timeoutMs: 100 }));
     await clock.advance(100 + GRACE);
-    expectUnknown(cut, StatementTimeoutError);
+    expectUnknown(cancelled, StatementTimeoutError);
   });
 
   it('F90 under way when close() gives up has an unknown outcome', async () => {
@@ -233,11 +233,11 @@ describe('a COMMIT', () => {
       ...OPTIONS,
       operationTimeoutMs: 60_000,
     });
-    const cut = follow(transaction(pool));
+    const cancelled = follow(transaction(pool));
     await clock.settle();
     const closed = follow(pool.close());
     await clock.advance(OPTIONS.closeTimeoutMs + GRACE);
-    expectUnknown(cut, PoolClosedError);
+    expectUnknown(cancelled, PoolClosedError);
     await clock.advance(100);
     expect(closed.now.state).toBe('resolved');
   });
@@ -245,12 +245,12 @@ describe('a COMMIT', () => {
   it('F90 that was interrupted was not made, and one that was made in the end was', async () => {
     for (const outcome of ['interruptible', 'hang'] as const) {
       const { pool, clock, driver } = scripted('COMMIT', outcome);
-      const cut = follow(transaction(pool));
+      const cancelled = follow(transaction(pool));
       await clock.advance(OPTIONS.operationTimeoutMs);
       if (outcome === 'hang') driver.call('execute', 3).resolve();
       await clock.settle();
-      if (outcome === 'hang') expect(cut.now.state).toBe('resolved');
-      else expect(errorOf(cut)).toBeInstanceOf(OperationTimeoutError);
+      if (outcome === 'hang') expect(cancelled.now.state).toBe('resolved');
+      else expect(errorOf(cancelled)).toBeInstanceOf(OperationTimeoutError);
       expect(driver.count('rollback')).toBe(outcome === 'hang' ? 0 : 1);
       expect(pool.stats().writerHeld).toBe(false);
       await pool.close();
@@ -259,9 +259,9 @@ describe('a COMMIT', () => {
 
   it('F90 of a transaction that has written nothing has no outcome that could be unknown', async () => {
     const { pool, clock } = scripted('COMMIT', 'hang');
-    const cut = follow(pool.transaction((tx) => tx.get('SELECT 1'), { mode: 'deferred' }));
+    const cancelled = follow(pool.transaction((tx) => tx.get('SELECT 1'), { mode: 'deferred' }));
     await clock.advance(3 * OPTIONS.operationTimeoutMs);
-    expect(errorOf(cut)).toBeInstanceOf(OperationTimeoutError);
+    expect(errorOf(cancelled)).toBeInstanceOf(OperationTimeoutError);
   });
 
   it.for([
@@ -272,9 +272,9 @@ describe('a COMMIT', () => {
     const lease = await pool.acquire();
     await lease.execute(begin);
     await lease.run(WRITE);
-    const cut = follow(lease.execute(commit, [], { timeoutMs: 100 }));
+    const cancelled = follow(lease.execute(commit, [], { timeoutMs: 100 }));
     await clock.advance(100 + GRACE);
-    expectUnknown(cut, StatementTimeoutError);
+    expectUnknown(cancelled, StatementTimeoutError);
   });
 
   it('F90 by a RELEASE, or in a script, after which it cannot be found out where the connection stands', async () => {
@@ -285,20 +285,20 @@ describe('a COMMIT', () => {
         await lease.execute('SAVEPOINT mine');
         await lease.run(WRITE);
       }
-      const cut = follow<unknown>(
+      const cancelled = follow<unknown>(
         commit.startsWith('RELEASE') ? lease.execute(commit) : lease.script(commit),
       );
       await clock.advance(OPTIONS.operationTimeoutMs);
-      expectUnknown(cut, OperationTimeoutError);
+      expectUnknown(cancelled, OperationTimeoutError);
     }
   });
 
   it('F90 that fails with an error that says nothing has an unknown outcome, and its connection no transaction', async () => {
     const { pool, clock, driver } = scripted('COMMIT', { reject: new Error('The server has gone away.') });
-    const cut = follow(transaction(pool));
+    const cancelled = follow(transaction(pool));
     await clock.settle();
-    expectUnknown(cut, Error);
-    expect((errorOf(cut) as Error).cause).toMatchObject({ sqliteCode: 'UNKNOWN' });
+    expectUnknown(cancelled, Error);
+    expect((errorOf(cancelled) as Error).cause).toMatchObject({ sqliteCode: 'UNKNOWN' });
     await clock.settle();
     expect([driver.openTransactions, pool.stats().writerHeld]).toEqual([0, false]);
   });
@@ -349,7 +349,7 @@ describe('an answer that says nothing', () => {
 });
 
 describe('a write that shares a COMMIT', () => {
-  it('F90 and is cut while its group does not return, has an unknown outcome', async () => {
+  it('F90 and is cancelled while its group does not return, has an unknown outcome', async () => {
     const texts = [1, 2, 3].map((n) => `INSERT INTO t SELECT ${String(n)}`);
     let tries = 0;
     const { pool, clock, driver } = fakePool(

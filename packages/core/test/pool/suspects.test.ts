@@ -76,9 +76,9 @@ describe('a connection on which a call has failed', () => {
 
   it('F77 in a call that nobody waits for any more is checked, too', async () => {
     const { pool, driver, clock } = fakePool({ execute: { 1: 'hang' } }, OPTIONS);
-    const cut = follow(pool.all('SELECT slow', [], { timeoutMs: 100 }));
+    const cancelled = follow(pool.all('SELECT slow', [], { timeoutMs: 100 }));
     await clock.advance(100);
-    expect(cut.now.state).toBe('rejected');
+    expect(cancelled.now.state).toBe('rejected');
     driver.call('execute').reject(refused(10));
     await clock.settle();
     expect(driver.calls.at(-1)?.sql).toBe(CHECK);

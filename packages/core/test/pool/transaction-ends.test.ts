@@ -69,7 +69,7 @@ describe('a transaction that ends while one inside it runs', () => {
   });
 });
 
-it('F27 a transaction of the pool that is older than maxLeaseMs is revoked, rolled back, and its turn to write is free', async () => {
+it('F27 a transaction of the pool that is older than maxLeaseMs is revoked, rolled back, and the write lock is free', async () => {
   const { pool, driver, clock } = fakePool({}, { poolSize: 1, maxLeaseMs: 1000 });
   const hanging = follow(
     pool.transaction(async (tx) => {

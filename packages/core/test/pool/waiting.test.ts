@@ -4,7 +4,7 @@ import { AcquireTimeoutError, PoolOverloadedError, type Lease } from '../../src/
 import { errorOf, fakePool, follow } from './support.ts';
 
 describe('an acquire that waits', () => {
-  it('F10 with 1000 others on a cold pool opens as many connections as there are places, and is served in turn', async () => {
+  it('F10 with 1000 others on a cold pool opens as many connections as there are places, and is served in order', async () => {
     const { pool, driver } = fakePool({}, { poolSize: 10 });
     const order: number[] = [];
     await Promise.all(
@@ -170,7 +170,7 @@ describe('an acquire that waits', () => {
     ]);
   });
 
-  it('F66 behind readers that never stop is served in its turn', async () => {
+  it('F66 behind readers that never stop is served in order', async () => {
     const { pool, driver } = fakePool({}, { poolSize: 2 });
     const readers = 50;
     let reads = 0;

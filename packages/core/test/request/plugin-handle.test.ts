@@ -21,7 +21,7 @@ it('the handle of a plugin says why a database cannot be opened, to those who as
     closesPool: true,
   });
   // An unhandled rejection would fail this test.
-  await new Promise((turn) => setImmediate(turn));
+  await new Promise((tick) => setImmediate(tick));
   await expect(handle.ready).rejects.toMatchObject({ code: 'OPEN_FAILED' });
   await handle.close();
 });

@@ -45,7 +45,7 @@ describe('the options of a plugin', () => {
   });
 
   it('take a pool of another copy of this package, as an application of ESM and CommonJS parts has it', () => {
-    // Nothing of it is used here but that it lends.
+    // Nothing of it is used here but that it leases connections.
     const pool = { acquire: () => Promise.reject(new Error('unused')) } as Partial<SqlitePool> as SqlitePool;
     expect(pluginSettings({ pool }).pool).toBe(pool);
   });

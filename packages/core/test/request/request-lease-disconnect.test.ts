@@ -130,12 +130,12 @@ describe('a request lease whose client leaves', () => {
     expect(driver.count('rollback')).toBe(1);
   });
 
-  it('F62 gives back a connection that arrives in the moment of the disconnect', async () => {
+  it('F62 releases a connection that arrives in the moment of the disconnect', async () => {
     const { db, pool, response } = make({}, { poolSize: 1 });
     const holder = await pool.acquire();
     const waits = db.connection((connection) => connection.get('SELECT 2'));
     await vi.waitFor(() => expect(pool.stats().waiting).toBe(1));
-    // Lent, but not told yet.
+    // Leased, but not told yet.
     void holder.release();
     response.close();
     await expect(waits).rejects.toMatchObject(LEASE_ENDED);

@@ -282,7 +282,7 @@ describe('a request lease on SQLite itself', () => {
     expect(getEventListeners(signal, 'abort')).toHaveLength(0);
   });
 
-  it('gives its connection to whoever waits while it does not use it, and takes one again', async () => {
+  it('gives its connection to a waiter while it does not use it, and takes one again', async () => {
     const { db, another, pool } = make({}, { poolSize: 1, acquireTimeoutMs: 200 });
     await db.get('SELECT 1');
     expect(pool.stats().leased).toBe(1);

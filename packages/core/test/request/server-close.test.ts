@@ -76,7 +76,7 @@ describe('a pool that closes with its server', () => {
     expect(server.listening).toBe(false);
   });
 
-  it('tells whoever sends another request on a connection that it was the last', async () => {
+  it('tells a client that sends another request on a connection that it was the last', async () => {
     const { handler, release, held } = makeHandler();
     const server = await listen(createServer(handler));
     const shutdown = closeWithServer(server, () => Promise.resolve());
@@ -103,10 +103,10 @@ describe('a pool that closes with its server', () => {
     const server = await listen(createServer(handler));
     const close = vi.fn(() => Promise.resolve());
     const shutdown = closeWithServer(server, close, { timeoutMs: 50 });
-    const cut = expect(makeClient(server)('/hold')).rejects.toMatchObject({ code: 'ECONNRESET' });
+    const cancelled = expect(makeClient(server)('/hold')).rejects.toMatchObject({ code: 'ECONNRESET' });
     await vi.waitFor(() => expect(held()).toBe(1));
     await shutdown();
-    await cut;
+    await cancelled;
     expect(close).toHaveBeenCalledOnce();
   });
 

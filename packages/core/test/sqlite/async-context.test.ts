@@ -37,7 +37,7 @@ async function useAll(pool: SqlitePool): Promise<void> {
   const leases = await Promise.all([pool.acquire(), pool.acquire()]);
   await failure(pool.acquire({ timeoutMs: 5 }));
   const last = pool.get('SELECT 1');
-  // Closed instead of given back, and replaced for the one that waits.
+  // Closed instead of released, and replaced for the one that waits.
   for (const lease of leases) await lease.discard();
   await last;
 }

@@ -124,14 +124,16 @@ test.for<[string, readonly BatchStatement[]]>([
 });
 
 test.for(HANDLES.slice(0, 2))(
-  'F40 batch() on $what that is cut keeps nothing, and its connection is good',
+  'F40 batch() on $what that is cancelled keeps nothing, and its connection is good',
   async ({ on }) => {
     const pool = await poolWithTable({ poolSize: 1 });
     await on(pool, async (db) => {
-      const cut = failure(db.batch([[INSERT, ['cut']], ENDLESS, [INSERT, ['never']]], { timeoutMs: 100 }));
-      // On a lease it waits for its turn, and must not become part of the batch.
+      const cancelled = failure(
+        db.batch([[INSERT, ['cancelled']], ENDLESS, [INSERT, ['never']]], { timeoutMs: 100 }),
+      );
+      // On a lease it waits for the lock, and must not become part of the batch.
       const beside = db.run(INSERT, ['beside']);
-      expect(await cut).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+      expect(await cancelled).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
       await beside;
     });
     expect(await valuesOf(pool)).toEqual(['beside']);

@@ -81,7 +81,7 @@ test('F29 a RELEASE by hand that ends a nested transaction early fails the whole
 
 // On worker threads the other connection may be on the thread that the script keeps.
 test.runIf(onSqlite3)(
-  'F23 F40 a script that is cut after its own COMMIT leaves its lease without a transaction',
+  'F23 F40 a script that is cancelled after its own COMMIT leaves its lease without a transaction',
   async () => {
     const pool = await poolWithTable({ poolSize: 2 });
     const lease = await pool.acquire();
@@ -106,7 +106,7 @@ test.runIf(onSqlite3)(
 );
 
 test.for(['BEGIN', 'BEGIN IMMEDIATE', 'SAVEPOINT mine'])(
-  'F23 F40 a script that is cut after its own %s leaves its lease without a transaction',
+  'F23 F40 a script that is cancelled after its own %s leaves its lease without a transaction',
   async (begin) => {
     const pool = await poolWithTable({ poolSize: 2 });
     const lease = await pool.acquire();

@@ -181,7 +181,7 @@ test('F40 a cursor that is cancelled while it still waits for a thread ends as s
 test.runIf(onSqlite3)('a write that is cancelled before SQLite has seen it is never done', async () => {
   const pool = await poolWithTable({ poolSize: 1, statementCacheSize: 0 });
   const occupied = occupyThreads();
-  const write = pool.run("INSERT INTO t (v) VALUES ('cut')", [], { timeoutMs: 20 });
+  const write = pool.run("INSERT INTO t (v) VALUES ('cancelled')", [], { timeoutMs: 20 });
   // The pool has sent it, and cannot know.
   expect(await failure(write)).toMatchObject({ code: 'OUTCOME_UNKNOWN' });
   await occupied;

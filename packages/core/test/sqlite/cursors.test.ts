@@ -25,7 +25,7 @@ test('a loop over rows sees each once, in order, whatever parameters it has', as
 });
 
 test.for(['break', 'throw'])(
-  'a loop that ends early by %s gives its connection back, and holds no checkpoint',
+  'a loop that ends early by %s releases its connection, and holds no checkpoint',
   async (how) => {
     const pool = await poolWithRows(10, 1);
     const loop = async (): Promise<void> => {
@@ -53,7 +53,7 @@ test('a loop that writes row by row through the connection it reads from sees ev
   expect(await pool.get('SELECT count(*) AS n FROM t WHERE v < 0')).toEqual({ n: 20 });
 });
 
-test('an abort between two steps ends the loop with its reason and gives the connection back', async () => {
+test('an abort between two steps ends the loop with its reason and releases the connection', async () => {
   const pool = await poolWithRows(10, 1);
   const controller = new AbortController();
   const rows = pool.iterate('SELECT v FROM t', [], { signal: controller.signal });

@@ -37,7 +37,7 @@ test('F45 a stray error event during a lease does not end the process, and its c
 });
 
 test.for([0, 60_000])(
-  'F45 an idle connection with a stray error event is not lent again, checked after %i ms or not',
+  'F45 an idle connection with a stray error event is not leased again, checked after %i ms or not',
   async (validateAfterIdleMs) => {
     const raws: Raw[] = [];
     const filename = await temporaryFile();
@@ -56,7 +56,7 @@ test.for([0, 60_000])(
   },
 );
 
-test('F45 a stray error event of a statement does not end the process either, and its connection is not lent again', async () => {
+test('F45 a stray error event of a statement does not end the process either, and its connection is not leased again', async () => {
   const pool = poolOf({ filename: await temporaryFile(), poolSize: 1 });
   const prepared = vi.spyOn(sqliteModule.Database.prototype, 'prepare');
   await pool.get('SELECT 1');

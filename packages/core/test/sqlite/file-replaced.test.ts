@@ -4,7 +4,7 @@ import { expect, test, vi } from 'vitest';
 import { createPool, type SqlitePool } from '../../src/index.ts';
 import { Child, failure, fileWithTable, poolOf, temporaryFile, valuesOf } from './helpers.ts';
 
-/** Checks every idle connection before it is lent. */
+/** Checks every idle connection before it is leased. */
 const ALWAYS = { validateAfterIdleMs: 0 };
 
 test('F56 a deleted file is noticed before the next use: a clear error, no connection left, and no new empty file', async () => {
@@ -63,7 +63,7 @@ test('F56 without any use, the sweep notices a deleted file and condemns the idl
   expect(await failure(pool.get('SELECT 1'))).toMatchObject({ reason: 'missing-file' });
 });
 
-test('F56 without any use, the sweep notices a replaced file, and the turn to write is that of the new one', async () => {
+test('F56 without any use, the sweep notices a replaced file, and the write lock is that of the new one', async () => {
   const { pool, filename } = await fileWithTable({ validateAfterIdleMs: null });
   const other = await restoreFrom('other');
   await remove(filename);
@@ -83,7 +83,7 @@ test('F56 without any use, the sweep notices a replaced file, and the turn to wr
   });
 });
 
-test('F85 a file that is put back has the turn to write that a lease has kept all the while', async () => {
+test('F85 a file that is put back has the write lock that a lease has kept all the while', async () => {
   const { pool, filename } = await fileWithTable({ poolSize: 3, validateAfterIdleMs: 0 });
   const lease = await pool.acquire();
   await lease.run('BEGIN IMMEDIATE');

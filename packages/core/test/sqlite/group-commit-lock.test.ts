@@ -29,8 +29,8 @@ it('a write that is cancelled while its group waits for the lock of another proc
   // It has the write lock of the pool, so that the others come together behind it.
   const first = failure(pool.run('INSERT INTO t (v) VALUES (?)', [0], { timeoutMs: 100 }));
   const others = [1, 2].map((v) => pool.run('INSERT INTO t (v) VALUES (?)', [v]));
-  const cut = failure(pool.run('INSERT INTO t (v) VALUES (?)', [3], { timeoutMs: 300 }));
-  for (const ended of [first, cut]) expect(await ended).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+  const cancelled = failure(pool.run('INSERT INTO t (v) VALUES (?)', [3], { timeoutMs: 300 }));
+  for (const ended of [first, cancelled]) expect(await ended).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
   await other.execute('COMMIT');
   await Promise.all(others);
   await other.close();

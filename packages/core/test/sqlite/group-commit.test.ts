@@ -3,7 +3,7 @@ import { failure, poolOf, temporaryFile, valuesOf } from './helpers.ts';
 import { recording } from './recording.ts';
 import { count, group, inserts, TABLES } from './together.ts';
 
-test('writes that wait for the same turn share one COMMIT, in the order in which they came', async () => {
+test('writes that wait for the write lock together share one COMMIT, in the order in which they came', async () => {
   const { pool, together } = await group();
   const { ends, texts } = await together(
     inserts(
@@ -185,7 +185,7 @@ test('F57 a full database fails those that do not fit, and keeps those that do',
   expect(await valuesOf(pool)).toEqual(['a', 'b']);
 });
 
-test('F40 a write that is cut while it runs is certainly not done, and the others are', async () => {
+test('F40 a write that is cancelled while it runs is certainly not done, and the others are', async () => {
   const { pool, together } = await group();
   const endless =
     'INSERT INTO t (v) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n';

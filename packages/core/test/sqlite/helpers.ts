@@ -63,7 +63,7 @@ export async function valuesOf(pool: Pick<SqlitePool, 'all'>): Promise<unknown[]
 }
 
 /**
- * What has cut a call. On a machine that is very busy a write that was interrupted may not return in time to say that nothing was
+ * What has cancelled a call. On a machine that is very busy a write that was interrupted may not return in time to say that nothing was
  * done.
  */
 export async function cancelledBy(call: Promise<unknown>): Promise<Error & Record<string, unknown>> {

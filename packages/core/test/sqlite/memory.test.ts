@@ -31,7 +31,7 @@ test('F39 an in-memory database has one connection, and keeps its data through e
   expect(pool.stats()).toMatchObject({ opens: 1, size: 1 });
 });
 
-test('F39 users of an in-memory database take turns', async () => {
+test('F39 users of an in-memory database use it one after the other', async () => {
   const pool = poolOf({ filename: ':memory:' });
   await pool.script('CREATE TABLE t (id INTEGER PRIMARY KEY, v INTEGER)');
   await Promise.all(

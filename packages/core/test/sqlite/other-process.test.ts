@@ -103,7 +103,7 @@ test.for(WRITES)(
 );
 
 test.for(WRITES)(
-  'F36 $what that another process keeps from its lock is cut at its timeoutMs or by its signal, and its connection is good at once',
+  'F36 $what that another process keeps from its lock is cancelled at its timeoutMs or by its signal, and its connection is good at once',
   async ({ write }) => {
     const { pool } = await lockedFor(undefined, { poolSize: 1 });
     const late = await timed(async () => {
@@ -112,11 +112,11 @@ test.for(WRITES)(
     expect(late).toBeGreaterThanOrEqual(299);
     expect(late).toBeLessThan(2000);
     const controller = new AbortController();
-    const cut = cancelledBy(write(pool, { signal: controller.signal }));
+    const cancelled = cancelledBy(write(pool, { signal: controller.signal }));
     await setTimeout(100);
     const since = performance.now();
     controller.abort(new Error('enough'));
-    expect((await cut).message).toBe('enough');
+    expect((await cancelled).message).toBe('enough');
     expect(performance.now() - since).toBeLessThan(200);
     expect(await timed(() => pool.get('SELECT 1'))).toBeLessThan(500);
     expect(pool.stats()).toMatchObject({ opens: 1, size: 1, quarantined: 0 });
@@ -161,7 +161,7 @@ test.for([
   expect(await valuesOf(impatient)).toEqual([1]);
 });
 
-test('F41 a write that waits for another process is cut, and writes nothing later', async () => {
+test('F41 a write that waits for another process is cancelled, and writes nothing later', async () => {
   const { pool, child } = await lockedFor(undefined, { poolSize: 2 });
   for (const { write } of WRITES) {
     expect(await cancelledBy(write(pool, { timeoutMs: 50 }))).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
@@ -171,10 +171,10 @@ test('F41 a write that waits for another process is cut, and writes nothing late
   expect(await valuesOf(pool)).toEqual(['child', 'next']);
 });
 
-test('F41 a write that sleeps in SQLite is rejected at its timeoutMs, and its connection is not lent before the call returns', async () => {
+test('F41 a write that sleeps in SQLite is rejected at its timeoutMs, and its connection is not leased before the call returns', async () => {
   const { pool, child } = await lockedFor(undefined, { poolSize: 1, pragmas: { busy_timeout: 5000 } });
   const took = await timed(async () => {
-    const error = await failure(pool.run("INSERT INTO t (v) VALUES ('cut')", [], { timeoutMs: 50 }));
+    const error = await failure(pool.run("INSERT INTO t (v) VALUES ('cancelled')", [], { timeoutMs: 50 }));
     expect(error).toMatchObject({ code: 'OUTCOME_UNKNOWN', cause: { code: 'STATEMENT_TIMEOUT' } });
   });
   expect(took).toBeLessThan(1000);

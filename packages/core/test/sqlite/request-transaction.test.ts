@@ -93,7 +93,7 @@ describe.each<LeaseMode>(['request', 'statement'])(
       expect(pool.stats().writerHeld).toBe(false);
     });
 
-    it('F71 gives its connection back when its loop ends early, or its client leaves', async () => {
+    it('F71 releases its connection when its loop ends early, or its client leaves', async () => {
       const { pool, db, rows } = await make(mode);
       const other = db.iterate('SELECT v FROM t');
       await other.next();

@@ -17,15 +17,15 @@ async function busyPools(queries: number, options: Omit<PoolOptions, 'filename'>
     await pool.get('SELECT count(*) AS known FROM t');
     await pool.run("INSERT INTO t (v) VALUES ('known')");
   }
-  const cut = new AbortController();
+  const cancelled = new AbortController();
   const all = Array.from({ length: queries }, (_, n) =>
-    failure(pools[n % 2 === 0 ? 0 : 1].get(ENDLESS, [], { signal: cut.signal })),
+    failure(pools[n % 2 === 0 ? 0 : 1].get(ENDLESS, [], { signal: cancelled.signal })),
   );
   return {
     pools,
     end: async () => {
-      cut.abort(new Error('cut'));
-      for (const error of await Promise.all(all)) expect(error.message).toBe('cut');
+      cancelled.abort(new Error('cancelled'));
+      for (const error of await Promise.all(all)) expect(error.message).toBe('cancelled');
     },
   };
 }
@@ -70,19 +70,19 @@ test('beside endless queries a write, a statement that is known to be short and 
 
 test('beside endless queries and an endless write connections are opened, checked and closed, because that waits for no slot', async () => {
   const { pools, end } = await busyPools(8, { validateAfterIdleMs: 0, operationTimeoutMs: 2000 });
-  const cut = new AbortController();
-  const write = failure(pools[1].run(`INSERT INTO t (v) ${ENDLESS}`, [], { signal: cut.signal }));
+  const cancelled = new AbortController();
+  const write = failure(pools[1].run(`INSERT INTO t (v) ${ENDLESS}`, [], { signal: cancelled.signal }));
   for (let n = 0; n < 5; n += 1) await pools[0].get('SELECT count(*) AS known FROM t');
   expect(pools[0].stats().evictions.invalid).toBe(0);
   const other = poolOf({ filename: await temporaryFile(), operationTimeoutMs: 2000 });
   await other.open();
   await other.close();
-  cut.abort(new Error('enough'));
+  cancelled.abort(new Error('enough'));
   await write;
   await end();
 });
 
-test('a query of a new text waits behind endless ones, is cut at its timeoutMs, and runs when they end', async () => {
+test('a query of a new text waits behind endless ones, is cancelled at its timeoutMs, and runs when they end', async () => {
   const { pools, end } = await busyPools(2);
   expect(await failure(pools[0].get('SELECT 1 AS new', [], { timeoutMs: 30 }))).toMatchObject({
     code: 'STATEMENT_TIMEOUT',
@@ -94,26 +94,26 @@ test('a query of a new text waits behind endless ones, is cut at its timeoutMs, 
   await end();
   expect(await waiting).toEqual({ new: 2 });
   expect(await pools[0].all('SELECT 1 AS new')).toEqual([{ new: 1 }]);
-  // What was cut while it waited has not harmed its connection.
+  // What was cancelled while it waited has not harmed its connection.
   expect(pools[0].stats()).toMatchObject({ opens, quarantined: 0, evictions: { dirty: 0, discarded: 0 } });
 });
 
-test('a write that is cut while it waits for its slot is never done', async () => {
+test('a write that is cancelled while it waits for its slot is never done', async () => {
   const { pools, end } = await busyPools(2);
-  const cut = new AbortController();
+  const cancelled = new AbortController();
   // On leases, so that the first one surely comes first.
   const leases = [await pools[0].acquire(), await pools[1].acquire()] as const;
-  const endless = failure(leases[0].run(`INSERT INTO t (v) ${ENDLESS}`, [], { signal: cut.signal }));
-  const write = leases[1].run("INSERT INTO t (v) VALUES ('cut')", [], { timeoutMs: 30 });
+  const endless = failure(leases[0].run(`INSERT INTO t (v) ${ENDLESS}`, [], { signal: cancelled.signal }));
+  const write = leases[1].run("INSERT INTO t (v) VALUES ('cancelled')", [], { timeoutMs: 30 });
   expect(await failure(write)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
-  cut.abort(new Error('enough'));
+  cancelled.abort(new Error('enough'));
   expect((await endless).message).toBe('enough');
   await end();
   for (const lease of leases) await lease.release();
   expect(await valuesOf(pools[1])).toEqual(['known']);
 });
 
-test('a kept statement that is cut while it waits for its slot is kept, and finalized with its connection', async () => {
+test('a kept statement that is cancelled while it waits for its slot is kept, and finalized with its connection', async () => {
   const slow = ENDLESS.replace('5000000000', '?');
   const { pool, filename } = await fileWithTable({ poolSize: 1 });
   await pool.get(slow, [1_000_000]);
@@ -126,7 +126,7 @@ test('a kept statement that is cut while it waits for its slot is kept, and fina
   expect(existsSync(`${filename}-wal`)).toBe(false);
 });
 
-test('slots are given back however a call ends', async () => {
+test('slots are released however a call ends', async () => {
   const { pool } = await fileWithTable({ poolSize: 2 });
   await pool.run("INSERT INTO t VALUES (1, 'x')");
   for (let n = 0; n < 4; n += 1) {
@@ -150,7 +150,7 @@ test('slots are given back however a call ends', async () => {
   await end();
 });
 
-test('a pool that closes cuts what waits for a slot too', async () => {
+test('a pool that closes cancels what waits for a slot too', async () => {
   const { pools, end } = await busyPools(8);
   await pools[1].close();
   await end().catch(() => undefined);
@@ -193,7 +193,7 @@ test.for([
   },
 );
 
-test('of many short reads at once each has its own row, and one that is cut in the same turn is not run', async () => {
+test('of many short reads at once each has its own row, and one that is cancelled in the same tick is not run', async () => {
   const { pool } = await fileWithTable({ poolSize: 12 });
   // As far apart as in an HTTP server, so that they are sent together.
   const row = (n: number, signal?: AbortSignal) => {
@@ -205,14 +205,14 @@ test('of many short reads at once each has its own row, and one that is cut in t
   const leases = await Promise.all(Array.from({ length: 12 }, () => pool.acquire()));
   await Promise.all(leases.map((lease) => lease.release()));
   for (let round = 0; round < 3; round += 1) {
-    const cut = new AbortController();
-    const reads = Array.from({ length: 40 }, (_, n) => row(n, n === 11 ? cut.signal : undefined));
+    const cancelled = new AbortController();
+    const reads = Array.from({ length: 40 }, (_, n) => row(n, n === 11 ? cancelled.signal : undefined));
     const refused = failure(reads[11]!);
-    for (let turns = 0; turns < 20; turns += 1) await Promise.resolve();
-    // It has its connection, and would be sent at the end of this turn of the event loop.
+    for (let n = 0; n < 20; n += 1) await Promise.resolve();
+    // It has its connection, and would be sent at the end of this tick of the event loop.
     expect(pool.stats().leased).toBe(12);
-    cut.abort(new Error('cut'));
-    expect((await refused).message).toBe('cut');
+    cancelled.abort(new Error('cancelled'));
+    expect((await refused).message).toBe('cancelled');
     const rows = await Promise.all(reads.filter((_, n) => n !== 11));
     expect(rows).toEqual(Array.from({ length: 40 }, (_, n) => ({ n })).filter(({ n }) => n !== 11));
   }

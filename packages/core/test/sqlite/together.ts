@@ -15,13 +15,13 @@ export const TABLES = `
 export interface Together {
   readonly pool: SqlitePool;
   readonly filename: string;
-  /** Runs writes that all wait for the same turn; resolves to how each ended, and to what SQLite was given. */
+  /** Runs writes that all wait for the write lock together; resolves to how each ended, and to what SQLite was given. */
   readonly together: (
     writes: readonly (() => Promise<unknown>)[],
   ) => Promise<{ ends: PromiseSettledResult<unknown>[]; texts: string[] }>;
 }
 
-/** Writes for one group; with `groupCommit: false` each of them has a turn of its own. */
+/** Writes for one group; with `groupCommit: false` each of them acquires the write lock alone. */
 export async function group(schema: string = TABLES, groupCommit: boolean = true): Promise<Together> {
   const filename = await temporaryFile();
   const { driver, texts } = recording({ filename });

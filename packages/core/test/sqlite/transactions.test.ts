@@ -172,7 +172,7 @@ test('a statement that fails without a rollback leaves its transaction going', a
   expect(await valuesOf(pool)).toEqual([1, 2]);
 });
 
-test('F23 a script that fails midway rolls back the transaction it has begun, and frees the turn to write', async () => {
+test('F23 a script that fails midway rolls back the transaction it has begun, and frees the write lock', async () => {
   const pool = await poolWithTable({ poolSize: 1 });
   const script = 'BEGIN; INSERT INTO t (v) VALUES (1); INSERT INTO missing VALUES (1); COMMIT';
   expect(await failure(pool.script(script))).toMatchObject({ code: 'SQLITE_ERROR' });
@@ -253,7 +253,7 @@ test.for([new Error('mine'), 'a string', undefined, null, 0, Object.freeze({ fro
   },
 );
 
-test('F27 a callback that never settles is cut at its timeoutMs, rolled back, and the turn to write is free', async () => {
+test('F27 a callback that never settles is cancelled at its timeoutMs, rolled back, and the write lock is free', async () => {
   const pool = await poolWithTable();
   let late: Queryable | undefined;
   const hanging = pool.transaction(

@@ -218,13 +218,13 @@ test('checkpoint() of a database that is not in WAL mode says so', async () => {
   expect(await memory.get('SELECT 1 AS one')).toEqual({ one: 1 });
 });
 
-test('a checkpoint that restarts the WAL waits for its turn to write, a passive one does not', async () => {
+test('a checkpoint that restarts the WAL waits for the write lock, a passive one does not', async () => {
   const { pool } = await fileWithTable();
   await pool.transaction(async (tx) => {
     await tx.run('INSERT INTO t (v) VALUES (1)');
     expect(await pool.checkpoint()).toMatchObject({ busy: false });
-    const cut = pool.checkpoint({ mode: 'truncate', timeoutMs: 30 });
-    expect(await failure(cut)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+    const cancelled = pool.checkpoint({ mode: 'truncate', timeoutMs: 30 });
+    expect(await failure(cancelled)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
     const signal = AbortSignal.abort(new Error('no'));
     expect((await failure(pool.checkpoint({ mode: 'full', signal }))).message).toBe('no');
   });

@@ -60,7 +60,7 @@ test('F34 writers that wait leave readers a connection, whatever the size of the
   expect(await valuesOf(pool)).toEqual(Array.from({ length: 50 }, (_, n) => n));
 });
 
-test('F60 pools on one file share one turn to write, also by way of a relative path or a symbolic link', async () => {
+test('F60 pools on one file share the write lock, also by way of a relative path or a symbolic link', async () => {
   const { pool, filename } = await fileWithTable({ pragmas: { busy_timeout: 0 } });
   const linked = join(dirname(filename), 'linked');
   await mkdir(linked);

@@ -28,56 +28,56 @@ describe('a limit', () => {
     expect(cancelReason(limitOf(clock, 1, late, AbortSignal.abort(false)))).toEqual({ reason: false });
   });
 
-  it('that is watched cuts once, and leaves no timer and no listener, whichever came first', async () => {
+  it('that is watched cancels once, and leaves no timer and no listener, in any order', async () => {
     const clock = fakeClock();
     const one = new AbortController();
     const other = new AbortController();
-    const cuts: unknown[] = [];
-    watch(limitOf(clock, 10, late, one.signal, other.signal), (reason) => cuts.push(reason));
+    const cancellations: unknown[] = [];
+    watch(limitOf(clock, 10, late, one.signal, other.signal), (reason) => cancellations.push(reason));
     expect([clock.pending, getEventListeners(one.signal, 'abort').length]).toEqual([1, 1]);
     other.abort('gone');
     one.abort('too late');
     await clock.advance(10);
-    expect(cuts).toEqual(['gone']);
+    expect(cancellations).toEqual(['gone']);
     expect(clock.pending).toBe(0);
     expect([one, other].map(({ signal }) => getEventListeners(signal, 'abort').length)).toEqual([0, 0]);
   });
 
-  it('is cut by a revocation as by a signal, before it is watched and while it is', async () => {
+  it('is cancelled by a revocation as by a signal, before it is watched and while it is', async () => {
     const clock = fakeClock();
     const [before, meanwhile, after] = [new CancelSource(), new CancelSource(), new CancelSource()];
     before.cancel(undefined);
     expect(cancelReason(limitOf(clock, 10, late, before))).toEqual({ reason: undefined });
     const limit = limitOf(clock, 10, late, meanwhile);
     expect(cancelReason(limit)).toBeUndefined();
-    const cuts: unknown[] = [];
-    watch(limit, (reason) => cuts.push(reason));
+    const cancellations: unknown[] = [];
+    watch(limit, (reason) => cancellations.push(reason));
     meanwhile.cancel('gone');
-    const stop = watch(limitOf(clock, 10, late, after), (reason) => cuts.push(reason));
+    const stop = watch(limitOf(clock, 10, late, after), (reason) => cancellations.push(reason));
     stop();
     after.cancel('too late');
     await clock.advance(10);
-    expect(cuts).toEqual(['gone']);
+    expect(cancellations).toEqual(['gone']);
     expect(clock.pending).toBe(0);
   });
 
-  it('of many who wait on one revocation cuts those who still do, in order, each once, for the first reason', () => {
+  it('of many who wait on one revocation cancels those who still do, in order, each once, for the first reason', () => {
     const clock = fakeClock();
     const revocation = new CancelSource();
-    const cuts: [string, unknown][] = [];
+    const cancellations: [string, unknown][] = [];
     const stops = new Map<string, () => void>();
     for (const who of ['first', 'gone before', 'second', 'told to go', 'last']) {
-      const cut = (reason: unknown): void => {
-        cuts.push([who, reason]);
+      const cancelled = (reason: unknown): void => {
+        cancellations.push([who, reason]);
         if (who === 'second') stops.get('told to go')?.();
         revocation.cancel('not again');
       };
-      stops.set(who, watch(limitOf(clock, Infinity, late, revocation), cut));
+      stops.set(who, watch(limitOf(clock, Infinity, late, revocation), cancelled));
     }
     stops.get('gone before')?.();
     revocation.cancel(false);
     revocation.cancel('too late');
-    expect(cuts).toEqual([
+    expect(cancellations).toEqual([
       ['first', false],
       ['second', false],
       ['last', false],
@@ -86,15 +86,15 @@ describe('a limit', () => {
     expect(CancelSource.because(() => undefined)).toMatchObject({ aborted: true, reason: undefined });
   });
 
-  it('that is no longer watched never cuts', async () => {
+  it('that is no longer watched never cancels', async () => {
     const clock = fakeClock();
     const controller = new AbortController();
-    const cuts: unknown[] = [];
-    const stop = watch(limitOf(clock, 10, late, controller.signal), (reason) => cuts.push(reason));
+    const cancellations: unknown[] = [];
+    const stop = watch(limitOf(clock, 10, late, controller.signal), (reason) => cancellations.push(reason));
     stop();
     controller.abort();
     await clock.advance(10);
-    expect(cuts).toEqual([]);
+    expect(cancellations).toEqual([]);
   });
 
   it('waits on when a timer fires too early, or cannot wait for as long', () => {
@@ -110,16 +110,16 @@ describe('a limit', () => {
         return () => undefined;
       },
     };
-    const cuts: unknown[] = [];
-    watch(limitOf(clock, year, late), (reason) => cuts.push(reason));
+    const cancellations: unknown[] = [];
+    watch(limitOf(clock, year, late), (reason) => cancellations.push(reason));
     now = 2 ** 31 - 1;
     fire();
     now = year - 0.5;
     fire();
-    expect(cuts).toEqual([]);
+    expect(cancellations).toEqual([]);
     now = year;
     fire();
-    expect(cuts).toHaveLength(1);
+    expect(cancellations).toHaveLength(1);
     expect(delays).toEqual([year, year - 2 ** 31 + 1, 0.5]);
   });
 });
@@ -138,11 +138,11 @@ describe('work under a limit', () => {
     const clock = fakeClock();
     let fail: (error: Error) => void = () => undefined;
     const work = new Promise<never>((_, reject) => (fail = reject));
-    const cut: unknown[] = [];
-    const end = follow(bounded(work, limitOf(clock, 10, late), (reason) => cut.push(reason)));
+    const cancelled: unknown[] = [];
+    const end = follow(bounded(work, limitOf(clock, 10, late), (reason) => cancelled.push(reason)));
     await clock.advance(10);
     expect(errorOf(end)).toMatchObject({ message: 'late' });
-    expect(cut).toEqual([errorOf(end)]);
+    expect(cancelled).toEqual([errorOf(end)]);
     fail(new Error('too late'));
     await clock.settle();
   });

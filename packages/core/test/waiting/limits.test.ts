@@ -65,7 +65,7 @@ describe('the limit', () => {
     expect(beginLimit(own, long).timeoutError(0)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
   });
 
-  it('of the turn to write is that of an acquire, or that of the statement if it is shorter', () => {
+  it('of the write lock is that of an acquire, or that of the statement if it is shorter', () => {
     const own = settings();
     const [abort, ended] = [signal(), signal()];
     const statement = (ms: number) => limitOf(own.clock, ms, () => new Error('mine'), abort);

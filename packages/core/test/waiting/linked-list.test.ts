@@ -37,7 +37,7 @@ describe('a linked list', () => {
     );
   });
 
-  it('lets go of whoever leaves: one that is kept for long keeps nobody else', () => {
+  it('releases a member that leaves: one that is kept for long keeps nobody else', () => {
     const list = new LinkedList<Member>();
     const [first, second, third] = [new Member(1), new Member(2), new Member(3)];
     for (const member of [first, second, third]) list.add(member);

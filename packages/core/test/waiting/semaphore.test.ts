@@ -37,7 +37,7 @@ describe('a gate', () => {
     expect(waits.now.state).toBe('resolved');
   });
 
-  it('tells whoever enters what its changes were then, so that one sees what has changed in the same tick', async () => {
+  it('tells the next holder what its changes were then, so that one sees what has changed in the same tick', async () => {
     const gate = new Semaphore(2);
     gate.tryAcquire();
     expect([gate.changes, await gate.acquire(limit())]).toEqual([1, 2]);
@@ -90,7 +90,7 @@ describe('the gate of a file', () => {
     later.leave();
   });
 
-  it('F60 makes the writers of two pools take turns, first come first served, while readers go on', async () => {
+  it('F60 makes the writers of two pools write one after the other, first come first served, while readers go on', async () => {
     const one = fakePool({ execute: { 1: 'hang' } }, {}, { databaseId: 'shared' });
     const other = fakePool({}, {}, { databaseId: 'shared' });
     const first = follow(one.pool.transaction((tx) => tx.run('INSERT INTO t VALUES (1)')));

@@ -13,7 +13,7 @@ function limit(timeoutMs = Infinity, signal?: AbortSignal): Limit {
 }
 
 describe('a wait queue', () => {
-  it('serves and fails whoever came first, and says when nobody waits', async () => {
+  it('serves and fails the oldest waiter, and says when nobody waits', async () => {
     const queue = new WaitQueue<string>();
     const waits = [1, 2, 3].map(() => follow(queue.wait(limit())));
     const failure = new Error('failed');
@@ -46,18 +46,18 @@ describe('a wait queue', () => {
     expect([queue.size, clock.pending, getEventListeners(signal, 'abort').length]).toEqual([0, 0, 0]);
   });
 
-  it('has one timer for all, cuts each at its own deadline, and drops the timer with the last', async () => {
+  it('has one timer for all, cancels each at its own deadline, and drops the timer with the last', async () => {
     const queue = new WaitQueue<string>();
     const start = clock.now();
-    const cuts: [number, number][] = [];
+    const cancellations: [number, number][] = [];
     const waits = [40, 10, Infinity, 30, 20, 10].map((ms, at) => {
       const wait = queue.wait(limit(ms));
-      wait.catch(() => cuts.push([at, clock.now() - start]));
+      wait.catch(() => cancellations.push([at, clock.now() - start]));
       return follow(wait);
     });
     expect(clock.pending).toBe(1);
     await clock.advance(35);
-    expect(cuts).toEqual([
+    expect(cancellations).toEqual([
       [1, 10],
       [5, 10],
       [4, 20],
@@ -106,7 +106,7 @@ describe('a wait queue', () => {
     // The last ones have not been told yet.
     expect(queue.serve('for the other')).toBe(true);
     expect(queue.serve('for nobody')).toBe(false);
-    for (let turn = 0; turn < 3; turn += 1) await clock.settle();
+    for (let tick = 0; tick < 3; tick += 1) await clock.settle();
     expect(other.now).toEqual({ state: 'resolved', value: 'for the other' });
     expect(new Set(waits.map(errorOf))).toEqual(new Set(['gone']));
     expect([queue.size, getEventListeners(controller.signal, 'abort').length]).toEqual([0, 0]);
@@ -125,7 +125,7 @@ describe('a wait queue', () => {
     expect(Math.max(...late)).toBeLessThanOrEqual(2);
     expect(new Set(late).size).toBeGreaterThan(1);
     queue.rejectAll(() => 'the end');
-    for (let turn = 0; turn < 20; turn += 1) await clock.settle();
+    for (let tick = 0; tick < 20; tick += 1) await clock.settle();
     expect(clock.pending).toBe(0);
   });
 

@@ -49,7 +49,7 @@ export const ANSWERS: readonly PluginCase[] = casesOf('answers', [], {
     has(await fetch('POST', '/nowhere', '{}'), { status: 404 });
     assert.equal(pool.stats().acquires, acquires);
   },
-  'answers a HEAD without a body, and gives the connection back': async ({ start }) => {
+  'answers a HEAD without a body, and releases the connection': async ({ start }) => {
     const { fetch, pool } = await start({ poolSize: 1 }, { 'GET /': one });
     has(await fetch('HEAD', '/'), { status: 200, body: '' });
     has(pool.stats(), { leased: 0, idle: 1 });
@@ -93,7 +93,7 @@ export const ANSWERS: readonly PluginCase[] = casesOf('answers', [], {
     assert.deepEqual(between, [0, 1, 0]);
     assert.equal(pool.stats().acquires - acquires, 3);
   },
-  'has given the connection back when the client has its answer': async ({ start, eventually }) => {
+  'has released the connection when the client has its answer': async ({ start, eventually }) => {
     const { pool, send } = await start({ poolSize: 1 }, { 'GET /': one });
     const client = send('GET /').read();
     await eventually(() => {

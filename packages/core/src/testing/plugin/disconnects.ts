@@ -102,7 +102,7 @@ const LEAVING = casesOf('clients that leave', [], {
     assert.equal(await done.promise, 'done');
     assert.deepEqual(await notes(pool), ['first', 'second']);
   },
-  'F62 bounds a POST that does not finish by disconnectGraceMs, and frees the turn to write': async ({
+  'F62 bounds a POST that does not finish by disconnectGraceMs, and frees the write lock': async ({
     start,
   }) => {
     const [begun, done] = [deferred(), deferred<string>()];

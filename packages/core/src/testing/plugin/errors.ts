@@ -27,7 +27,7 @@ const HANDLERS = casesOf('errors', [], {
     has(await fetch('GET', '/'), { status: 500 });
     has(pool.stats(), { leased: 0, acquires });
   },
-  'F63 gives the connection back when the answer cannot be written as JSON': async ({ start }) => {
+  'F63 releases the connection when the answer cannot be written as JSON': async ({ start }) => {
     const { fetch, pool } = await start(
       { poolSize: 1 },
       {
@@ -145,7 +145,7 @@ const RETRYABLE = casesOf('errors', ['error-status'], {
 });
 
 const BODIES = casesOf('errors', ['before'], {
-  'F63 gives the connection back when the parser of the body fails': async ({ start, unreached }) => {
+  'F63 releases the connection when the parser of the body fails': async ({ start, unreached }) => {
     const { fetch, pool } = await start(
       { poolSize: 1 },
       {
@@ -162,7 +162,7 @@ const BODIES = casesOf('errors', ['before'], {
     assert.ok(status >= 400, `The status is ${String(status)}.`);
     has(pool.stats(), { leased: 0, idle: 1 });
   },
-  'F62 gives the connection back when the client leaves within the body': async ({
+  'F62 releases the connection when the client leaves within the body': async ({
     start,
     eventually,
     unreached,

@@ -22,7 +22,7 @@ const BEFORE = casesOf('hooks', ['before'], {
     has(await fetch('GET', '/'), { status: 200, body: '{"n":1}' });
     assert.equal(pool.stats().acquires, acquires + 1);
   },
-  'F63 gives the connection back when a step before the handler rejects': async ({ start, unreached }) => {
+  'F63 releases the connection when a step before the handler rejects': async ({ start, unreached }) => {
     const { fetch, pool } = await start(
       { poolSize: 1 },
       {
@@ -38,7 +38,7 @@ const BEFORE = casesOf('hooks', ['before'], {
     has(await fetch('GET', '/'), { status: 500 });
     assert.deepEqual(await notes(pool), []);
   },
-  'gives the connection back when a step before the handler answers': async ({ start, unreached }) => {
+  'releases the connection when a step before the handler answers': async ({ start, unreached }) => {
     const { fetch, pool } = await start(
       { poolSize: 1 },
       {
@@ -76,7 +76,7 @@ const AFTER = casesOf('hooks', ['after'], {
     has(await fetch('POST', '/'), { status: 200 });
     assert.deepEqual(await notes(pool), ['by the handler', 'after it']);
   },
-  'F63 gives the connection back when a step after the handler rejects': async ({ start }) => {
+  'F63 releases the connection when a step after the handler rejects': async ({ start }) => {
     const { fetch, pool } = await start(
       { poolSize: 1 },
       {
@@ -106,7 +106,7 @@ const CHILDREN = casesOf('child scopes', ['child-scope'], {
     has(await fetch('GET', '/child/nowhere'), { status: 404 });
     has(pool.stats(), { acquires: acquires + 1, leased: 0 });
   },
-  'F63 gives the connection back when a handler of a child scope rejects': async ({ start }) => {
+  'F63 releases the connection when a handler of a child scope rejects': async ({ start }) => {
     const { fetch, pool } = await start(
       { poolSize: 1 },
       {
@@ -151,7 +151,7 @@ const CHILDREN = casesOf('child scopes', ['child-scope'], {
 
 /** Answers without a socket. */
 const INJECTED = casesOf('without a socket', ['inject'], {
-  'answers, and gives the connection back': async ({ start }) => {
+  'answers, and releases the connection': async ({ start }) => {
     const { inject, pool } = await start(
       { poolSize: 1 },
       { 'GET /': async ({ db }) => db.get('SELECT 1 AS n') },

@@ -47,9 +47,7 @@ const BODIES = casesOf('streams', [], {
     await eventually(() => pool.stats().leased === 0);
     has(pool.stats(), { idle: 1, size: 1 });
   },
-  'F63 gives the connection back when the source of a body fails before its first byte': async ({
-    start,
-  }) => {
+  'F63 releases the connection when the source of a body fails before its first byte': async ({ start }) => {
     const { fetch, pool } = await start(
       { poolSize: 1 },
       {
@@ -198,7 +196,7 @@ const EVENTS = casesOf('streams', [], {
 
 /** Answers that a handler writes by itself. */
 const BY_HAND = casesOf('answers by hand', ['hijack'], {
-  'gives the connection back with the head, and leases per statement after it': async ({ start }) => {
+  'releases the connection with the head, and leases per statement after it': async ({ start }) => {
     const leased: number[] = [];
     const { fetch, pool } = await start(
       { poolSize: 1 },

@@ -264,7 +264,7 @@ const STREAMS = casesOf('transactions', ['transaction'], {
           await db.run(INSERT, ['written']);
           async function* body(): AsyncGenerator<string> {
             yield 'rows:';
-            while (pool.stats().writerHeld) await new Promise((turn) => setImmediate(turn));
+            while (pool.stats().writerHeld) await new Promise((tick) => setImmediate(tick));
             yield* chunks(db.iterate(ROWS));
             late.push(await ending(db.run(INSERT, ['late'])));
           }

@@ -57,7 +57,7 @@ const ABANDONED = casesOf('zombies', [], {
     assert.deepEqual(await zombie.promise, ENDED);
     assert.deepEqual(await notes(pool), ['of the honest one']);
   },
-  'F62 takes the turn to write from a POST after disconnectGraceMs, and its late calls reach nobody': async ({
+  'F62 takes the write lock from a POST after disconnectGraceMs, and its late calls reach nobody': async ({
     start,
     unreached,
   }) => {

@@ -32,7 +32,7 @@ describe('how long a statement takes', () => {
     expect(isShort(after(60_000, 0.1, 0.1, 0.1))).toBe(true);
   });
 
-  it('is unknown again after a call that was cut while it ran long', () => {
+  it('is unknown again after a call that was cancelled while it ran long', () => {
     const estimate = after(0.1);
     learnFromFailure(estimate, 9);
     expect(isShort(estimate)).toBe(true);

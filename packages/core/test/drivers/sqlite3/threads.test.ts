@@ -79,7 +79,7 @@ describe('the slots for calls that may run long', () => {
     expect(begun).toEqual([reader, writer]);
   });
 
-  it('pass to whoever has waited the longest and may have them', () => {
+  it('pass to the oldest waiter and may have them', () => {
     const { slots, begun, enter } = bench(4);
     const readers = [enter('reader'), enter('reader'), enter('reader'), enter('reader')];
     const writers = [enter('writer'), enter('writer')];
@@ -110,7 +110,7 @@ describe('the slots for calls that may run long', () => {
     expect(begun).toEqual([before, after]);
   });
 
-  it('are given back by a connection that is closed while a short call runs long', () => {
+  it('are released by a connection that is closed while a short call runs long', () => {
     const { clock, slots, begun, enter } = bench(2);
     const short = slots.join();
     slots.sent(short);
@@ -201,7 +201,7 @@ function run(threads: number, steps: readonly Step[]): void {
 describe('the calls of one connection', () => {
   const threads = () => new Threads(1, () => 0);
 
-  it('give a slot back when the package throws instead of calling back', async () => {
+  it('release a slot when the package throws instead of calling back', async () => {
     const shared = threads();
     const refuse = (): never => {
       throw new TypeError('no SQL');
@@ -279,7 +279,7 @@ describe('short calls', () => {
     expect(reads(40, 0.035)).toBe(false);
   });
 
-  it('that only read go together at the end of the turn of the event loop when no thread is free', async () => {
+  it('that only read go together at the end of the tick of the event loop when no thread is free', async () => {
     const { three, four } = crowd();
     const begun: string[] = [];
     const fail = vi.fn<(error: unknown) => void>();

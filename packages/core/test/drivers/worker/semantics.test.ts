@@ -92,7 +92,7 @@ describe.for(ALL_WAYS)('the driver %s', ([name, make]) => {
     expect((await connection.execute('CREATE TABLE t (n)', [], OTHER)).columns).toEqual([]);
   });
 
-  test('names the columns of SELECT * as they are, whoever has changed the table', async () => {
+  test('names the columns of SELECT * as they are, after any change of the table', async () => {
     const [connection, other] = await onFile();
     await run(connection, 'CREATE TABLE t (a)', 'INSERT INTO t VALUES (1)');
     const star = async () => (await read(connection, 'SELECT * FROM t')).rows;

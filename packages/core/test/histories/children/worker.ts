@@ -30,7 +30,7 @@ function newPool(): SqlitePool {
     filename: settings.filename,
     poolSize: random.one(1, 2, 4, 10),
     groupCommit: random.in(85),
-    // Without an end: a call that waits for what nobody gives back keeps its process from ending, which is noticed.
+    // Without an end: a call that waits for what nobody releases keeps its process from ending, which is noticed.
     acquireTimeoutMs: random.one(Infinity, Infinity, 300),
     closeTimeoutMs: random.one(20, 2000),
     validateAfterIdleMs: random.one(0, 500),

@@ -32,7 +32,7 @@ export class Ledger {
   #failure: Error | undefined;
   readonly #closing = new Map<Resource, Promise<void>>();
   #round = 0;
-  /** Whether an eviction has happened since promises last settled: what was lent just before it may arrive after it. */
+  /** Whether an eviction has happened since promises last settled: what was leased just before it may arrive after it. */
   #justEvicted: boolean = false;
   #sweeping: boolean = false;
   #gaveUp: boolean = false;
@@ -79,18 +79,18 @@ export class Ledger {
     const mayQueue = this.#mayQueue();
     this.acquires.push(acquire);
     if (free !== undefined) {
-      assert.equal(this.closed, 'no', 'lent although the pool is closed');
+      assert.equal(this.closed, 'no', 'leased although the pool is closed');
       const { idleSince = clock.now() } = free.resource;
       const idleMs = clock.now() - idleSince;
-      assert.ok(idleMs < this.settings.validateAfterIdleMs || idleMs === 0, 'lent without a health check');
-      this.#lent(acquire, free);
+      assert.ok(idleMs < this.settings.validateAfterIdleMs || idleMs === 0, 'leased without a health check');
+      this.#onLeased(acquire, free);
     }
     if (free === undefined) {
       const limit: Limit = limitOf(clock, timeoutMs, () => new AcquireTimeout(), controller?.signal);
       engine
         .acquire(limit)
         .then(
-          (entry) => this.#lent(acquire, entry),
+          (entry) => this.#onLeased(acquire, entry),
           (error: unknown) => this.#refused(acquire, error, mayQueue),
         )
         .catch((failure: unknown) => (this.#failure ??= failure as Error));
@@ -180,7 +180,7 @@ export class Ledger {
       'more places taken than poolSize',
     );
     if (engine.state !== 'open') assert.equal(engine.waiting, 0, 'someone waits for a pool that is closing');
-    // One that is idle and under a health check is as good as lent.
+    // One that is idle and under a health check is as good as leased.
     if (engine.waiting > validating) assert.equal(idle, 0, 'someone waits while a resource is idle');
     if (engine.waiting > opening + validating) {
       assert.equal(engine.size, settings.poolSize, 'someone waits although a resource could be opened');
@@ -204,9 +204,9 @@ export class Ledger {
     this.checkNow();
     this.#quiet = true;
     assert.equal(engine.waiting, waiting.length, 'the engine and its callers disagree on who waits');
-    const lent = held.filter(({ entry }) => entry?.state === 'leased');
-    assert.equal(leased, lent.length, 'the engine and its callers disagree on what is lent');
-    if (engine.state === 'open') assert.equal(lent.length, held.length, 'a lease lost its resource');
+    const inForce = held.filter(({ entry }) => entry?.state === 'leased');
+    assert.equal(leased, inForce.length, 'the engine and its callers disagree on what is leased');
+    if (engine.state === 'open') assert.equal(inForce.length, held.length, 'a lease lost its resource');
     const operationMs = this.settings.operationTimeoutMs;
     const running = (calls: readonly Pending<never>[]): number =>
       this.#gaveUp
@@ -361,15 +361,15 @@ export class Ledger {
     return this.engine.waiting + 1 - reach <= this.settings.maxWaiting;
   }
 
-  #lent(acquire: Acquire, entry: Entry<Resource>): void {
+  #onLeased(acquire: Acquire, entry: Entry<Resource>): void {
     const { id } = acquire;
     assert.equal(acquire.state, 'pending', 'settled twice');
     assert.ok(
       !this.acquires.slice(0, id).some(({ state }) => state === 'pending'),
       'served before one who came first',
     );
-    if (this.closed === 'no') assert.equal(entry.resource.state, 'open', 'lent although it is not open');
-    if (!this.#justEvicted) assert.equal(entry.resource.round, this.#round, 'lent although it was evicted');
+    if (this.closed === 'no') assert.equal(entry.resource.state, 'open', 'leased although it is not open');
+    if (!this.#justEvicted) assert.equal(entry.resource.round, this.#round, 'leased although it was evicted');
     entry.resource.idleSince = undefined;
     acquire.state = 'held';
     acquire.entry = entry;

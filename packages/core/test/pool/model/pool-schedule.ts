@@ -30,7 +30,7 @@ type PoolStep =
   | { readonly do: 'advance' | 'jump'; readonly ms: number; readonly tick: boolean }
   | { readonly do: 'evict' | 'close'; readonly tick: boolean };
 
-/** How the calls of the driver end, in turn: most well, some not. */
+/** How the calls of the driver end, in order: most well, some not. */
 type Ending = 'succeed' | 'hang' | 'twice' | 'interruptible' | 'reject' | 'throw';
 
 /** A whole run. */
@@ -223,7 +223,7 @@ class Crowd {
     const over = (): void => void this.#over.set(tag, this.#statementsOf(tag));
     this.#controllers.push(controller);
     const limits = { timeoutMs, signal: controller.signal };
-    // Whoever uses the pool is told an error of the pool, what they threw themselves, or the reason they gave.
+    // A caller of the pool gets an error of the pool, what they threw themselves, or the reason they gave.
     const end = USES[use]({ ...this.fake, tag, limits, over }).then(
       () => this.#ends.set(tag, { use, end: 'done' }),
       (error: unknown) => {

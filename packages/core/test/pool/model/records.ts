@@ -10,12 +10,12 @@ export interface Pending<T> {
   reject(error: unknown): void;
 }
 
-/** What the engine lends. */
+/** What the engine leases out. */
 export interface Resource {
   /** Which round of evictions it was opened in. */
   readonly round: number;
   state: 'open' | 'closing' | 'closed';
-  /** When it was last given back; `undefined` while it is lent, or if it never was. */
+  /** When it was last released; `undefined` while it is leased, or if it never was. */
   idleSince: number | undefined;
 }
 

@@ -23,10 +23,10 @@ for (const pool of pools) {
 }
 await pools[0].run('DELETE FROM t');
 
-// Each is cut after half a second, so that even with one thread the program comes to its end.
-const cut = AbortSignal.timeout(500);
+// Each is cancelled after half a second, so that even with one thread the program comes to its end.
+const cancelled = AbortSignal.timeout(500);
 const queries = Array.from({ length: Number(endless) }, (_, n) =>
-  pools[n % 2 === 0 ? 0 : 1].get(ENDLESS, [], { signal: cut }).catch(() => undefined),
+  pools[n % 2 === 0 ? 0 : 1].get(ENDLESS, [], { signal: cancelled }).catch(() => undefined),
 );
 const since = performance.now();
 await readFile(import.meta.filename);

@@ -12,8 +12,8 @@ async function leaseWithCursor() {
   return { pool, lease, rows };
 }
 
-/** What is cut beside the cursor. */
-const CUTS: Readonly<Record<string, (lease: Lease) => Promise<unknown>>> = {
+/** What is cancelled beside the cursor. */
+const CANCELS: Readonly<Record<string, (lease: Lease) => Promise<unknown>>> = {
   'a query': (lease) => lease.get(ENDLESS, [], { timeoutMs: 30 }),
   'a write': (lease) => lease.run(`INSERT INTO t (v) ${ENDLESS}`, [], { timeoutMs: 30 }),
   'a script': (lease) => lease.script(ENDLESS, { timeoutMs: 30 }),
@@ -36,14 +36,14 @@ const NEXT: Readonly<Record<string, (lease: Lease) => Promise<unknown>>> = {
 };
 
 test.for(
-  Object.entries(CUTS).flatMap(([what, cut]) =>
-    Object.entries(NEXT).map(([after, next]) => ({ what, cut, after, next })),
+  Object.entries(CANCELS).flatMap(([what, cancelled]) =>
+    Object.entries(NEXT).map(([after, next]) => ({ what, cancelled, after, next })),
   ),
 )(
-  'F40 F42 $what that is cut beside an open cursor ends that cursor, and $after after it works',
+  'F40 F42 $what that is cancelled beside an open cursor ends that cursor, and $after after it works',
   async (way) => {
     const { pool, lease, rows } = await leaseWithCursor();
-    expect(await cancelledBy(way.cut(lease))).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+    expect(await cancelledBy(way.cancelled(lease))).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
     await way.next(lease);
     expect(await failure(rows.next())).toMatchObject({ code: 'LEASE_ENDED' });
     await lease.release();

@@ -18,7 +18,7 @@ test('callers who write again when they are told go in together again, though th
   expect([count(texts, 'COMMIT'), count(texts, 'ROLLBACK')]).toEqual([2, 0]);
 });
 
-test('whoever writes after a group hears of it after the last of the group, in whatever way it is done', async () => {
+test('a call that writes after a group hears of it after the last of the group, in whatever way it is done', async () => {
   for (const groupCommit of [true, false]) {
     const { pool, together } = await group(undefined, groupCommit);
     const lease = await pool.acquire();
@@ -47,7 +47,7 @@ test('whoever writes after a group hears of it after the last of the group, in w
     ]);
     await later;
     expect(ends.filter(({ status }) => status === 'rejected')).toEqual([]);
-    // With groupCommit: false the lease is not behind them: each has a turn of its own, and the lease asks after the first.
+    // With groupCommit: false the lease is not behind them: each acquires the write lock alone, and the lease asks after the first.
     const rest = ['batch', 'transaction', 'schema', 'script', 'lease'];
     expect(told.filter((name) => name !== 'lease').slice(0, 30)).toEqual(
       Array.from({ length: 30 }, () => 'group'),
@@ -57,7 +57,7 @@ test('whoever writes after a group hears of it after the last of the group, in w
   }
 });
 
-test('while callers are being told, nobody who comes later overtakes a lease that has asked for the turn', async () => {
+test('while callers get their results, no later caller overtakes a lease that waits for the write lock', async () => {
   const { pool, together } = await group();
   // So that no connection has to be opened meanwhile: for the one who writes first, the groups, and the lease.
   const leases = await Promise.all([1, 2, 3, 4].map(() => pool.acquire()));
