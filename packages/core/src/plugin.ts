@@ -3,7 +3,8 @@
  *
  * @module
  */
-export { type HoldableResponse } from './request/held-response.ts';
+export { FetchResponse, type FetchHandling } from './request/fetch-response.ts';
+export type { HoldableResponse } from './request/held-response.ts';
 export { pluginHandle, type PluginHandle } from './request/plugin-handle.ts';
 export {
   pluginSettings,
@@ -18,10 +19,12 @@ export {
   type RequestDb,
   type RequestLeaseOptions,
 } from './request/request-lease.ts';
+export { beginTransaction, leaseRequest, type RequestArrival } from './request/request-scope.ts';
 export {
   checkRequestTransaction,
   RequestTransaction,
   type RequestTransactionOptions,
 } from './request/request-transaction.ts';
-export { type ResponseEvents } from './request/response-events.ts';
+export { transactionOf, type RouteTransaction } from './request/route-transaction.ts';
+export { type ResponseEvents } from './request/request-lifetime.ts';
 export { closeWithServer, type ClosableServer, type ShutdownOptions } from './request/server-close.ts';

@@ -4,18 +4,18 @@
  *
  * @module
  */
-import { NameTakenError, type RequestDb } from '@sqlite-pool/core';
+import type { RequestDb } from '@sqlite-pool/core';
 import {
-  checkRequestTransaction,
+  beginTransaction,
+  leaseRequest,
   pluginHandle,
   pluginSettings,
-  RequestLease,
-  RequestTransaction,
   type PluginHandle,
   type PluginOptions,
+  type RequestTransaction,
   type RequestTransactionOptions,
 } from '@sqlite-pool/core/plugin';
-import type { Request, RequestHandler, Response } from 'express';
+import type { Request, RequestHandler } from 'express';
 
 /**
  * The names of your databases: declare those besides `db` here, and `req` has them. A name that is not declared is a
@@ -52,15 +52,10 @@ declare global {
   }
 }
 
-/** The middleware, and what outlives a request. */
+/** The middleware, and what outlives a request. For a route that is one transaction, see `@sqlite-pool/express/transaction`. */
 export interface SqlitePoolHandler extends RequestHandler, PluginHandle {
-  /**
-   * Middleware that makes what comes after it one transaction: committed before the response leaves, rolled back if its
-   * status is 400 or higher. If the COMMIT fails, the error handlers answer instead. Throws `InvalidArgumentError` for an
-   * option that cannot work.
-   * @example app.post('/orders', db.transaction(), async (req, res) => { … });
-   */
-  transaction(options?: RequestTransactionOptions): RequestHandler;
+  /** Makes a request that has passed the middleware one transaction, unless it is one already. @internal */
+  begin(req: Request, options: RequestTransactionOptions): RequestTransaction | undefined;
 }
 
 /**
@@ -74,41 +69,28 @@ export interface SqlitePoolHandler extends RequestHandler, PluginHandle {
  */
 export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
   const settings = pluginSettings(options);
-  const { pool, mode, name, disconnectGraceMs } = settings;
-  /** The handle of a request, made if there is none; `undefined` if something else has its name. */
-  const handleOf = (req: Request, res: Response): RequestLease | RequestTransaction | undefined => {
-    const before: unknown = Reflect.get(req, name);
-    if (before instanceof RequestLease || before instanceof RequestTransaction) {
-      // Applied twice, to an application and to a sub-application: one handle, and so one connection.
-      return before.isFor(pool, mode) ? before : undefined;
-    }
-    if (before !== undefined) return undefined;
-    const lease = new RequestLease(pool, { mode, disconnectGraceMs, method: req.method, response: res });
-    Object.defineProperty(req, name, { value: lease, configurable: true });
-    return lease;
+  const { name } = settings;
+  const put = (req: Request, value: RequestDb): void => {
+    Object.defineProperty(req, name, { value, configurable: true });
   };
   const middleware: RequestHandler = (req, res, next) => {
-    if (handleOf(req, res) === undefined) next(new NameTakenError(`req.${name}`));
-    else next();
+    try {
+      const { method } = req;
+      const found: unknown = Reflect.get(req, name);
+      const lease = leaseRequest(settings, { handle: `req.${name}`, found, method, response: res });
+      if (lease !== undefined) put(req, lease);
+    } catch (error) {
+      next(error);
+      return;
+    }
+    next();
   };
-  const transaction = (transactionOptions: RequestTransactionOptions = {}): RequestHandler => {
-    checkRequestTransaction(transactionOptions);
-    return (req, res, next) => {
-      const lease = handleOf(req, res);
-      if (lease === undefined) {
-        next(new NameTakenError(`req.${name}`));
-        return;
-      }
-      // Applied twice, it is one transaction.
-      if (lease instanceof RequestLease) {
-        const own = new RequestTransaction(lease, transactionOptions);
-        Object.defineProperty(req, name, { value: own, configurable: true });
-        own.commitBefore(res, next);
-      }
-      next();
-    };
+  const begin: SqlitePoolHandler['begin'] = (req, options) => {
+    const transaction = beginTransaction(Reflect.get(req, name), options);
+    if (transaction !== undefined) put(req, transaction);
+    return transaction;
   };
-  return Object.assign(middleware, pluginHandle(settings), { transaction });
+  return Object.assign(middleware, pluginHandle(settings), { begin });
 }
 
 export * from '@sqlite-pool/core';

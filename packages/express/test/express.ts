@@ -16,6 +16,7 @@ import express422 from 'express4';
 import supertest from 'supertest';
 import type { Framework } from '../../../conformance/plugin-cases.ts';
 import { sqlitePool, type SqlitePoolHandler } from '../src/index.ts';
+import { transaction } from '../src/transaction.ts';
 
 /** What all versions have in common here: their types do not fit each other. */
 interface Application {
@@ -90,7 +91,7 @@ function addRoute(
   express: Express,
   db: SqlitePoolHandler,
   path: string,
-  { method, handler, before, timeoutMs, transaction = false }: PluginRoute,
+  { method, handler, before, timeoutMs, transaction: isTransaction = false }: PluginRoute,
 ) {
   const step = (run: typeof handler, goesOn: boolean): RequestHandler => {
     return (req: Request, res: Response, next: NextFunction): void => {
@@ -107,7 +108,7 @@ function addRoute(
     ...(timeoutMs === undefined ? [] : [timeout(timeoutMs)]),
     ...(before ? [step(before, true)] : []),
     express.json(),
-    ...(transaction ? [db.transaction()] : []),
+    ...(isTransaction ? [transaction(db)] : []),
     step(handler, false),
   ];
   app[method === 'POST' ? 'post' : 'get'](path, ...steps);

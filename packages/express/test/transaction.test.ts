@@ -6,8 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
 import express5, { type ErrorRequestHandler, type RequestHandler } from 'express';
+import supertest from 'supertest';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { sqlitePool, type SqlitePoolHandler, type SqlitePoolOptions } from '../src/index.ts';
+import { transaction } from '../src/transaction.ts';
 import { express4 } from './express.ts';
 
 /** `child` is checked at the COMMIT, so that one can fail. */
@@ -32,7 +34,7 @@ async function temporaryFile(name: string): Promise<string> {
 }
 
 async function makeDb(
-  options: Pick<SqlitePoolOptions, 'disconnectGraceMs'> = {},
+  options: Pick<SqlitePoolOptions, 'disconnectGraceMs' | 'name'> = {},
 ): Promise<SqlitePoolHandler> {
   const db = sqlitePool({
     filename: await temporaryFile('app.db'),
@@ -129,7 +131,7 @@ describe.each(versions)('a route of %s that is one transaction', (_name, makeApp
     const db = await makeDb();
     const app = makeApp();
     app.use(db);
-    app.use(db.transaction());
+    app.use(transaction(db));
     app.get(
       '/',
       forwarding(async (req, res, next) => {
@@ -154,7 +156,7 @@ describe.each(versions)('a route of %s that is one transaction', (_name, makeApp
         res.setHeader('x-before', 'kept');
         next();
       });
-      app.use(db.transaction());
+      app.use(transaction(db));
       app.get(
         '/',
         forwarding(async (req, res, next) => {
@@ -181,7 +183,7 @@ describe.each(versions)('a route of %s that is one transaction', (_name, makeApp
   it.each(['throws', 'answers 404', 'writes a head of 500'])('rolls back when it %s', async (how) => {
     const db = await makeDb();
     const app = makeApp();
-    app.use(db.transaction());
+    app.use(transaction(db));
     app.get(
       '/',
       forwarding(async (req, res) => {
@@ -201,7 +203,7 @@ describe.each(versions)('a route of %s that is one transaction', (_name, makeApp
   it('keeps its first answer when the handler fails after it', async () => {
     const db = await makeDb();
     const app = makeApp();
-    app.use(db.transaction());
+    app.use(transaction(db));
     app.get(
       '/',
       forwarding(async (req, res) => {
@@ -222,7 +224,7 @@ describe.each(versions)('a route of %s that is one transaction', (_name, makeApp
     const db = await makeDb();
     const app = makeApp();
     const refused: unknown[] = [];
-    app.use(db.transaction());
+    app.use(transaction(db));
     app.get(
       '/',
       forwarding(async (req, res) => {
@@ -250,7 +252,7 @@ describe.each(versions)('a route of %s that is one transaction', (_name, makeApp
   it('waits for nothing when its handler does not use the database', async () => {
     const db = await makeDb();
     const app = makeApp();
-    app.use(db.transaction());
+    app.use(transaction(db));
     app.get('/', (_req, res) => {
       res.json(1);
       expect(res.writableEnded).toBe(true);
@@ -264,8 +266,8 @@ describe.each(versions)('a route of %s that is one transaction', (_name, makeApp
     const db = await makeDb();
     const app = makeApp();
     app.use(db);
-    app.use(db.transaction());
-    app.use(db.transaction({ mode: 'deferred' }));
+    app.use(transaction(db));
+    app.use(transaction(db, { mode: 'deferred' }));
     app.use(db);
     app.get(
       '/',
@@ -282,7 +284,7 @@ describe.each(versions)('a route of %s that is one transaction', (_name, makeApp
     const db = await makeDb();
     const app = makeApp();
     app.use(await makeDb());
-    app.use(db.transaction());
+    app.use(transaction(db));
     const seen: unknown[] = [];
     app.use(((error, _req, res, _next) => {
       seen.push(error);
@@ -300,7 +302,7 @@ describe.each(versions)('a route of %s that is one transaction', (_name, makeApp
     async (method, disconnectGraceMs) => {
       const db = await makeDb({ disconnectGraceMs });
       const app = makeApp();
-      app.use(db.transaction());
+      app.use(transaction(db));
       app.use(forwarding((req) => req.db.run(NOTE)));
       const client = send({ port: await listen(app), host: '127.0.0.1', method, path: '/' });
       client.on('error', () => undefined).end();
@@ -315,9 +317,33 @@ describe.each(versions)('a route of %s that is one transaction', (_name, makeApp
 it('options of a transaction that cannot work are refused at once', async () => {
   const db = await makeDb();
   // A mistake that TypeScript would catch.
-  expect(() => db.transaction({ retries: 1 } as object)).toThrow(
+  expect(() => transaction(db, { retries: 1 } as object)).toThrow(
     expect.objectContaining({ code: 'INVALID_ARGUMENT' }) as Error,
   );
+});
+
+it('a transaction of what is not the middleware of a database is refused at once', () => {
+  // A mistake that TypeScript would catch.
+  expect(() => transaction({} as SqlitePoolHandler)).toThrow(
+    expect.objectContaining({ code: 'INVALID_ARGUMENT' }) as Error,
+  );
+});
+
+it('a transaction of a name that is taken is an error of the request, and sends no statement', async () => {
+  const db = await makeDb({ name: 'body' as 'db' });
+  const app = express5();
+  app.use(express5.json());
+  app.post('/', transaction(db), (_req, res) => void res.send('unreached'));
+  const answers: unknown[] = [];
+  const answer: ErrorRequestHandler = (error: unknown, _req, res, next) => {
+    answers.push(error);
+    if (res.headersSent) next(error);
+    else res.status(500).end();
+  };
+  app.use(answer);
+  const { status } = await supertest(app).post('/').send({ a: 1 });
+  expect(status).toBe(500);
+  expect(answers).toMatchObject([{ code: 'NAME_TAKEN', handle: 'req.body' }]);
 });
 
 describe.each(versions)('an answer of a transaction of %s that goes wrong', (_name, makeApp) => {
@@ -333,7 +359,7 @@ describe.each(versions)('an answer of a transaction of %s that goes wrong', (_na
   it.each(Object.entries(refused))('F70 is refused before the COMMIT: %s', async (_how, answer) => {
     const db = await makeDb();
     const app = makeApp();
-    app.use(db.transaction());
+    app.use(transaction(db));
     app.get(
       '/',
       forwarding(async (req, res, next) => {
@@ -381,7 +407,7 @@ describe.each(versions)('an answer of a transaction of %s that goes wrong', (_na
     async (_when, middleware) => {
       const db = await makeDb();
       const app = makeApp();
-      app.use(db.transaction());
+      app.use(transaction(db));
       app.use(middleware);
       app.post(
         '/',
@@ -406,7 +432,7 @@ describe.each(versions)('an answer of a transaction of %s that goes wrong', (_na
     const db = await makeDb();
     const app = makeApp();
     const seen: unknown[] = [];
-    app.use(db.transaction());
+    app.use(transaction(db));
     app.get(
       '/',
       forwarding(async (req, res) => {
@@ -428,7 +454,7 @@ describe.each(versions)('an answer of a transaction of %s that goes wrong', (_na
   it('has one head when middleware writes it before each part, because it sees none', async () => {
     const db = await makeDb();
     const app = makeApp();
-    app.use(db.transaction());
+    app.use(transaction(db));
     app.get(
       '/',
       forwarding(async (req, res) => {
@@ -445,7 +471,7 @@ describe.each(versions)('an answer of a transaction of %s that goes wrong', (_na
   it('is replaced when the COMMIT fails, although middleware has seen its end already', async () => {
     const db = await makeDb();
     const app = makeApp();
-    app.use(db.transaction());
+    app.use(transaction(db));
     app.use((_req, res, next) => {
       const end = res.end.bind(res) as (chunk: unknown) => typeof res;
       let ended = false;

@@ -5,11 +5,10 @@
  * @module
  */
 import { NameTakenError, type RequestDb, type SqlitePool } from '@sqlite-pool/core';
-import { pluginSettings, type PluginOptions } from '@sqlite-pool/core/plugin';
+import { pluginSettings, type PluginOptions, type RouteTransaction } from '@sqlite-pool/core/plugin';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
 import { serveRequests } from './requests.ts';
-import type { SqliteRouteConfig } from './route-config.ts';
 
 /**
  * The names of your databases: declare those besides `db` here, and `request` and `app` have them. A name that is not
@@ -31,6 +30,9 @@ export type DatabaseName = Extract<keyof Databases, string>;
 
 /** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `disconnectGraceMs`. */
 export type SqlitePoolOptions = PluginOptions<DatabaseName>;
+
+/** What a route says in its `config.sqlite`: `{ transaction: true }`, or the names of databases; and `mode`, `timeoutMs`. */
+export type SqliteRouteConfig<Name extends string = string> = RouteTransaction<Name>;
 
 /** A request's use of each pool, by its name. */
 type Handles = Readonly<Record<DatabaseName, RequestDb>>;
@@ -94,7 +96,6 @@ export const sqlitePool: FastifyPluginAsync<SqlitePoolOptions> = fp(plugin, {
   fastify: '5.x',
 });
 
-export { type SqliteRouteConfig } from './route-config.ts';
 export * from '@sqlite-pool/core';
 
 export default sqlitePool;

@@ -1,7 +1,13 @@
 import { LeaseEndedError } from '@sqlite-pool/core';
-import { RequestLease, RequestTransaction, type PluginSettings } from '@sqlite-pool/core/plugin';
+import { commitBefore } from '@sqlite-pool/core/held-response';
+import {
+  beginTransaction,
+  RequestLease,
+  RequestTransaction,
+  transactionOf,
+  type PluginSettings,
+} from '@sqlite-pool/core/plugin';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { transactionOf } from './route-config.ts';
 
 /**
  * The handle of a request. `db` is a lease until the body is parsed, because a transaction that waits for a slow body would keep all
@@ -14,39 +20,30 @@ interface Use {
 }
 
 /** Gives each request its handle, and releases its connection when the response begins. */
-export function serveRequests(
-  app: FastifyInstance,
-  { pool, mode, disconnectGraceMs, name }: Omit<PluginSettings, 'closesPool'>,
-): void {
-  const uses = Symbol(name);
-  const useOf = (request: FastifyRequest): Use | null => (request as { [uses]?: Use | null })[uses] ?? null;
-  app.decorateRequest(uses, null);
+export function serveRequests(app: FastifyInstance, settings: PluginSettings): void {
+  const { pool, mode, disconnectGraceMs, name } = settings;
+  const key = Symbol(name);
+  const useOf = (request: FastifyRequest) => (request as { [key]?: Use | null })[key] ?? undefined;
+  app.decorateRequest(key, null);
   app.decorateRequest(name, {
     getter(this: FastifyRequest) {
       const use = useOf(this);
-      if (use === null) throw new LeaseEndedError(`request.${name} ${TOO_EARLY}`);
-      if (use.phase === 'parsed') {
-        const lease = use.db as RequestLease;
-        const options = transactionOf(this.routeOptions.config.sqlite, name);
-        if (options !== undefined) use.db = begin(new RequestTransaction(lease, options), use.reply);
-        use.phase = 'decided';
-        // Only messages follow, and no answer.
-        if (isForWebSocket(this)) lease.respond();
-      }
+      if (use === undefined) throw new LeaseEndedError(`request.${name} ${TOO_EARLY}`);
+      if (use.phase === 'parsed') decide(use, this, name);
       return use.db;
     },
   });
 
-  app.addHook('onRoute', ({ config }) => void transactionOf(config?.sqlite, name));
+  app.addHook('onRoute', ({ config }) => void transactionOf(config?.sqlite, name, CONFIG));
   app.addHook('onRequest', (request, reply, done) => {
     const { method } = request;
     const db = new RequestLease(pool, { mode, disconnectGraceMs, method, response: reply.raw });
-    Object.assign(request, { [uses]: { reply, db, phase: 'early' } satisfies Use });
+    Object.assign(request, { [key]: { reply, db, phase: 'early' } satisfies Use });
     done();
   });
   app.addHook('preHandler', (request, _reply, done) => {
     const use = useOf(request);
-    if (use !== null) use.phase = 'parsed';
+    if (use !== undefined) use.phase = 'parsed';
     done();
   });
   app.addHook('onError', (request, _reply, _error, done) => {
@@ -64,19 +61,28 @@ export function serveRequests(
 }
 
 /** Hooks of the application, and Fastify itself, can refuse an answer until its head is written. So the transaction ends then. */
-function begin(transaction: RequestTransaction, reply: FastifyReply): RequestTransaction {
-  const before = reply.getHeaders();
-  transaction.commitBefore(reply.raw, (error) => {
-    // The handler writes this answer by hand. Fastify does not end it.
-    if (reply.sent) {
-      reply.log.error(error);
-      reply.raw.writeHead(500).end();
-      return;
-    }
-    for (const header of Object.keys(reply.getHeaders())) reply.removeHeader(header);
-    reply.headers(before).send(error);
-  });
-  return transaction;
+function decide(use: Use, request: FastifyRequest, name: string): void {
+  const lease = use.db;
+  const { reply } = use;
+  const options = transactionOf(request.routeOptions.config.sqlite, name, CONFIG);
+  const transaction = options && beginTransaction(lease, options);
+  if (transaction !== undefined) {
+    use.db = transaction;
+    const before = reply.getHeaders();
+    commitBefore(reply.raw, transaction, (error) => {
+      // The handler writes this answer by hand. Fastify does not end it.
+      if (reply.sent) {
+        reply.log.error(error);
+        reply.raw.writeHead(500).end();
+        return;
+      }
+      for (const header of Object.keys(reply.getHeaders())) reply.removeHeader(header);
+      reply.headers(before).send(error);
+    });
+  }
+  use.phase = 'decided';
+  // Only messages follow, and no answer.
+  if (lease instanceof RequestLease && isForWebSocket(request)) lease.respond();
 }
 
 /** Node.js sets `upgrade` to `false` for a request that asks for it and is answered as any other. */
@@ -84,5 +90,6 @@ function isForWebSocket({ headers, raw }: FastifyRequest): boolean {
   return headers.upgrade !== undefined && (raw as { readonly upgrade?: boolean | null }).upgrade !== false;
 }
 
+const CONFIG = 'config.sqlite';
 const TOO_EARLY =
   "is there from this plugin's onRequest hook on: register the plugin before hooks that use it.";

@@ -4,21 +4,22 @@
  *
  * @module
  */
-import { validateHeaderValue } from 'node:http';
-import { NameTakenError, type RequestDb } from '@sqlite-pool/core';
+import type { RequestDb } from '@sqlite-pool/core';
+import { commitBefore } from '@sqlite-pool/core/held-response';
 import {
+  beginTransaction,
   checkRequestTransaction,
+  FetchResponse,
+  leaseRequest,
   pluginHandle,
   pluginSettings,
-  RequestLease,
-  RequestTransaction,
+  type FetchHandling,
   type PluginHandle,
   type PluginOptions,
   type RequestTransactionOptions,
 } from '@sqlite-pool/core/plugin';
 import type { Context, MiddlewareHandler, Next } from 'hono';
 import { createMiddleware } from 'hono/factory';
-import { nodeResponse, SignalledResponse, webSocketEvents, webSocketOf } from './response.ts';
 
 /** The options of {@link sqlitePool}: those of a pool, or `{ pool }` for one that exists, and `lease`, `name`, `disconnectGraceMs`. */
 export type SqlitePoolOptions<Name extends string = string> = PluginOptions<Name>;
@@ -60,26 +61,20 @@ export function sqlitePool<const Name extends string = 'db'>(
   options: SqlitePoolOptions<Name>,
 ): SqlitePoolMiddleware<Name> {
   const settings = pluginSettings(options);
-  const { pool, mode, name, disconnectGraceMs } = settings;
+  const { name } = settings;
   const middleware = createMiddleware<{ Variables: Record<string, RequestDb> }>(async (c, next) => {
-    const before: unknown = c.get(name);
-    // Applied twice, to the application and to a route of it: one handle, and so one connection.
-    const isHandle = before instanceof RequestLease || before instanceof RequestTransaction;
-    if (isHandle && before.isFor(pool, mode)) {
+    const response = new FetchResponse(c.req.raw, c.env);
+    const arrival = { handle: `c.get('${name}')`, found: c.get(name) as unknown, method: c.req.method };
+    const lease = leaseRequest(settings, { ...arrival, response: response.events });
+    if (lease === undefined) {
       await next();
       return;
     }
-    if (before !== undefined) {
-      throw new NameTakenError(`c.get('${name}')`);
-    }
-    const signalled = new SignalledResponse(c.req.raw);
-    const response = nodeResponse(c) ?? webSocketEvents(c) ?? signalled;
-    const lease = new RequestLease(pool, { mode, disconnectGraceMs, method: c.req.method, response });
     c.set(name, lease);
     try {
-      await answer(c, next, name);
+      await response.settle(handling(c, next, name));
     } finally {
-      signalled.writableEnded = true;
+      response.end();
       lease.respond();
     }
   });
@@ -88,10 +83,7 @@ export function sqlitePool<const Name extends string = 'db'>(
     return createMiddleware((c, next) =>
       // Applied alone, it brings the handle of the request with it.
       middleware(c, async () => {
-        const lease: unknown = c.get(name);
-        // Applied twice, it is one transaction.
-        if (lease instanceof RequestLease)
-          c.set(name, begin(new RequestTransaction(lease, transactionOptions), c));
+        begin(c, name, transactionOptions);
         await next();
       }),
     );
@@ -99,62 +91,34 @@ export function sqlitePool<const Name extends string = 'db'>(
   return Object.assign(middleware, pluginHandle(settings), { transaction });
 }
 
-/** An answer that is written past Hono, to `c.env.outgoing`, waits for the COMMIT too. */
-function begin(transaction: RequestTransaction, c: Context): RequestTransaction {
-  const response = nodeResponse(c);
-  if (response !== undefined) {
-    transaction.commitBefore(response, (error) => {
-      // Hono has no part in such an answer, so no error handler gets the error.
-      process.emitWarning(error as Error);
-      response.statusCode = 500;
-      response.end();
-    });
-  }
-  return transaction;
+/** Makes the request one transaction. An answer that is written past Hono, to `c.env.outgoing`, waits for the COMMIT too. */
+function begin(c: Context, name: string, options: RequestTransactionOptions): void {
+  const transaction = beginTransaction(c.get(name), options);
+  if (transaction === undefined) return;
+  c.set(name, transaction);
+  const { outgoing } = new FetchResponse(c.req.raw, c.env);
+  if (outgoing === undefined) return;
+  commitBefore(outgoing, transaction, (error) => {
+    // Hono has no part in such an answer, so no error handler gets the error.
+    process.emitWarning(error as Error);
+    outgoing.statusCode = 500;
+    outgoing.end();
+  });
 }
 
-/** Runs what comes after the plugin, and then ends the transaction that the request may have become. */
-async function answer(c: Context, next: Next, name: string): Promise<void> {
-  const transaction = (): RequestTransaction | undefined => {
-    const handle: unknown = c.get(name);
-    return handle instanceof RequestTransaction ? handle : undefined;
+function handling(c: Context, run: Next, name: string): FetchHandling {
+  return {
+    run,
+    handle: () => c.get(name) as unknown,
+    // A handler that forgot its answer has none: asking for `c.res` would make one.
+    result: () => (c.error !== undefined || !c.finalized ? undefined : c.res),
+    // The headers of this answer, a Content-Encoding for example, do not fit the one that takes its place.
+    drop: () => {
+      const { res } = c;
+      c.res = undefined;
+      return res;
+    },
   };
-  try {
-    await next();
-    const own = transaction();
-    if (own?.isPending === true) await own.settle(statusOf(c));
-  } catch (error) {
-    const own = transaction();
-    if (own !== undefined) {
-      await own.settle(500);
-      discard(c);
-    }
-    throw error;
-  }
-}
-
-/** Throws for an answer that is not valid or that Node.js would refuse. After the COMMIT this would be too late. */
-function statusOf(c: Context): number {
-  // A handler that forgot its answer has none: asking for `c.res` would make one.
-  if (c.error !== undefined || !c.finalized) return 500;
-  const { res } = c;
-  // @hono/node-server makes the response when its body is asked for.
-  Reflect.get(res, 'body');
-  for (const [header, value] of res.headers) validateHeaderValue(header, value);
-  return res.status;
-}
-
-/** Another answer takes the place of this one. The headers of this one, a Content-Encoding for example, do not fit the other. */
-function discard(c: Context): void {
-  // The socket would still become a WebSocket.
-  webSocketOf(c)?.destroy();
-  const { res } = c;
-  c.res = undefined;
-  try {
-    res.body?.cancel().catch(() => undefined);
-  } catch {
-    // This answer is not valid.
-  }
 }
 
 export * from '@sqlite-pool/core';

@@ -1,3 +1,8 @@
+/**
+ * Holds back a response of Node.js until the transaction of its request has ended.
+ *
+ * @module
+ */
 import { ServerResponse } from 'node:http';
 import type { Http2ServerResponse } from 'node:http2';
 import type { Readable } from 'node:stream';
@@ -19,26 +24,35 @@ const HEADERS = ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader'] as c
 type Output = (typeof OUTPUT)[number];
 type Method = (...args: unknown[]) => unknown;
 
-/** The decision that a held response waits for. */
+/**
+ * What a held response waits for: a `RequestTransaction`.
+ *
+ * @example const decision: Decision = new RequestTransaction(lease);
+ */
 export interface Decision {
-  /** Whether the response has to wait for the decision. */
+  /** Whether the response has to wait. */
   readonly isPending: boolean;
   /** Decides by the status of the answer. Rejects if the answer must be replaced. */
   settle(status: number): Promise<void>;
 }
 
 /**
- * Holds back the output of `response` until `decision` is settled, so that a failure can still replace the answer. It
- * settles the decision when the answer begins, after the wrappers of `writeHead` that were added in the meantime, and
- * only if Node.js would accept the answer. If the decision rejects, nothing has been sent. Then the response is
- * restored to its state at this call, and `fail` is called with the reason.
+ * Ends a transaction when `response` begins, whatever begins it: nothing is sent before the COMMIT or the rollback is
+ * done. An answer that Node.js would refuse is refused before that. If the COMMIT fails, nothing has been sent: the
+ * response is restored to its state at this call, and `fail` is called with the reason, so that it can send another
+ * answer. Wrappers of the response's methods that were added earlier run after the COMMIT.
+ *
+ * @param response - The response to hold back.
+ * @param transaction - The transaction of the request.
+ * @param fail - Called with the reason if the COMMIT fails.
+ * @example commitBefore(response, transaction, () => response.writeHead(500).end());
  */
-export function holdResponse(
+export function commitBefore(
   response: HoldableResponse,
-  decision: Decision,
+  transaction: Decision,
   fail: (error: unknown) => void,
 ): void {
-  new HeldResponse(response, decision, fail).intercept();
+  new HeldResponse(response, transaction, fail).intercept();
 }
 
 class HeldResponse {

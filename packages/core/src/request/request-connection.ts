@@ -1,3 +1,4 @@
+import { bounded, limitOf, noTimeout, systemClock } from '../waiting/deadline.ts';
 import type { Lease } from '../leasing/lease.ts';
 import type { ReclaimableLease } from '../leasing/lease-registry.ts';
 import type { Place } from '../waiting/linked-list.ts';
@@ -65,6 +66,13 @@ export class RequestConnection implements ReclaimableLease {
   /** The newest earlier connection on which reads still run. */
   get before(): RequestConnection | undefined {
     return this.#before?.isUsed === false ? this.#before.before : this.#before;
+  }
+
+  /** The lease is for the whole request. A cancelled call stops waiting for it, and leaves it to the other calls. */
+  leaseFor(signal: AbortSignal | undefined): Lease | Promise<Lease> {
+    return this.lease instanceof Promise
+      ? bounded(this.lease, limitOf(systemClock, Infinity, noTimeout, signal))
+      : this.lease;
   }
 
   begin(need: Need): void {

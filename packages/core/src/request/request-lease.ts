@@ -1,7 +1,6 @@
 import type { RequestOrigin } from '../diagnostics/channels.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import type { Result, Row } from '../driver.ts';
-import { bounded, limitOf, noTimeout, CancelSource, systemClock } from '../waiting/deadline.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
 import type { Lease } from '../leasing/lease.ts';
 import type { SqlitePool } from '../pool.ts';
@@ -16,7 +15,7 @@ import {
   type Queryable,
   type TransactionOptions,
 } from '../query/queryable.ts';
-import { follow, type ResponseEvents } from './response-events.ts';
+import { RequestLifetime, type RequestFacts } from './request-lifetime.ts';
 import { mustWait, needOf, RequestConnection, type Need } from './request-connection.ts';
 import { parseScript } from '../query/sql.ts';
 import { checkTransaction } from '../connection/transaction.ts';
@@ -48,37 +47,16 @@ export interface RequestDb extends Queryable {
  *
  * @example const options: RequestLeaseOptions = { mode: 'request', disconnectGraceMs: 30_000, method: 'GET', response };
  */
-export interface RequestLeaseOptions {
+export interface RequestLeaseOptions extends RequestFacts {
   readonly mode: LeaseMode;
-  /** How long a handler whose client has left may keep its connection, in milliseconds. */
-  readonly disconnectGraceMs: number;
   /** What to say of the request where somebody asks for it: its id, its route, its logger. Called only if something listens. */
   readonly request?: (() => RequestOrigin) | undefined;
-  /** The HTTP method. A GET whose client has left has no reason to go on. */
-  readonly method: string;
-  /** The response to follow, if there is one. */
-  readonly response?: ResponseEvents | undefined;
 }
 
 /**
- * The state of one request's use of the pool. Every plugin makes one {@link RequestLease} per request. It reports the
- * beginning of the response, if it knows that before the response itself does. A request that never uses the database
- * costs nothing else.
- *
- * - `handling`: the first statement acquires a connection (in mode `request`), and the next ones use the same.
- * - `abandoned`: the client has left in the middle of a change that it asked for. The handler may finish within
- *   `disconnectGraceMs`. The request releases its connection as soon as nothing runs on it and no transaction is open, because a
- *   response may never come.
- * - `responded`: the response has begun. The request releases its connection as soon as nothing runs on it, before the
- *   bytes are sent. A streaming body, or work after the response, acquires a lease per statement.
- * - `revoked`: the client has left. The pool interrupts running calls, and later calls reject with `LeaseEndedError`.
- */
-type RequestState = 'handling' | 'abandoned' | 'responded' | 'revoked';
-
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
-
-/**
- * The `db` of a request, see {@link RequestDb}, for a plugin of your own.
+ * The `db` of a request, see {@link RequestDb}, for a plugin of your own. Every plugin makes one per request. It reports
+ * the beginning of the response, if it knows that before the response itself does. A request that never uses the
+ * database costs nothing else.
  *
  * @example
  * http.createServer(async (request, response) => {
@@ -88,34 +66,33 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
  */
 export class RequestLease extends QueryMethods implements RequestDb {
   readonly #pool: SqlitePool;
-  readonly #options: RequestLeaseOptions;
-  #state: RequestState = 'handling';
+  readonly #mode: LeaseMode;
+  readonly #request: RequestLeaseOptions['request'];
+  readonly #lifetime: RequestLifetime;
   /** The connection for the next read. */
   #own: RequestConnection | undefined;
   /** The calls that began before the response and still run. */
   #calls = 0;
-  /**
-   * Whether the lease follows the response. It begins at the first use, because most requests of a server may never use
-   * the pool.
-   */
-  #follows = false;
-  /** Aborts when the request is revoked, for calls on the pool. Made at the first such call. */
-  #controller: AbortController | undefined;
-  /** The same for the wait for a connection of the request. */
-  readonly #cancelSource = new CancelSource();
-  #revokedBecause: LeaseEndedError | undefined;
-  #cancelGrace: (() => void) | undefined;
-  #beforeResponse: (() => void) | undefined;
 
   constructor(pool: SqlitePool, options: RequestLeaseOptions) {
     super();
     this.#pool = pool;
-    this.#options = options;
+    this.#mode = options.mode;
+    this.#request = options.request;
+    this.#lifetime = new RequestLifetime(options, pool.clock, {
+      isBusy: () => this.#calls > 0 || this.#own !== undefined,
+      settle: () => {
+        this.#settle();
+      },
+      revoke: (reason) => {
+        this.#revokeLeases(reason);
+      },
+    });
   }
 
   /** Whether another lease for this pool and mode would be equal. A plugin that runs twice makes only one. */
   isFor(pool: SqlitePool, mode: LeaseMode): boolean {
-    return this.#pool === pool && this.#options.mode === mode;
+    return this.#pool === pool && this.#mode === mode;
   }
 
   /**
@@ -124,15 +101,12 @@ export class RequestLease extends QueryMethods implements RequestDb {
    * @example lease.respond();
    */
   respond(): void {
-    this.#beforeResponse?.();
-    if (this.#state !== 'revoked') this.#state = 'responded';
-    this.#settle();
+    this.#lifetime.respond();
   }
 
   /** Calls `listener` when the response begins, and follows the response from now on. @internal */
   beforeResponse(listener: () => void): void {
-    this.#beforeResponse = listener;
-    this.#follow();
+    this.#lifetime.beforeResponse(listener);
   }
 
   /**
@@ -141,18 +115,8 @@ export class RequestLease extends QueryMethods implements RequestDb {
    *
    * @example lease.revoke(new LeaseEndedError('The socket was closed.'));
    */
-  revoke(reason: LeaseEndedError = new LeaseEndedError(CLIENT_LEFT)): void {
-    if (this.#state === 'revoked') return;
-    this.#state = 'revoked';
-    this.#preventReclaim();
-    this.#cancelGrace?.();
-    this.#revokedBecause = reason;
-    this.#controller?.abort(reason);
-    this.#cancelSource.cancel(reason);
-    // A cursor may wait for a consumer that never takes another step, so the signal alone would not end it. A lease that
-    // is still being acquired is revoked in `#arrive`.
-    for (let own = this.#own; own !== undefined; own = own.before)
-      if (!(own.lease instanceof Promise)) void own.lease.revoke(reason);
+  revoke(reason?: LeaseEndedError): void {
+    this.#lifetime.revoke(reason);
   }
 
   async connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T> {
@@ -196,7 +160,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   protected override origin(): RequestOrigin | undefined {
-    return this.#options.request?.();
+    return this.#request?.();
   }
 
   protected override perform(call: Call): Promise<Result> {
@@ -215,7 +179,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#check('pin', false);
     const own = this.#beginUse('pin', undefined);
     try {
-      yield* stepOn(await this.#leaseOf(own, call.signal), call);
+      yield* stepOn(await own.leaseFor(call.signal), call);
     } finally {
       this.#endUse(own, 'pin');
     }
@@ -233,11 +197,11 @@ export class RequestLease extends QueryMethods implements RequestDb {
     use: (db: Lease | SqlitePool, options: Limits) => T | Promise<T>,
   ): Promise<T> {
     const where = this.#check(need, waits);
-    if (where === 'pool') return await use(this.#pool, this.#revocable(options));
+    if (where === 'pool') return await use(this.#pool, this.#lifetime.revocable(options));
     if (where === 'own') return await this.#useOwn(need, waits, options, use);
     this.#calls += 1;
     try {
-      return await use(this.#pool, this.#revocable(options));
+      return await use(this.#pool, this.#lifetime.revocable(options));
     } finally {
       this.#calls -= 1;
       this.#settle();
@@ -258,11 +222,11 @@ export class RequestLease extends QueryMethods implements RequestDb {
     const keeps = this.#own?.mustStay === true;
     const writer =
       waits && !keeps
-        ? this.#pool.acquireWriter({ signal: this.#signal, operation: options.operation })
+        ? this.#pool.acquireWriter({ signal: this.#lifetime.signal, operation: options.operation })
         : undefined;
     const own = this.#beginUse(need, writer);
     try {
-      const lease = this.#leaseOf(own, options.signal);
+      const lease = own.leaseFor(options.signal);
       return await use(lease instanceof Promise ? await lease : lease, options);
     } finally {
       writer?.then(
@@ -282,13 +246,14 @@ export class RequestLease extends QueryMethods implements RequestDb {
    * A call that waits to write keeps no connection in the meantime. So an unused connection is released first.
    */
   #check(need: Need, waits: boolean): 'own' | 'pool-counted' | 'pool' {
-    this.#follow();
-    if (this.#revokedBecause !== undefined) throw this.#revokedBecause;
+    const lifetime = this.#lifetime;
+    lifetime.follow();
+    if (lifetime.revokedBecause !== undefined) throw lifetime.revokedBecause;
     const own = this.#own;
     if (own?.mustStay === true) return 'own';
     const pins = need === 'pin';
-    if (this.#state === 'responded' && !pins) return 'pool';
-    if (this.#options.mode === 'statement' && !pins) return 'pool-counted';
+    if (lifetime.state === 'responded' && !pins) return 'pool';
+    if (this.#mode === 'statement' && !pins) return 'pool-counted';
     if (own?.isUsed === false && (need === 'write' || waits)) this.#release(own);
     return need === 'write' ? 'pool-counted' : 'own';
   }
@@ -315,7 +280,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   /** Acquires a connection: at once, if the pool has an idle one and the call need not wait for the write lock first. */
   #acquire(writer: Promise<unknown> | undefined): RequestConnection {
     const lease = this.#pool.createLease(
-      this.#cancelSource,
+      this.#lifetime.cancelSource,
       writer,
       this.observer.listens ? this.origin() : undefined,
     );
@@ -328,7 +293,8 @@ export class RequestLease extends QueryMethods implements RequestDb {
     try {
       const lease = await coming;
       // The client left at the moment when the connection was acquired.
-      if (this.#revokedBecause !== undefined) void lease.revoke(this.#revokedBecause);
+      const { revokedBecause } = this.#lifetime;
+      if (revokedBecause !== undefined) void lease.revoke(revokedBecause);
       return (own.lease = lease);
     } catch (error) {
       // The next call of this request may try again.
@@ -337,18 +303,18 @@ export class RequestLease extends QueryMethods implements RequestDb {
     }
   }
 
-  /** The lease is for the whole request. A cancelled call stops waiting for it, and leaves it to the other calls. */
-  #leaseOf({ lease }: RequestConnection, signal: AbortSignal | undefined): Lease | Promise<Lease> {
-    return lease instanceof Promise
-      ? bounded(lease, limitOf(systemClock, Infinity, noTimeout, signal))
-      : lease;
-  }
-
   /** Releases a connection that nothing uses and nothing can need any more. */
   #settle(): void {
     if (this.#own?.isUsed === false) this.#releaseOrKeep(this.#own);
-    // The end of the grace time would have nothing to revoke.
-    if (this.#calls === 0 && this.#own === undefined && this.#state === 'responded') this.#cancelGrace?.();
+    if (this.#calls === 0 && this.#own === undefined) this.#lifetime.rest();
+  }
+
+  #revokeLeases(reason: LeaseEndedError): void {
+    this.#preventReclaim();
+    // A cursor may wait for a consumer that never takes another step, so the signal alone would not end it. A lease that
+    // is still being acquired is revoked in `#arrive`.
+    for (let own = this.#own; own !== undefined; own = own.before)
+      if (!(own.lease instanceof Promise)) void own.lease.revoke(reason);
   }
 
   #preventReclaim(): void {
@@ -357,8 +323,9 @@ export class RequestLease extends QueryMethods implements RequestDb {
 
   #releaseOrKeep(own: RequestConnection): void {
     const { lease } = own;
-    const keeps = this.#options.mode === 'request';
-    if (keeps && this.#state === 'handling') {
+    const { state } = this.#lifetime;
+    const keeps = this.#mode === 'request';
+    if (keeps && state === 'handling') {
       if (own.mustStay) return;
       // Kept for the next read, unless another caller needs it before: the handler may wait for its client in the
       // meantime. If every call has stopped waiting, the lease is not acquired yet or is still busy. Then the pool could
@@ -368,7 +335,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
       return;
     }
     if (!(lease instanceof Promise) && lease.inTransaction) {
-      if (this.#state === 'abandoned') return;
+      if (state === 'abandoned') return;
       // Later statements belong to a transaction that is rolled back now. Alone they would commit one by one.
       if (keeps) this.revoke(new LeaseEndedError(ROLLED_BACK));
     }
@@ -381,68 +348,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#own = own.before;
     own.release();
   };
-
-  get #signal(): AbortSignal {
-    return (this.#controller ??= new AbortController()).signal;
-  }
-
-  /**
-   * Adds the signal of the request to a call on the pool. A call on a lease needs no signal: the lease is revoked with
-   * the request.
-   */
-  #revocable<Limits extends CallOptions>(options: Limits): Limits {
-    const { signal } = options;
-    return {
-      ...options,
-      signal: signal === undefined ? this.#signal : AbortSignal.any([signal, this.#signal]),
-    };
-  }
-
-  #follow(): void {
-    if (this.#follows) return;
-    this.#follows = true;
-    const { response } = this.#options;
-    if (response === undefined) return;
-    follow(
-      response,
-      () => {
-        this.respond();
-      },
-      () => {
-        this.#closed(response);
-      },
-    );
-  }
-
-  #closed(response: ResponseEvents): void {
-    const { method, disconnectGraceMs } = this.#options;
-    if (this.#state === 'revoked') return;
-    // Ended, not finished: if the handler has sent all bytes, it does not matter whether they arrived.
-    if (response.writableEnded) {
-      this.respond();
-      // These calls began before the answer and still run: the handler hangs, and a timeout has sent the answer.
-      if (this.#calls > 0 || this.#own !== undefined) this.#revokeAfter(disconnectGraceMs);
-    } else if (this.#state === 'responded' || SAFE_METHODS.has(method)) this.revoke();
-    else {
-      this.#state = 'abandoned';
-      // The application itself has ended its answer, because a stream failed for example. Its transaction is rolled
-      // back.
-      if (response.errored instanceof Error) this.#beforeResponse?.();
-      this.#settle();
-      this.#revokeAfter(disconnectGraceMs);
-    }
-  }
-
-  /** If nothing is left to revoke before that, `#settle` cancels it. */
-  #revokeAfter(disconnectGraceMs: number): void {
-    const revoke = (): void => {
-      this.revoke();
-    };
-    this.#cancelGrace = this.#pool.clock.schedule(revoke, disconnectGraceMs, true);
-  }
 }
 
-const CLIENT_LEFT =
-  'The client has left, so the connection of this request was taken back. Use the pool for work that outlives a request.';
 const ROLLED_BACK =
   'The response began while a transaction of this request was open, so it was rolled back. Commit before you respond, or use transaction().';

@@ -3,7 +3,6 @@ import type { RequestOrigin } from '../diagnostics/channels.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import type { Result, Row } from '../driver.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
-import { holdResponse, type HoldableResponse } from './held-response.ts';
 import type { SqlitePool } from '../pool.ts';
 import {
   observerOf,
@@ -50,7 +49,7 @@ const FIRST_ERROR_STATUS = 400;
  * const transaction = new RequestTransaction(lease, { mode: 'immediate' });
  * await handler(transaction);
  * await transaction.settle(response.statusCode); // rejects if the COMMIT fails: answer 500
- * // or, before the handler: transaction.commitBefore(response, (error) => …);
+ * // or, before the handler: commitBefore(response, transaction, (error) => …);
  */
 export class RequestTransaction extends QueryMethods implements RequestDb {
   readonly #lease: RequestLease;
@@ -102,18 +101,6 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     const over = status < FIRST_ERROR_STATUS ? this.#commit() : this.#rollback();
     this.#over = over.finally(() => (this.#hasEnded = true));
     return this.#over;
-  }
-
-  /**
-   * Ends the transaction when `response` begins, whatever begins it: nothing is sent before the COMMIT or the rollback
-   * is done. An answer that Node.js would refuse is refused before that. If the COMMIT fails, the response is restored
-   * to its state at this call, and `fail` is called with the reason, so that it can send another answer. Wrappers of
-   * the response's methods that were added earlier run after the COMMIT.
-   *
-   * @example transaction.commitBefore(response, (error) => response.writeHead(error.statusCode ?? 500).end());
-   */
-  commitBefore(response: HoldableResponse, fail: (error: unknown) => void): void {
-    holdResponse(response, this, fail);
   }
 
   /**

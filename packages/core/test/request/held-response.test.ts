@@ -4,7 +4,7 @@ import { createServer as createHttp2Server, type Http2ServerResponse } from 'nod
 import type { AddressInfo, Server } from 'node:net';
 import { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { holdResponse } from '../../src/request/held-response.ts';
+import { commitBefore } from '../../src/request/held-response.ts';
 import { deferred, type Deferred } from '../../src/testing/plugin/bench.ts';
 import { fetchOnce, Http2Client, type Answer } from '../../src/testing/plugin/clients.ts';
 
@@ -37,7 +37,7 @@ async function held(
       statuses.push(status);
       return decision.promise;
     };
-    holdResponse(response, { isPending: true, settle }, (error) => {
+    commitBefore(response, { isPending: true, settle }, (error) => {
       fail(response, error);
     });
     void handler({ response, decision, statuses });
@@ -85,7 +85,7 @@ describe('a response that is held', () => {
 
   it('does not wait if there is nothing to wait for', async () => {
     const server = createServer((_request, response) => {
-      holdResponse(response, { isPending: false, settle: () => Promise.resolve() }, unreached);
+      commitBefore(response, { isPending: false, settle: () => Promise.resolve() }, unreached);
       response.end('at once');
       expect(response.writableEnded).toBe(true);
     });
@@ -251,7 +251,7 @@ describe('a response that is held', () => {
     process.on('warning', (warning) => warnings.push(warning));
     const server = createHttp2Server((_request, response: Http2ServerResponse) => {
       const decision = decisions.shift()!;
-      holdResponse(response, { isPending: true, settle: () => decision }, () =>
+      commitBefore(response, { isPending: true, settle: () => decision }, () =>
         response.writeHead(500).end('no'),
       );
       response.setHeader('x-handler', 'yes');

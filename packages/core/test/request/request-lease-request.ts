@@ -3,7 +3,7 @@ import { expect, onTestFinished } from 'vitest';
 import type { PoolOptions } from '../../src/options.ts';
 import { createPool, type SqlitePool } from '../../src/pool.ts';
 import { RequestLease, type RequestLeaseOptions } from '../../src/request/request-lease.ts';
-import type { ResponseEvents } from '../../src/request/response-events.ts';
+import type { ResponseEvents } from '../../src/request/request-lifetime.ts';
 import { fakeDriver } from '../../src/testing/fake-driver.ts';
 /** A response as Node.js makes it, moved by hand. */
 export class FakeResponse extends EventEmitter implements ResponseEvents {

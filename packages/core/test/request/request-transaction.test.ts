@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { commitBefore } from '../../src/request/held-response.ts';
 import { checkRequestTransaction, RequestTransaction } from '../../src/request/request-transaction.ts';
 import { fetchOnce } from '../../src/testing/plugin/clients.ts';
 import { LEASE_ENDED, make, whileAnotherWrites, WRITE, type MadeRequest } from './request-lease-request.ts';
@@ -171,7 +172,7 @@ describe('a request that is one transaction', () => {
     async (status) => {
       const made = makeTransaction();
       const server = createServer((_request, response) => {
-        made.db.commitBefore(response, () => expect.unreachable());
+        commitBefore(response, made.db, () => expect.unreachable());
         made.db
           .run(WRITE)
           .then(() => {

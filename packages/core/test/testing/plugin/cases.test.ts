@@ -27,6 +27,7 @@ it('docs/testing.md says which cases apply to node:http, and shows its plugin', 
   const published = source
     .replace('../../../src/index.ts', '@sqlite-pool/core')
     .replace('../../../src/plugin.ts', '@sqlite-pool/core/plugin')
+    .replace('../../../src/request/held-response.ts', '@sqlite-pool/core/held-response')
     .replace('../../../src/testing/index.ts', '@sqlite-pool/core/testing');
   expect(docs).toContain(published);
 });

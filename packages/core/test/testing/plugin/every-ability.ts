@@ -12,6 +12,7 @@ import { json } from 'node:stream/consumers';
 import inject from 'light-my-request';
 import { WebSocketServer } from 'ws';
 import type { RequestDb, RetryableError } from '../../../src/index.ts';
+import { commitBefore } from '../../../src/request/held-response.ts';
 import {
   pluginSettings,
   RequestLease,
@@ -71,7 +72,7 @@ export function starter(makeDb: MakeDb = lease): StartPlugin {
       };
       const own = makeDb(settings, method, response);
       const db = route?.transaction === true ? wholeRequest(own) : own;
-      if (db instanceof RequestTransaction) db.commitBefore(response, fail);
+      if (db instanceof RequestTransaction) commitBefore(response, db, fail);
       answer({ db, body: undefined, request, response }, route).catch(fail);
     };
     const server = http2 === true ? createHttp2Server(serve) : createServer(serve);

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { pipeline, Readable } from 'node:stream';
 import { json } from 'node:stream/consumers';
 import type { RetryableError } from '../../../src/index.ts';
+import { commitBefore } from '../../../src/request/held-response.ts';
 import { pluginSettings, RequestLease, RequestTransaction } from '../../../src/plugin.ts';
 import type { PluginAbility, StartPlugin } from '../../../src/testing/index.ts';
 
@@ -21,7 +22,7 @@ export const start: StartPlugin = async ({ options, routes }) => {
     // And one of these for a request that is one transaction.
     const transaction = (): RequestTransaction => {
       const own = new RequestTransaction(lease);
-      own.commitBefore(response, fail);
+      commitBefore(response, own, fail);
       return own;
     };
     // The rest is the application.
