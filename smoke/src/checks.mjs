@@ -9,6 +9,7 @@ import { join } from 'node:path';
  * @property {typeof import('@sqlite-pool/core')} core
  * @property {typeof import('@sqlite-pool/core/testing')} testing
  * @property {typeof import('@sqlite-pool/express')} expressPlugin
+ * @property {typeof import('@sqlite-pool/express/transaction')} expressTransaction
  * @property {typeof import('@sqlite-pool/fastify')} fastifyPlugin
  * @property {typeof import('@sqlite-pool/hono')} honoPlugin
  * @property {typeof import('express')} express
@@ -58,19 +59,24 @@ const checks = {
     await db.close();
   },
 
-  async express({ express, expressPlugin }, filename) {
+  async express({ express, expressPlugin, expressTransaction }, filename) {
     const db = expressPlugin.sqlitePool({ filename });
     const app = express();
     app.use(db);
     app.get('/', async (req, res) => {
       res.json(await req.db.get(hello));
     });
+    app.get('/transaction', expressTransaction.transaction(db), async (req, res) => {
+      res.json(await req.db.get(hello));
+    });
     const server = app.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const address = server.address();
     assert.ok(address !== null && typeof address === 'object');
-    const response = await fetch(`http://127.0.0.1:${address.port}/`);
-    assert.deepEqual(await response.json(), { word: 'hello' });
+    for (const path of ['/', '/transaction']) {
+      const response = await fetch(`http://127.0.0.1:${address.port}${path}`);
+      assert.deepEqual(await response.json(), { word: 'hello' });
+    }
     await new Promise((resolve) => server.close(resolve));
     await db.close();
   },

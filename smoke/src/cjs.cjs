@@ -1,6 +1,7 @@
 const core = require('@sqlite-pool/core');
 const testing = require('@sqlite-pool/core/testing');
 const expressPlugin = require('@sqlite-pool/express');
+const expressTransaction = require('@sqlite-pool/express/transaction');
 const fastifyPlugin = require('@sqlite-pool/fastify');
 const honoPlugin = require('@sqlite-pool/hono');
 const express = require('express');
@@ -10,5 +11,15 @@ const { Hono } = require('hono');
 // A variable, so that TypeScript does not follow the import: the checks are typed against the other declarations.
 const checks = './checks.mjs';
 void import(checks).then(({ runCheck }) =>
-  runCheck({ core, testing, expressPlugin, fastifyPlugin, honoPlugin, express, fastify, Hono }),
+  runCheck({
+    core,
+    testing,
+    expressPlugin,
+    expressTransaction,
+    fastifyPlugin,
+    honoPlugin,
+    express,
+    fastify,
+    Hono,
+  }),
 );

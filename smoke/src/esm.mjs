@@ -1,6 +1,7 @@
 import * as core from '@sqlite-pool/core';
 import * as testing from '@sqlite-pool/core/testing';
 import * as expressPlugin from '@sqlite-pool/express';
+import * as expressTransaction from '@sqlite-pool/express/transaction';
 import * as fastifyPlugin from '@sqlite-pool/fastify';
 import * as honoPlugin from '@sqlite-pool/hono';
 import express from 'express';
@@ -9,4 +10,14 @@ import { Hono } from 'hono';
 
 import { runCheck } from './checks.mjs';
 
-await runCheck({ core, testing, expressPlugin, fastifyPlugin, honoPlugin, express, fastify, Hono });
+await runCheck({
+  core,
+  testing,
+  expressPlugin,
+  expressTransaction,
+  fastifyPlugin,
+  honoPlugin,
+  express,
+  fastify,
+  Hono,
+});

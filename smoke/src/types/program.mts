@@ -6,6 +6,7 @@ import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 import { betterSqlite3 } from '@sqlite-pool/core/better-sqlite3';
 import { nodeSqlite } from '@sqlite-pool/core/node-sqlite';
 import { sqlitePool as expressPool } from '@sqlite-pool/express';
+import { transaction } from '@sqlite-pool/express/transaction';
 import { sqlitePool as fastifyPool } from '@sqlite-pool/fastify';
 import * as honoPlugin from '@sqlite-pool/hono';
 import { sqlitePool as honoPool } from '@sqlite-pool/hono';
@@ -55,8 +56,9 @@ export const hono = new Hono()
   .use(honoPool({ filename: 'app.db' }))
   .get('/', async (c) => c.json(await c.get('db').get<User>('SELECT 1 AS id')));
 
+const expressDb = expressPool({ filename: 'app.db' });
 express()
-  .use(expressPool({ filename: 'app.db' }))
+  .use(expressDb, transaction(expressDb, { timeoutMs: 2000 }))
   .get('/', async (req, res) => {
     res.json(await req.db.get<User>('SELECT 1 AS id'));
   });

@@ -24,7 +24,7 @@ import { checkTransaction, checkTransactionOptions } from '../connection/transac
 /**
  * Options of a transaction for a whole request.
  *
- * @example app.post('/orders', db.transaction({ timeoutMs: 2000 }), handler);
+ * @example app.post('/orders', transaction(db, { timeoutMs: 2000 }), handler);
  */
 export interface RequestTransactionOptions {
   /** Default: `immediate`. */
