@@ -1,6 +1,6 @@
 import { NameTakenError } from '../errors.ts';
 import type { PluginSettings } from './plugin-options.ts';
-import { RequestLease } from './request-lease.ts';
+import { RequestLease, type RequestLeaseOptions } from './request-lease.ts';
 import type { ResponseEvents } from './request-lifetime.ts';
 import { RequestTransaction, type RequestTransactionOptions } from './request-transaction.ts';
 
@@ -18,6 +18,8 @@ export interface RequestArrival {
   readonly method: string;
   /** The response to follow, if there is one. */
   readonly response: ResponseEvents | undefined;
+  /** What to say of the request in diagnostics: see `RequestLeaseOptions`. */
+  readonly request?: RequestLeaseOptions['request'];
 }
 
 /**
@@ -31,9 +33,9 @@ export interface RequestArrival {
  */
 export function leaseRequest(
   { pool, mode, disconnectGraceMs }: Pick<PluginSettings, 'pool' | 'mode' | 'disconnectGraceMs'>,
-  { handle, found, method, response }: RequestArrival,
+  { handle, found, ...arrival }: RequestArrival,
 ): RequestLease | undefined {
-  if (found === undefined) return new RequestLease(pool, { mode, disconnectGraceMs, method, response });
+  if (found === undefined) return new RequestLease(pool, { mode, disconnectGraceMs, ...arrival });
   const isHandle = found instanceof RequestLease || found instanceof RequestTransaction;
   if (isHandle && found.isFor(pool, mode)) return undefined;
   throw new NameTakenError(handle);
