@@ -194,8 +194,8 @@ export function cancelReason(limit: Limit): { readonly reason: unknown } | undef
   return undefined;
 }
 
-/** Calls `onCut` once when the limit is reached. The returned function stops the watch. */
-export function watch(limit: Limit, onCut: (reason: unknown) => void): () => void {
+/** Calls `onCancel` once when the limit is reached. The returned function stops the watch. */
+export function watch(limit: Limit, onCancel: (reason: unknown) => void): () => void {
   const { clock, deadline, signals } = limit;
   let cancelTimer: (() => void) | undefined;
 
@@ -205,7 +205,7 @@ export function watch(limit: Limit, onCut: (reason: unknown) => void): () => voi
   };
   const cancel = (reason: unknown): void => {
     stop();
-    onCut(reason);
+    onCancel(reason);
   };
 
   const arm = (): void => {
@@ -222,15 +222,15 @@ export function watch(limit: Limit, onCut: (reason: unknown) => void): () => voi
 }
 
 /**
- * Settles as `work` does, or rejects as soon as the limit is reached. In the second case it calls `onCut` and ignores
+ * Settles as `work` does, or rejects as soon as the limit is reached. In the second case it calls `onCancel` and ignores
  * the outcome of `work`.
  */
-export function bounded<T>(work: Promise<T>, limit: Limit, onCut?: (reason: unknown) => void): Promise<T> {
+export function bounded<T>(work: Promise<T>, limit: Limit, onCancel?: (reason: unknown) => void): Promise<T> {
   if (limit.deadline === Infinity && limit.signals.length === 0) return work;
   return new Promise<T>((resolve, reject) => {
     const cancel = (reason: unknown): void => {
       reject(reason);
-      onCut?.(reason);
+      onCancel?.(reason);
     };
     const reached = cancelReason(limit);
     const stop = reached === undefined ? watch(limit, cancel) : undefined;
