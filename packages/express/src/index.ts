@@ -4,7 +4,8 @@
  *
  * @module
  */
-import type { RequestDb } from '@sqlite-pool/core';
+import type { Logger, RequestDb } from '@sqlite-pool/core';
+import type { RequestOrigin } from '@sqlite-pool/core/channels';
 import {
   beginTransaction,
   leaseRequest,
@@ -77,7 +78,8 @@ export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
     try {
       const { method } = req;
       const found: unknown = Reflect.get(req, name);
-      const lease = leaseRequest(settings, { handle: `req.${name}`, found, method, response: res });
+      const request = (): RequestOrigin => originOf(req);
+      const lease = leaseRequest(settings, { handle: `req.${name}`, found, method, response: res, request });
       if (lease !== undefined) put(req, lease);
     } catch (error) {
       next(error);
@@ -92,6 +94,22 @@ export function sqlitePool(options: SqlitePoolOptions): SqlitePoolHandler {
   };
   return Object.assign(middleware, pluginHandle(settings), { begin });
 }
+
+/** What the pool may say of a request. Middleware such as pino-http gives it an id and a log. */
+function originOf(req: Request): RequestOrigin {
+  const { method, baseUrl, route, id, log } = req as RequestWithId;
+  return {
+    id: typeof id === 'string' || typeof id === 'number' ? String(id) : undefined,
+    route: `${method} ${baseUrl}${String(route?.path ?? '*')}`,
+    log: typeof log?.warn === 'function' ? log : undefined,
+  };
+}
+
+type RequestWithId = Pick<Request, 'method' | 'baseUrl'> & {
+  readonly route?: { readonly path?: string | RegExp };
+  readonly id?: unknown;
+  readonly log?: Logger;
+};
 
 export * from '@sqlite-pool/core';
 

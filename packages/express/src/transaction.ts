@@ -34,8 +34,12 @@ export function transaction(db: SqlitePoolHandler, options: RequestTransactionOp
     void db(req, res, (error?: unknown) => {
       // Applied twice, it is one transaction.
       const own = error === undefined ? db.begin(req, options) : undefined;
-      if (own !== undefined) commitBefore(res, own, next);
-      next(error);
+      if (own === undefined) {
+        next(error);
+        return;
+      }
+      commitBefore(res, own, next);
+      own.around(next);
     });
   };
 }

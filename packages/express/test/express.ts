@@ -47,6 +47,7 @@ const CAN: readonly PluginAbility[] = [
   'hijack',
   'inject',
   'transaction',
+  'origin',
 ];
 
 /** The highest and the lowest version of Express 5 and of Express 4; 4 does not forward what an async handler rejects with. */

@@ -8,7 +8,7 @@ import { NameTakenError, type RequestDb, type SqlitePool } from '@sqlite-pool/co
 import { pluginSettings, type PluginOptions, type RouteTransaction } from '@sqlite-pool/core/plugin';
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify';
 import fp from 'fastify-plugin';
-import { serveRequests } from './requests.ts';
+import { isOn, serveRequests } from './requests.ts';
 
 /**
  * The names of your databases: declare those besides `db` here, and `request` and `app` have them. A name that is not
@@ -56,7 +56,7 @@ declare module 'fastify' {
 }
 
 async function plugin(app: FastifyInstance, options: SqlitePoolOptions): Promise<void> {
-  const settings = pluginSettings(options);
+  const settings = pluginSettings(options, { logger: isOn(app.log) ? app.log : undefined });
   const { pool, closesPool, name } = settings;
   unlessTaken(`request.${name}`, () => {
     serveRequests(app, settings);

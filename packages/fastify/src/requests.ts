@@ -1,4 +1,5 @@
 import { LeaseEndedError } from '@sqlite-pool/core';
+import type { RequestOrigin } from '@sqlite-pool/core/channels';
 import { commitBefore } from '@sqlite-pool/core/held-response';
 import {
   beginTransaction,
@@ -7,7 +8,7 @@ import {
   transactionOf,
   type PluginSettings,
 } from '@sqlite-pool/core/plugin';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 /**
  * The handle of a request. `db` is a lease until the body is parsed, because a transaction that waits for a slow body would keep all
@@ -16,6 +17,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 interface Use {
   readonly reply: FastifyReply;
   db: RequestLease | RequestTransaction;
+  /** What the handler is part of, if its route is a transaction. */
+  transaction?: RequestTransaction | undefined;
   phase: 'early' | 'parsed' | 'decided';
 }
 
@@ -29,7 +32,7 @@ export function serveRequests(app: FastifyInstance, settings: PluginSettings): v
     getter(this: FastifyRequest) {
       const use = useOf(this);
       if (use === undefined) throw new LeaseEndedError(`request.${name} ${TOO_EARLY}`);
-      if (use.phase === 'parsed') decide(use, this, name);
+      if (use.phase === 'parsed') decide(use, this);
       return use.db;
     },
   });
@@ -37,14 +40,23 @@ export function serveRequests(app: FastifyInstance, settings: PluginSettings): v
   app.addHook('onRoute', ({ config }) => void transactionOf(config?.sqlite, name, CONFIG));
   app.addHook('onRequest', (request, reply, done) => {
     const { method } = request;
-    const db = new RequestLease(pool, { mode, disconnectGraceMs, method, response: reply.raw });
+    const origin = (): RequestOrigin => originOf(request);
+    const facts = { mode, disconnectGraceMs, method, response: reply.raw, request: origin };
+    const db = new RequestLease(pool, facts);
     Object.assign(request, { [key]: { reply, db, phase: 'early' } satisfies Use });
     done();
   });
   app.addHook('preHandler', (request, _reply, done) => {
     const use = useOf(request);
     if (use !== undefined) use.phase = 'parsed';
-    done();
+    const options = transactionOf(request.routeOptions.config.sqlite, name, CONFIG);
+    const transaction = options && beginTransaction(use?.db, options);
+    if (use === undefined || transaction === undefined) {
+      done();
+      return;
+    }
+    use.transaction = transaction;
+    transaction.around(done);
   });
   app.addHook('onError', (request, _reply, _error, done) => {
     const db = useOf(request)?.db;
@@ -61,11 +73,8 @@ export function serveRequests(app: FastifyInstance, settings: PluginSettings): v
 }
 
 /** Hooks of the application, and Fastify itself, can refuse an answer until its head is written. So the transaction ends then. */
-function decide(use: Use, request: FastifyRequest, name: string): void {
-  const lease = use.db;
-  const { reply } = use;
-  const options = transactionOf(request.routeOptions.config.sqlite, name, CONFIG);
-  const transaction = options && beginTransaction(lease, options);
+function decide(use: Use, request: FastifyRequest): void {
+  const { db: lease, reply, transaction } = use;
   if (transaction !== undefined) {
     use.db = transaction;
     const before = reply.getHeaders();
@@ -83,6 +92,16 @@ function decide(use: Use, request: FastifyRequest, name: string): void {
   use.phase = 'decided';
   // Only messages follow, and no answer.
   if (lease instanceof RequestLease && isForWebSocket(request)) lease.respond();
+}
+
+/** What the pool may say of a request. Its log has its id. */
+function originOf({ id, method, routeOptions, log }: FastifyRequest): RequestOrigin {
+  return { id, route: `${method} ${routeOptions.url ?? '*'}`, log: isOn(log) ? log : undefined };
+}
+
+/** Without the option `logger`, Fastify has a log without a level, which writes nothing. */
+export function isOn(log: FastifyBaseLogger): boolean {
+  return (log as Partial<FastifyBaseLogger>).level !== undefined;
 }
 
 /** Node.js sets `upgrade` to `false` for a request that asks for it and is answered as any other. */

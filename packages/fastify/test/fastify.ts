@@ -15,6 +15,7 @@ const CAN: readonly PluginAbility[] = [
   'http2',
   'inject',
   'transaction',
+  'origin',
   'websocket',
 ];
 

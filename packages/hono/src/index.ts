@@ -5,6 +5,7 @@
  * @module
  */
 import type { RequestDb } from '@sqlite-pool/core';
+import type { RequestOrigin } from '@sqlite-pool/core/channels';
 import { commitBefore } from '@sqlite-pool/core/held-response';
 import {
   beginTransaction,
@@ -16,6 +17,7 @@ import {
   type FetchHandling,
   type PluginHandle,
   type PluginOptions,
+  type RequestTransaction,
   type RequestTransactionOptions,
 } from '@sqlite-pool/core/plugin';
 import type { Context, MiddlewareHandler, Next } from 'hono';
@@ -65,7 +67,8 @@ export function sqlitePool<const Name extends string = 'db'>(
   const middleware = createMiddleware<{ Variables: Record<string, RequestDb> }>(async (c, next) => {
     const response = new FetchResponse(c.req.raw, c.env);
     const arrival = { handle: `c.get('${name}')`, found: c.get(name) as unknown, method: c.req.method };
-    const lease = leaseRequest(settings, { ...arrival, response: response.events });
+    const request = (): RequestOrigin => originOf(c);
+    const lease = leaseRequest(settings, { ...arrival, response: response.events, request });
     if (lease === undefined) {
       await next();
       return;
@@ -83,8 +86,8 @@ export function sqlitePool<const Name extends string = 'db'>(
     return createMiddleware((c, next) =>
       // Applied alone, it brings the handle of the request with it.
       middleware(c, async () => {
-        begin(c, name, transactionOptions);
-        await next();
+        const own = begin(c, name, transactionOptions);
+        await (own === undefined ? next() : own.around(next));
       }),
     );
   };
@@ -92,18 +95,28 @@ export function sqlitePool<const Name extends string = 'db'>(
 }
 
 /** Makes the request one transaction. An answer that is written past Hono, to `c.env.outgoing`, waits for the COMMIT too. */
-function begin(c: Context, name: string, options: RequestTransactionOptions): void {
+function begin(c: Context, name: string, options: RequestTransactionOptions): RequestTransaction | undefined {
   const transaction = beginTransaction(c.get(name), options);
-  if (transaction === undefined) return;
+  if (transaction === undefined) return undefined;
   c.set(name, transaction);
   const { outgoing } = new FetchResponse(c.req.raw, c.env);
-  if (outgoing === undefined) return;
+  if (outgoing === undefined) return transaction;
   commitBefore(outgoing, transaction, (error) => {
     // Hono has no part in such an answer, so no error handler gets the error.
     process.emitWarning(error as Error);
     outgoing.statusCode = 500;
     outgoing.end();
   });
+  return transaction;
+}
+
+/** What the pool may say of a request. The middleware `requestId` of Hono gives it an id. */
+function originOf(c: Context): RequestOrigin {
+  const id: unknown = c.get('requestId');
+  // Hono 4.0, which this package supports, has no other way to know the route.
+  // eslint-disable-next-line @typescript-eslint/no-deprecated
+  const { method, routePath } = c.req;
+  return { id: typeof id === 'string' ? id : undefined, route: `${method} ${routePath}` };
 }
 
 function handling(c: Context, run: Next, name: string): FetchHandling {

@@ -27,6 +27,7 @@ export const CAN: readonly PluginAbility[] = [
   'http2',
   'inject',
   'transaction',
+  'origin',
 ];
 
 /** What differs from version to version. */

@@ -67,6 +67,12 @@ export class Observer {
     logger.warn({ code, pool: this.source.poolName, ...requestFields(request), ...fields }, message);
   }
 
+  /** Tells the operator of an error that a caller also gets. Only a logger hears of it. */
+  logError(message: string, fields: object, request: RequestOrigin | undefined): void {
+    if (request?.log !== undefined || this.#logger !== undefined)
+      this.warn('SQLITE_POOL_REQUEST_FAILED', message, fields, request);
+  }
+
   /** Tells the operator of what goes as it should. */
   debug(message: string, fields: object = {}): void {
     this.#logger?.debug({ pool: this.source.poolName, ...fields }, message);

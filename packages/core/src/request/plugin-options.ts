@@ -69,14 +69,19 @@ const OWN_OPTIONS: ReadonlySet<string> = new Set(['lease', 'name', 'disconnectGr
  *
  * Throws `InvalidArgumentError` for an option that is unknown or invalid.
  *
+ * @param options - The options as the user wrote them.
+ * @param defaults - Options of a pool that the framework knows better than the user.
  * @example const { pool, closesPool, mode, name, disconnectGraceMs } = pluginSettings({ filename: 'app.db' });
  */
-export function pluginSettings(options: PluginOptions): PluginSettings {
+export function pluginSettings(
+  options: PluginOptions,
+  defaults: Pick<PoolOptions, 'logger'> = {},
+): PluginSettings {
   const given: unknown = options;
   if (typeof given !== 'object' || given === null) {
     throw new InvalidArgumentError('The options of the plugin must be an object.');
   }
-  return { ...requestSettings(given), ...poolOf(given) };
+  return { ...requestSettings(given), ...poolOf(given, defaults) };
 }
 
 function requestSettings(given: Given): Pick<PluginSettings, 'mode' | 'name' | 'disconnectGraceMs'> {
@@ -93,7 +98,7 @@ function requestSettings(given: Given): Pick<PluginSettings, 'mode' | 'name' | '
   return { mode, name, disconnectGraceMs };
 }
 
-function poolOf(given: Given): Pick<PluginSettings, 'pool' | 'closesPool'> {
+function poolOf(given: Given, defaults: PoolOptions): Pick<PluginSettings, 'pool' | 'closesPool'> {
   const { pool, closePool } = given;
   const rest = Object.entries(given).filter(([key]) => !OWN_OPTIONS.has(key));
   if (pool === undefined) {
@@ -102,7 +107,7 @@ function poolOf(given: Given): Pick<PluginSettings, 'pool' | 'closesPool'> {
         'Option closePool belongs to option pool; a pool of its own the plugin always closes.',
       );
     }
-    return { pool: createPool(Object.fromEntries(rest)), closesPool: true };
+    return { pool: createPool({ ...defaults, ...Object.fromEntries(rest) }), closesPool: true };
   }
   if (!isPool(pool)) throw new InvalidArgumentError('Option pool must be a pool made by createPool().');
   if (closePool !== undefined && typeof closePool !== 'boolean') {

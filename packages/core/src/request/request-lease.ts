@@ -49,8 +49,6 @@ export interface RequestDb extends Queryable {
  */
 export interface RequestLeaseOptions extends RequestFacts {
   readonly mode: LeaseMode;
-  /** What to say of the request where somebody asks for it: its id, its route, its logger. Called only if something listens. */
-  readonly request?: (() => RequestOrigin) | undefined;
 }
 
 /**
@@ -67,7 +65,6 @@ export interface RequestLeaseOptions extends RequestFacts {
 export class RequestLease extends QueryMethods implements RequestDb {
   readonly #pool: SqlitePool;
   readonly #mode: LeaseMode;
-  readonly #request: RequestLeaseOptions['request'];
   readonly #lifetime: RequestLifetime;
   /** The connection for the next read. */
   #own: RequestConnection | undefined;
@@ -78,8 +75,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     super();
     this.#pool = pool;
     this.#mode = options.mode;
-    this.#request = options.request;
-    this.#lifetime = new RequestLifetime(options, pool.clock, {
+    this.#lifetime = new RequestLifetime(options, pool.observer, {
       isBusy: () => this.#calls > 0 || this.#own !== undefined,
       settle: () => {
         this.#settle();
@@ -102,6 +98,11 @@ export class RequestLease extends QueryMethods implements RequestDb {
    */
   respond(): void {
     this.#lifetime.respond();
+  }
+
+  /** Notes that a statement of the request has failed. @internal */
+  failed(error: unknown): void {
+    this.#lifetime.report.failed(error);
   }
 
   /** Calls `listener` when the response begins, and follows the response from now on. @internal */
@@ -160,7 +161,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   protected override origin(): RequestOrigin | undefined {
-    return this.#request?.();
+    return this.#lifetime.origin();
   }
 
   protected override perform(call: Call): Promise<Result> {
@@ -197,8 +198,20 @@ export class RequestLease extends QueryMethods implements RequestDb {
     use: (db: Lease | SqlitePool, options: Limits) => T | Promise<T>,
   ): Promise<T> {
     const where = this.#check(need, waits);
-    if (where === 'pool') return await use(this.#pool, this.#lifetime.revocable(options));
-    if (where === 'own') return await this.#useOwn(need, waits, options, use);
+    try {
+      if (where === 'pool') return await use(this.#pool, this.#lifetime.revocable(options));
+      if (where === 'own') return await this.#useOwn(need, waits, options, use);
+      return await this.#useCounted(options, use);
+    } catch (error) {
+      this.failed(error);
+      throw error;
+    }
+  }
+
+  async #useCounted<Limits extends CallOptions, T>(
+    options: Limits,
+    use: (db: SqlitePool, options: Limits) => T | Promise<T>,
+  ): Promise<T> {
     this.#calls += 1;
     try {
       return await use(this.#pool, this.#lifetime.revocable(options));
@@ -337,6 +350,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     if (!(lease instanceof Promise) && lease.inTransaction) {
       if (state === 'abandoned') return;
       // Later statements belong to a transaction that is rolled back now. Alone they would commit one by one.
+      this.#lifetime.report.forgotCommit();
       if (keeps) this.revoke(new LeaseEndedError(ROLLED_BACK));
     }
     this.#release(own);

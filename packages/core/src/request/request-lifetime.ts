@@ -1,6 +1,9 @@
-import { CancelSource, type Clock } from '../waiting/deadline.ts';
+import type { RequestOrigin } from '../diagnostics/channels.ts';
+import type { Observer } from '../diagnostics/observer.ts';
+import { CancelSource } from '../waiting/deadline.ts';
 import { LeaseEndedError } from '../errors.ts';
 import type { CallOptions } from '../query/queryable.ts';
+import { RequestReport } from './request-report.ts';
 
 /**
  * The part of a Node.js response (HTTP/1 or HTTP/2) that the pool uses. `close` is the only event that always comes.
@@ -13,6 +16,7 @@ export interface ResponseEvents {
   /** The stream of an HTTP/2 response. Such a response has no `closed` of its own. */
   readonly stream?: { readonly closed: boolean } | undefined;
   readonly headersSent: boolean;
+  readonly statusCode?: number | undefined;
   readonly writableEnded: boolean;
   /** The error with which the application destroyed the response. A client that left is no such error. */
   readonly errored?: unknown;
@@ -68,6 +72,8 @@ export interface RequestFacts {
   readonly method: string;
   /** The response to follow, if there is one. */
   readonly response?: ResponseEvents | undefined;
+  /** What to say of the request where somebody asks for it: its id, its route, its logger. Called only if something listens. */
+  readonly request?: (() => RequestOrigin) | undefined;
 }
 
 /** The connections of the request, as far as its lifetime ends their use. */
@@ -83,7 +89,7 @@ export interface RequestUse {
 /** From the arrival of a request to the end of its response, or to the moment at which its client has left. */
 export class RequestLifetime {
   readonly #facts: RequestFacts;
-  readonly #clock: Clock;
+  readonly #observer: Observer;
   readonly #use: RequestUse;
   #state: RequestState = 'handling';
   /** Begins at the first use, because most requests of a server may never use the pool. */
@@ -95,10 +101,12 @@ export class RequestLifetime {
   #revokedBecause: LeaseEndedError | undefined;
   #cancelGrace: (() => void) | undefined;
   #beforeResponse: (() => void) | undefined;
+  /** Made when there is something to report. */
+  #report: RequestReport | undefined;
 
-  constructor(facts: RequestFacts, clock: Clock, use: RequestUse) {
+  constructor(facts: RequestFacts, observer: Observer, use: RequestUse) {
     this.#facts = facts;
-    this.#clock = clock;
+    this.#observer = observer;
     this.#use = use;
   }
 
@@ -109,6 +117,16 @@ export class RequestLifetime {
   /** Why the request was revoked, if it was. */
   get revokedBecause(): LeaseEndedError | undefined {
     return this.#revokedBecause;
+  }
+
+  /** What an operator should read of the request. */
+  get report(): RequestReport {
+    return (this.#report ??= new RequestReport());
+  }
+
+  /** What to say of the request. */
+  origin(): RequestOrigin | undefined {
+    return this.#facts.request?.();
   }
 
   get signal(): AbortSignal {
@@ -174,6 +192,11 @@ export class RequestLifetime {
   }
 
   #closed(response: ResponseEvents): void {
+    this.#end(response);
+    this.#report?.write(this.#observer, response.statusCode ?? 0, () => this.origin());
+  }
+
+  #end(response: ResponseEvents): void {
     if (this.#state === 'revoked') return;
     // Ended, not finished: if the handler has sent all bytes, it does not matter whether they arrived.
     if (response.writableEnded) {
@@ -196,7 +219,7 @@ export class RequestLifetime {
     const revoke = (): void => {
       this.revoke();
     };
-    this.#cancelGrace = this.#clock.schedule(revoke, this.#facts.disconnectGraceMs, true);
+    this.#cancelGrace = this.#observer.clock.schedule(revoke, this.#facts.disconnectGraceMs, true);
   }
 }
 

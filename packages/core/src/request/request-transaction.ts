@@ -19,6 +19,7 @@ import {
   type TransactionOptions,
 } from '../query/queryable.ts';
 import type { LeaseMode, RequestDb, RequestLease } from './request-lease.ts';
+import { enclosing, runInside, type EnclosingTransaction } from '../connection/enclosing-transaction.ts';
 import { checkTransaction, checkTransactionOptions } from '../connection/transaction.ts';
 
 /**
@@ -62,6 +63,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   /** Settles when the transaction has ended. */
   #over: Promise<void> | undefined;
   #hasEnded = false;
+  readonly #enclosing: EnclosingTransaction = { session: undefined, outer: enclosing() };
 
   constructor(lease: RequestLease, options: RequestTransactionOptions = {}) {
     super();
@@ -99,7 +101,10 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   settle(status: number): Promise<void> {
     if (this.#over !== undefined) return this.#over.catch(() => undefined);
     const over = status < FIRST_ERROR_STATUS ? this.#commit() : this.#rollback();
-    this.#over = over.finally(() => (this.#hasEnded = true));
+    this.#over = over.finally(() => {
+      this.#hasEnded = true;
+      this.#enclosing.session = undefined;
+    });
     return this.#over;
   }
 
@@ -111,6 +116,16 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
    */
   fail(): void {
     void this.settle(FIRST_ERROR_STATUS);
+  }
+
+  /**
+   * Runs the handler of the request, and returns what it returns. A call on the pool in it that would wait for this
+   * transaction is then refused at once, with `TransactionActiveError`.
+   *
+   * @example await transaction.around(() => handler(request));
+   */
+  around<T>(handler: () => T): T {
+    return runInside(this.#enclosing, handler);
   }
 
   async connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T> {
@@ -127,7 +142,9 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   }
 
   protected override async performScript(sql: string, options: CallOptions): Promise<void> {
-    await scriptOn(await this.#own(options.signal), sql, options);
+    await this.#noting(async () => {
+      await scriptOn(await this.#own(options.signal), sql, options);
+    });
   }
 
   /** A savepoint in the request's transaction. */
@@ -141,17 +158,27 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   }
 
   protected override async perform(call: Call): Promise<Result> {
-    return await performOn(await this.#handleFor(call), call);
+    return await this.#noting(async () => performOn(await this.#handleFor(call), call));
   }
 
   protected override async performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
-    return await performAllOn(await this.#own(options.signal), calls, options);
+    return await this.#noting(async () => performAllOn(await this.#own(options.signal), calls, options));
   }
 
   protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
     const db = await this.#handleFor(call);
     if (db === this.#lease) yield* stepOn(db, call);
     else yield* this.#lease.keepWhile(stepOn(db, { ...call, outlivesCommit: true }));
+  }
+
+  /** Runs a statement, and notes its failure for the log. */
+  async #noting<T>(run: () => Promise<T>): Promise<T> {
+    try {
+      return await run();
+    } catch (error) {
+      this.#lease.failed(error);
+      throw error;
+    }
   }
 
   async #handleFor({ statement, signal }: Call): Promise<QueryMethods> {
@@ -173,6 +200,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
       const untilDecided = (tx: Queryable): Promise<void> =>
         new Promise((commit, rollback) => {
           this.#decide = { commit, rollback };
+          this.#enclosing.session = enclosing()?.session;
           // A lease passes a Transaction to its callback; the declared type shows only what users need.
           // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
           resolve(tx as QueryMethods);

@@ -4,6 +4,7 @@ import { DISCONNECTS } from './plugin/disconnects.ts';
 import { ERRORS } from './plugin/errors.ts';
 import { HOOKS } from './plugin/hooks.ts';
 import { PROTOCOLS } from './plugin/protocols.ts';
+import { SIGHT } from './plugin/sight.ts';
 import { SLOW_CLIENTS } from './plugin/slow-clients.ts';
 import { STARTUP } from './plugin/startup.ts';
 import { STREAMS } from './plugin/streams.ts';
@@ -37,4 +38,5 @@ export const pluginCases: readonly PluginCase[] = [
   ...KEEP_ALIVE,
   ...PROTOCOLS,
   ...STARTUP,
+  ...SIGHT,
 ];

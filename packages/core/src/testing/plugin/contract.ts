@@ -18,6 +18,8 @@ import type { RequestDb } from '../../request/request-lease.ts';
  * - `inject`: answers without a socket (`running.inject`).
  * - `websocket`: serves WebSockets with `route.websocket`.
  * - `transaction`: makes the handler of a route with `route.transaction` one transaction of its `db`.
+ * - `origin`: passes what to say of a request (`RequestLeaseOptions.request`), and runs the handler of a transaction with
+ *   `RequestTransaction.around`.
  *
  * @example const can: readonly PluginAbility[] = ['hijack', 'before', 'inject'];
  */
@@ -31,7 +33,8 @@ export type PluginAbility =
   | 'handler-timeout'
   | 'inject'
   | 'websocket'
-  | 'transaction';
+  | 'transaction'
+  | 'origin';
 
 /**
  * The argument of a handler, in every framework.

@@ -20,6 +20,7 @@ import {
   type PluginSettings,
   type ResponseEvents,
 } from '../../../src/plugin.ts';
+import type { RequestOrigin } from '../../../src/channels.ts';
 import type {
   PluginAbility,
   PluginAnswer,
@@ -40,13 +41,21 @@ export const everything: readonly PluginAbility[] = [
   'inject',
   'websocket',
   'transaction',
+  'origin',
 ];
 
 /** Makes what a request gets; a test replaces it with one that makes a mistake. */
-export type MakeDb = (settings: PluginSettings, method: string, response: ResponseEvents) => RequestDb;
+export type MakeDb = (
+  settings: PluginSettings,
+  method: string,
+  response: ResponseEvents,
+  route?: string,
+) => RequestDb;
 
-const lease: MakeDb = ({ pool, mode, disconnectGraceMs }, method, response) =>
-  new RequestLease(pool, { mode, disconnectGraceMs, method, response });
+const lease: MakeDb = ({ pool, mode, disconnectGraceMs }, method, response, route) => {
+  const request = (): RequestOrigin => ({ id: undefined, route });
+  return new RequestLease(pool, { mode, disconnectGraceMs, method, response, request });
+};
 
 function wholeRequest(db: RequestDb): RequestTransaction {
   assert.ok(db instanceof RequestLease);
@@ -64,16 +73,20 @@ export function starter(makeDb: MakeDb = lease): StartPlugin {
     await pool.open();
     const serve = (request: Request, response: Response): void => {
       const { method = 'GET', url } = request;
-      const route = routes.find((each) => each.path === url && each.method === method.replace('HEAD', 'GET'));
+      const path = url?.split('?')[0];
+      const route = routes.find(
+        (each) => each.path === path && each.method === method.replace('HEAD', 'GET'),
+      );
       const fail = (error: unknown): void => {
         if (response.headersSent) return;
         const { statusCode = 500, headers } = error as Partial<RetryableError>;
         (response as ServerResponse).writeHead(statusCode, headers).end();
       };
-      const own = makeDb(settings, method, response);
+      const own = makeDb(settings, method, response, `${method} ${route?.path ?? '*'}`);
       const db = route?.transaction === true ? wholeRequest(own) : own;
       if (db instanceof RequestTransaction) commitBefore(response, db, fail);
-      answer({ db, body: undefined, request, response }, route).catch(fail);
+      const handle = (): Promise<void> => answer({ db, body: undefined, request, response }, route);
+      (db instanceof RequestTransaction ? db.around(handle) : handle()).catch(fail);
     };
     const server = http2 === true ? createHttp2Server(serve) : createServer(serve);
     const ended = endable(server);
