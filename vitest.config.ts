@@ -69,6 +69,24 @@ export default defineConfig({
         extends: './examples/vitest.config.ts',
         test: { name: 'examples', root: './examples', ...first },
       },
+      // Once more, on a libSQL server: what is not about files.
+      {
+        extends: './examples/vitest.config.ts',
+        test: {
+          name: 'examples-libsql',
+          root: './examples',
+          include: ['test/{api,together,trouble}.test.ts'],
+          ...first,
+        },
+        resolve: {
+          alias: [
+            {
+              find: /^\.\/database\.ts$/,
+              replacement: `${import.meta.dirname}/examples/test/server-database.ts`,
+            },
+          ],
+        },
+      },
       {
         test: {
           ...common('smoke'),

@@ -12,7 +12,7 @@ import { sqlite3 } from '../packages/core/dist/drivers/sqlite3/sqlite3.js';
 import { betterSqlite3 } from '../packages/core/dist/drivers/worker/better-sqlite3.js';
 import { nodeSqlite } from '../packages/core/dist/drivers/worker/node-sqlite.js';
 import { driverCases, type OpenDriver } from '../packages/core/dist/testing/index.js';
-import { Server, SQLD } from '../packages/core/test/drivers/libsql/server.ts';
+import { Server, SQLD } from './libsql-server.ts';
 
 type Make = (options: { filename: string; pragmas?: Pragmas | false }) => Driver | Promise<Driver>;
 

@@ -3,22 +3,22 @@ import { beforeAll, describe, expect, it } from 'vitest';
 
 import type { Comment, FeedPage, Post } from '../src/shared/queries.ts';
 import * as http from './http.ts';
-import { examples, seededFile } from './examples.ts';
+import { missing, seededDatabase } from './database.ts';
+import { examples } from './examples.ts';
 
 const someName: unknown = expect.stringMatching(/^\w+ \w+$/);
 const someText: unknown = expect.stringMatching(/./);
 const someNumber: unknown = expect.any(Number);
 
-const file = await seededFile();
-
-describe.each(examples)('the social API on $name', ({ start }) => {
+describe.skipIf(missing).each(examples)('the social API on $name', ({ start }) => {
   let url: string;
-  /** Beside the server, on the same file: what the tests look at and prepare. */
+  /** Beside the server, on the same database: what the tests look at and prepare. */
   let pool: SqlitePool;
 
   beforeAll(async () => {
-    pool = createPool({ filename: file });
-    const server = await start(0, { filename: file });
+    const database = await seededDatabase();
+    pool = createPool(database);
+    const server = await start(0, database);
     url = server.url;
     return async () => {
       await server.close();

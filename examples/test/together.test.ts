@@ -2,15 +2,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import type { Comment, Post } from '../src/shared/queries.ts';
 import type { RunningServer } from '../src/shared/server.ts';
-import { examples, seededFile } from './examples.ts';
+import { missing, seededDatabase } from './database.ts';
+import { examples } from './examples.ts';
 import { get, post } from './http.ts';
 
-describe('three frameworks on one file', () => {
+describe.skipIf(missing)('three frameworks on one database', () => {
   let servers: RunningServer[];
 
   beforeAll(async () => {
-    const filename = await seededFile();
-    servers = await Promise.all(examples.map(({ start }) => start(0, { filename })));
+    const database = await seededDatabase();
+    servers = await Promise.all(examples.map(({ start }) => start(0, database)));
   });
   afterAll(() => Promise.all(servers.map((server) => server.close())));
 

@@ -1,12 +1,13 @@
 import { createPool } from '@sqlite-pool/core';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
-import { examples, seededFile, temporaryFile } from './examples.ts';
+import { emptyDatabase, missing, nowhere, seededDatabase } from './database.ts';
+import { examples } from './examples.ts';
 import { get, post } from './http.ts';
 
-describe.each(examples)('trouble behind the social API on $name', ({ start }) => {
+describe.skipIf(missing).each(examples)('trouble behind the social API on $name', ({ start }) => {
   it('is answered with 503 and Retry-After when no connection comes free in time', async () => {
-    const pool = createPool({ filename: await seededFile(), poolSize: 1, acquireTimeoutMs: 500 });
+    const pool = createPool({ ...(await seededDatabase()), poolSize: 1, acquireTimeoutMs: 500 });
     const server = await start(0, { pool });
     onTestFinished(async () => {
       await server.close();
@@ -24,7 +25,7 @@ describe.each(examples)('trouble behind the social API on $name', ({ start }) =>
   });
 
   it('is answered with 500 and nothing of what SQLite said', async () => {
-    const pool = createPool({ filename: await seededFile() });
+    const pool = createPool(await seededDatabase());
     const server = await start(0, { pool });
     onTestFinished(async () => {
       await server.close();
@@ -40,12 +41,11 @@ describe.each(examples)('trouble behind the social API on $name', ({ start }) =>
   });
 
   it('ends the start when the database cannot be opened', async () => {
-    const filename = await temporaryFile('no/such/directory/social.db');
-    await expect(start(0, { filename })).rejects.toMatchObject({ code: 'OPEN_FAILED' });
+    await expect(start(0, await nowhere())).rejects.toMatchObject({ code: 'OPEN_FAILED' });
   });
 
   it('does not cut off a request that is under way when the server is closed', async () => {
-    const pool = createPool({ filename: await seededFile() });
+    const pool = createPool(await seededDatabase());
     const server = await start(0, { pool, closePool: true });
 
     const { promise: slow, resolve: finish } = Promise.withResolvers<undefined>();
@@ -61,10 +61,10 @@ describe.each(examples)('trouble behind the social API on $name', ({ start }) =>
   });
 
   it('ends the start when the port is taken', async () => {
-    const filename = await temporaryFile();
-    const server = await start(0, { filename });
+    const database = await emptyDatabase();
+    const server = await start(0, database);
     onTestFinished(() => server.close());
     const port = Number(new URL(server.url).port);
-    await expect(start(port, { filename })).rejects.toMatchObject({ code: 'EADDRINUSE' });
+    await expect(start(port, database)).rejects.toMatchObject({ code: 'EADDRINUSE' });
   });
 });

@@ -8,7 +8,7 @@ import type { BatchedStatement, ExecuteHint } from '../../src/driver.ts';
 import { libsql } from '../../src/drivers/libsql/libsql.ts';
 import { nodeSqlite } from '../../src/drivers/worker/node-sqlite.ts';
 import { parse } from '../../src/query/sql.ts';
-import { SQLD } from '../drivers/libsql/server.ts';
+import { SQLD } from '../../../../conformance/libsql-server.ts';
 import { Random } from '../histories/random.ts';
 import { connectionTo, serverOf, WIRES } from '../drivers/libsql/servers.ts';
 

@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { libsql } from '../../src/drivers/libsql/libsql.ts';
-import { SQLD, type Server } from '../drivers/libsql/server.ts';
+import { SQLD, type Server } from '../../../../conformance/libsql-server.ts';
 import { poolOf, serverOf, WIRES } from '../drivers/libsql/servers.ts';
 import { Ledger } from './ledger.ts';
 import { Network } from './proxy.ts';

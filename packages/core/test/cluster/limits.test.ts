@@ -3,7 +3,7 @@ import { setTimeout } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Row } from '../../src/index.ts';
 import { libsql } from '../../src/drivers/libsql/libsql.ts';
-import { SQLD, type Server } from '../drivers/libsql/server.ts';
+import { SQLD, type Server } from '../../../../conformance/libsql-server.ts';
 import { failureOf, poolOf, serverOf } from '../drivers/libsql/servers.ts';
 
 const ENDLESS = 'WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)';

@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { SqlitePool } from '../../src/index.ts';
 import { libsql } from '../../src/drivers/libsql/libsql.ts';
-import { SQLD, type Server } from '../drivers/libsql/server.ts';
+import { SQLD, type Server } from '../../../../conformance/libsql-server.ts';
 import { failureOf, poolOf, serverOf } from '../drivers/libsql/servers.ts';
 import type { Report } from './children/writers.ts';
 

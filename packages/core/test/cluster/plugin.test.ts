@@ -1,10 +1,8 @@
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { libsql } from '../../src/drivers/libsql/libsql.ts';
 import { pluginCases, type PluginApp, type StartPlugin } from '../../src/testing/index.ts';
-import { Server, SQLD } from '../drivers/libsql/server.ts';
+import { Server, SQLD } from '../../../../conformance/libsql-server.ts';
 import { everything, starter } from '../testing/plugin/every-ability.ts';
 
 /** What these use is refused by the server, or not there: the handler of the case cannot work. */
@@ -41,10 +39,7 @@ const onServer: StartPlugin = async (app) => {
 async function serverFor(filename: string): Promise<Server> {
   const server = await Server.prepare();
   onTestFinished(() => server.remove());
-  const directory = join(server.directory, 'dbs', 'default');
-  await mkdir(directory, { recursive: true });
-  await copyFile(filename, join(directory, 'data'));
-  await writeFile(join(directory, '.sentinel'), '');
+  await server.fill(filename);
   await server.start();
   return server;
 }

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { SqlitePool } from '../../src/index.ts';
 import { Fence } from '../../src/drivers/libsql/fence.ts';
 import { libsql } from '../../src/drivers/libsql/libsql.ts';
-import { SQLD, type Server } from '../drivers/libsql/server.ts';
+import { SQLD, type Server } from '../../../../conformance/libsql-server.ts';
 import { poolOf, serverOf } from '../drivers/libsql/servers.ts';
 import { Network } from './proxy.ts';
 

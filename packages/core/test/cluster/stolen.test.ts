@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { ExecuteHint } from '../../src/driver.ts';
 import { libsql } from '../../src/drivers/libsql/libsql.ts';
-import { SQLD } from '../drivers/libsql/server.ts';
+import { SQLD } from '../../../../conformance/libsql-server.ts';
 import { connectionTo, failureOf, serverOf, WIRES, type WholeConnection } from '../drivers/libsql/servers.ts';
 
 const READ: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: true, effect: 'none' };

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { SQLD } from './server.ts';
+import { SQLD } from '../../../../../conformance/libsql-server.ts';
 import { serverOf, WIRES } from './servers.ts';
 
 describe.skipIf(SQLD === undefined).for(WIRES)(

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Row, Value } from '../../../src/index.ts';
 import type { ExecuteHint } from '../../../src/driver.ts';
 import { libsql } from '../../../src/drivers/libsql/libsql.ts';
-import { SQLD, type Server } from './server.ts';
+import { SQLD, type Server } from '../../../../../conformance/libsql-server.ts';
 import { connectionTo, countTrips, failureOf, serverOf, WIRES, type WholeConnection } from './servers.ts';
 
 const READ: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: true, effect: 'none' };

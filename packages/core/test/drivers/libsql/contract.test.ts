@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { WebSocketServer } from 'ws';
 import type { BatchedStatement, ExecuteHint } from '../../../src/driver.ts';
 import { libsql } from '../../../src/drivers/libsql/libsql.ts';
-import { SQLD, type Server } from './server.ts';
+import { SQLD, type Server } from '../../../../../conformance/libsql-server.ts';
 import { connectionTo, failureOf, serverOf, WIRES, type WholeConnection } from './servers.ts';
 
 const READ: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: true, effect: 'none' };

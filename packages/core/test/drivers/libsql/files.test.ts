@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { createPool } from '../../../src/index.ts';
 import { libsql } from '../../../src/drivers/libsql/libsql.ts';
-import { Server, SQLD } from './server.ts';
+import { Server, SQLD } from '../../../../../conformance/libsql-server.ts';
 import { poolOf } from './servers.ts';
 
 describe.skipIf(SQLD === undefined)('a database file', () => {

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { createPool, type SqlitePool } from '../../../src/index.ts';
 import { libsql } from '../../../src/drivers/libsql/libsql.ts';
-import { SQLD, type Server } from './server.ts';
+import { SQLD, type Server } from '../../../../../conformance/libsql-server.ts';
 import { failureOf, poolOf, serverOf, WIRES } from './servers.ts';
 
 const ENDLESS = 'WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c';

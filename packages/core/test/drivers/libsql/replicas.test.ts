@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 import type { SqlitePool } from '../../../src/index.ts';
 import { libsql, type LibsqlOptions } from '../../../src/drivers/libsql/libsql.ts';
-import { SQLD, type Server } from './server.ts';
+import { SQLD, type Server } from '../../../../../conformance/libsql-server.ts';
 import { poolOf, serverOf, WIRES } from './servers.ts';
 
 /** The machine may be busy. */

@@ -11,7 +11,9 @@ import {
 } from '../../../src/index.ts';
 import { libsql } from '../../../src/drivers/libsql/libsql.ts';
 import type { OpenDriver } from '../../../src/testing/index.ts';
-import { Server, type ServerOptions } from './server.ts';
+import { NO_SQLD, Server, SQLD, type ServerOptions } from '../../../../../conformance/libsql-server.ts';
+
+if (SQLD === undefined) console.warn(`The tests of the libSQL driver are skipped: ${NO_SQLD}.`);
 
 /** How the driver speaks to a server. */
 export const WIRES = ['ws', 'http'] as const;

@@ -2,7 +2,7 @@ import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { inspect } from 'node:util';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { libsql, type LibsqlOptions } from '../../../src/drivers/libsql/libsql.ts';
-import { SQLD, type Server } from './server.ts';
+import { SQLD, type Server } from '../../../../../conformance/libsql-server.ts';
 import { failureOf, poolOf, serverOf, WIRES } from './servers.ts';
 
 /** A token as libSQL wants it, signed with a key that the server knows, or does not. */

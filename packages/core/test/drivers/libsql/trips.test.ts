@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Connection, SqlitePool } from '../../../src/index.ts';
 import { libsql } from '../../../src/drivers/libsql/libsql.ts';
-import { SQLD } from './server.ts';
+import { SQLD } from '../../../../../conformance/libsql-server.ts';
 import { countTrips, poolOf, serverOf, WIRES } from './servers.ts';
 
 describe.skipIf(SQLD === undefined).for(WIRES)('round trips to a libSQL server, over %s', (wire) => {

