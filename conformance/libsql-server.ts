@@ -33,6 +33,16 @@ export interface ServerOptions {
   /** The public key that tokens are checked with. */
   readonly key?: string;
   readonly args?: readonly string[];
+  /** Whether Ctrl-C in the terminal does not reach it: only this process ends it then. */
+  readonly ownGroup?: boolean;
+}
+
+/** What a server has counted. */
+export interface ServerStats {
+  readonly query_count: number;
+  readonly replication_index: number;
+  /** What a replica has sent on to its primary. */
+  readonly write_requests_delegated: number;
 }
 
 /** How long a server may take until it listens, in milliseconds. It takes 50 on an idle machine. */
@@ -87,7 +97,7 @@ export class Server {
 
   /** Starts it again, at the same ports and with the same files. */
   async start(): Promise<void> {
-    const { primary, key, args = [] } = this.#options;
+    const { primary, key, args = [], ownGroup = false } = this.#options;
     const at = (port: number): string => `127.0.0.1:${String(port)}`;
     const role =
       primary === undefined
@@ -102,7 +112,11 @@ export class Server {
       at(this.adminPort),
     ];
     const env = { ...process.env, RUST_LOG: 'error', ...(key !== undefined && { SQLD_AUTH_JWT_KEY: key }) };
-    const child = spawn(SQLD ?? '', ['--no-welcome', ...own, ...role, ...args], { env, stdio: 'ignore' });
+    const child = spawn(SQLD ?? '', ['--no-welcome', ...own, ...role, ...args], {
+      env,
+      stdio: 'ignore',
+      detached: ownGroup,
+    });
     this.#process = child;
     running.add(this);
     const end = performance.now() + START_MS;
@@ -126,6 +140,11 @@ export class Server {
     await rm(this.directory, { recursive: true, force: true });
     await cp(other.directory, this.directory, { recursive: true });
     await this.start();
+  }
+
+  async stats(): Promise<ServerStats> {
+    const url = `http://127.0.0.1:${String(this.adminPort)}/v1/namespaces/default/stats`;
+    return (await (await fetch(url)).json()) as ServerStats;
   }
 
   /** Stops all of it where it is: connections stay, and nothing answers. */

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import Table from 'cli-table3';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import getPort from 'get-port';
 
 import { startExpress } from './express.ts';
@@ -24,7 +24,12 @@ interface Running {
   readonly sample: string;
 }
 
-async function demo({ exit }: { exit: boolean }): Promise<void> {
+interface Options {
+  readonly exit: boolean;
+  readonly driver: 'file' | 'libsql';
+}
+
+async function demo({ exit, driver }: Options): Promise<void> {
   // From here on, so that Ctrl-C at any moment still closes everything and leaves no files.
   const stopped = stopSignal();
   await using directory = await mkdtempDisposable(join(tmpdir(), 'sqlite-pool-demo-'));
@@ -32,26 +37,32 @@ async function demo({ exit }: { exit: boolean }): Promise<void> {
   await seedWithProgress(filename, 'small');
 
   await using servers = new AsyncDisposableStack();
+  const outage = driver === 'libsql' ? await import('./outage.ts') : undefined;
+  const cluster = await outage?.Cluster.start(filename, servers);
   const running: Running[] = [];
   for (const { name, start, port, sample } of examples) {
-    const server = await start(await getPort({ host: '127.0.0.1', port }), { filename });
+    const server = await start(await getPort({ host: '127.0.0.1', port }), cluster?.options ?? { filename });
     servers.defer(() => server.close());
     running.push({ name, url: server.url, sample });
   }
 
-  showTable(running, filename);
+  const database = cluster
+    ? `a libSQL server at ${cluster.primary.url} with replicas at ${cluster.replicas.map(({ url }) => url).join(' and ')}`
+    : filename;
+  showTable(running, database);
   for (const example of running) await showAnswer(example);
   await showWrites(running);
+  if (cluster) await outage?.showOutage(running, cluster);
 
   if (exit) return;
   console.log('\nThe servers stay up. Ctrl-C stops them.');
   await stopped;
 }
 
-function showTable(running: readonly Running[], filename: string): void {
+function showTable(running: readonly Running[], database: string): void {
   const table = new Table({ head: ['framework', 'try'], style: { head: [], border: [] } });
   for (const { name, url, sample } of running) table.push([name, url + sample]);
-  console.log(`\nThree frameworks, three pools, one database: ${filename}\n${table.toString()}`);
+  console.log(`\nThree frameworks, three pools, one database: ${database}\n${table.toString()}`);
 }
 
 async function showAnswer({ name, url, sample }: Running): Promise<void> {
@@ -88,11 +99,16 @@ async function showWrites(running: readonly Running[]): Promise<void> {
 const args = process.argv.slice(2);
 const program = new Command('demo')
   .description('Starts all three examples on one database and shows what they answer.')
+  .addOption(
+    new Option('--driver <name>', 'a file, or a libSQL server with two replicas, whose primary is killed')
+      .choices(['file', 'libsql'])
+      .default('file'),
+  )
   .option('--exit', 'end after the answers instead of staying up', false)
   .parse(args[0] === '--' ? args.slice(1) : args, { from: 'user' });
 
 try {
-  await demo(program.opts<{ exit: boolean }>());
+  await demo(program.opts<Options>());
 } catch (error) {
   program.error(`The demo failed: ${error instanceof Error ? error.message : String(error)}`);
 }

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { seededFile, temporaryFile } from './examples.ts';
+import { SQLD } from '../../conformance/libsql-server.ts';
 import { get } from './http.ts';
 
 /** One of the programs, in a process of its own. */
@@ -32,8 +33,8 @@ class Program {
   }
 
   /** Resolves once it has printed what matches. */
-  async printed(pattern: RegExp): Promise<RegExpExecArray> {
-    return vi.waitUntil(() => pattern.exec(this.output), { timeout: 10_000 });
+  async printed(pattern: RegExp, timeout = 10_000): Promise<RegExpExecArray> {
+    return vi.waitUntil(() => pattern.exec(this.output), { timeout });
   }
 
   kill(signal: NodeJS.Signals): void {
@@ -81,6 +82,55 @@ describe('the demo', () => {
     expect(program.errors).toMatch(/^The demo failed: /);
   });
 });
+
+describe.skipIf(SQLD === undefined)('the demo on a libSQL server with two replicas', () => {
+  const unavailable = /503, Retry-After: \d+ +│ +503, Retry-After: \d+/;
+
+  it('shows what each framework answers before, while and after the primary is gone, and ends well', async () => {
+    const TMPDIR = dirname(await temporaryFile());
+    const program = new Program('demo.ts', ['--driver', 'libsql', '--exit'], { TMPDIR });
+    expect(await program.status).toBe(0);
+    const [, before, during, after] = program.output.split(/\nBefore:|was killed|was started again/);
+    for (const name of ['Fastify', 'Hono', 'Express']) {
+      expect(before).toMatch(new RegExp(`${name} +│ 200 +│ 201 `));
+      expect(during).toMatch(new RegExp(`${name} +│ ${unavailable.source}`));
+      expect(after).toMatch(new RegExp(`${name} +│ 200 +│ 201 `));
+    }
+    expect(after).toContain('Every comment that was answered with 201 is there.');
+    expect(await leftIn(TMPDIR)).toEqual([]);
+  }, 60_000);
+
+  it.each([
+    ['while it shows the outage', /was killed/],
+    ['while it stays up', /Ctrl-C/],
+  ])(
+    'leaves no server behind when it is interrupted %s',
+    async (_when, moment) => {
+      const TMPDIR = dirname(await temporaryFile());
+      const program = new Program('demo.ts', ['--driver', 'libsql'], { TMPDIR });
+      await program.printed(moment, 30_000);
+      expect(await leftIn(TMPDIR)).toEqual(expect.arrayContaining([expect.stringContaining('sqld')]));
+      program.kill('SIGINT');
+      expect(await program.status).toBe(0);
+      expect(await leftIn(TMPDIR)).toEqual([]);
+    },
+    60_000,
+  );
+});
+
+/** The files in a directory, and the processes that were started on it. */
+async function leftIn(directory: string): Promise<string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const commands = await Promise.all(
+    pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
+  );
+  return [
+    ...(await readdir(directory)),
+    ...commands
+      .filter((command) => command.includes(directory))
+      .map((command) => command.replaceAll('\0', ' ')),
+  ];
+}
 
 describe.each(['fastify.ts', 'hono.ts', 'express.ts'])('%s as a program', (file) => {
   it('serves the database it is given until it is told to stop', async () => {

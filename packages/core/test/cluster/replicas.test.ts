@@ -116,9 +116,9 @@ describe.skipIf(SQLD === undefined)('reads at replicas while servers fail', () =
 
   test('leave the primary at most a fifth of the reads while all is well', async () => {
     await during(() => setTimeout(1000));
-    const before = await queriesAt(primary);
+    const before = (await primary.stats()).query_count;
     const seen = await during(() => setTimeout(5000));
-    const atPrimary = (await queriesAt(primary)) - before - 5 * WRITES_PER_SECOND;
+    const atPrimary = (await primary.stats()).query_count - before - 5 * WRITES_PER_SECOND;
     console.log(seen, `${String(atPrimary)} at the primary`);
     expect(seen).toMatchObject({ stale: 0, failed: 0 });
     expect(atPrimary).toBeLessThan(0.2 * seen.reads);
@@ -131,7 +131,9 @@ describe.skipIf(SQLD === undefined)('reads at replicas while servers fail', () =
     const fence = async (): Promise<unknown> =>
       await pool.get('SELECT n FROM _sqlite_pool_fence').catch(() => undefined);
     await expect.poll(fence, { timeout: 10_000 }).toEqual({ n: 1 });
-    await expect.poll(() => positionOf(promoted!), { timeout: 10_000 }).toBe(await positionOf(primary));
+    await expect
+      .poll(async () => (await promoted!.stats()).replication_index, { timeout: 10_000 })
+      .toBe((await primary.stats()).replication_index);
     await primary.stop('SIGKILL');
     await promoted!.stop('SIGTERM');
     await primary.takeOver(promoted!);
@@ -143,16 +145,3 @@ describe.skipIf(SQLD === undefined)('reads at replicas while servers fail', () =
     await expect.poll(fence, { timeout: 10_000 }).toEqual({ n: 2 });
   });
 });
-
-async function statsOf(server: Server): Promise<{ query_count: number; replication_index: number }> {
-  const response = await fetch(`http://127.0.0.1:${String(server.adminPort)}/v1/namespaces/default/stats`);
-  return (await response.json()) as { query_count: number; replication_index: number };
-}
-
-async function queriesAt(server: Server): Promise<number> {
-  return (await statsOf(server)).query_count;
-}
-
-async function positionOf(server: Server): Promise<number> {
-  return (await statsOf(server)).replication_index;
-}

@@ -33,16 +33,18 @@ describe.skipIf(SQLD === undefined).for(WIRES)('reads at a replica, over %s', (w
 
   /** Whether a read of the pool makes work for the primary. */
   const readsAtPrimary = async (): Promise<boolean> => {
-    const before = (await statsOf(primary)).query_count;
+    const before = (await primary.stats()).query_count;
     await pool.get('SELECT count(*) FROM t');
-    return (await statsOf(primary)).query_count > before;
+    return (await primary.stats()).query_count > before;
   };
 
   test('see each write that was acknowledged before', async () => {
     // A replica sends reads on to its primary until it has what that had when they met.
     await vi.waitFor(async () => expect(await readsAtPrimary()).toBe(false), PATIENT);
     const delegated = async (): Promise<number[]> =>
-      (await Promise.all(replicas.map(statsOf))).map((stats) => stats.write_requests_delegated);
+      (await Promise.all(replicas.map((replica) => replica.stats()))).map(
+        (stats) => stats.write_requests_delegated,
+      );
     const before = await delegated();
     for (let n = 0; n < 200; n += 1) {
       await pool.run('INSERT INTO t VALUES (?)', [n]);
@@ -97,15 +99,3 @@ describe.skipIf(SQLD === undefined).for(WIRES)('reads at a replica, over %s', (w
     expect(await pool.get('SELECT count(*) AS n FROM t')).toEqual({ n: 1 });
   });
 });
-
-interface Stats {
-  readonly query_count: number;
-  /** What a replica has sent on to its primary. */
-  readonly write_requests_delegated: number;
-}
-
-/** What a server has counted. */
-async function statsOf(server: Server): Promise<Stats> {
-  const response = await fetch(`http://127.0.0.1:${String(server.adminPort)}/v1/namespaces/default/stats`);
-  return (await response.json()) as Stats;
-}
