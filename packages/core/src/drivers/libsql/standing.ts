@@ -28,7 +28,7 @@ export function stepsOf(stmt: WireStatement, condition?: Condition, at: number =
 
 /** Whether there is a `*` that may stand for columns; also one in a comment, a string or a product. */
 function namesAllColumns(sql: string): boolean {
-  return sql.replace(/\(\s*\*\s*\)/g, '').includes('*');
+  return sql.includes('*') && sql.replace(/\(\s*\*\s*\)/g, '').includes('*');
 }
 
 /**

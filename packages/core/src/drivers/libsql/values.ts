@@ -1,7 +1,7 @@
 import type { ExecuteHint, Result, Row, Value } from '../../driver.ts';
 import { toInteger } from '../integers.ts';
 import { UnsupportedError } from '../../errors.ts';
-import { numberedParameters } from '../../query/sql.ts';
+import { numberedParameters, parse, type Statement } from '../../query/sql.ts';
 import type { StatementResult, WireColumn, WireStatement, WireValue } from './protocol.ts';
 
 /** A statement as it travels. Parameters go by number: the server binds a name by its name only. */
@@ -11,8 +11,21 @@ export function wireStatement(
   { returnsRows }: Pick<ExecuteHint, 'returnsRows'>,
 ): WireStatement {
   const special = params.some(needsArithmetic);
-  const text = params.length === 0 ? sql : numberedParameters(sql, special ? formOf(params) : undefined);
+  const text = special ? numberedParameters(sql, formOf(params)) : numberedText(sql);
   return { sql: text, args: params.map(toWire), want_rows: returnsRows };
+}
+
+/** As long as the text of a statement is known, so is the text that is sent for it. */
+const numbered = new WeakMap<Statement, string>();
+
+function numberedText(sql: string): string {
+  const statement = parse(sql);
+  let text = numbered.get(statement);
+  if (text === undefined) {
+    text = numberedParameters(sql);
+    numbered.set(statement, text);
+  }
+  return text;
 }
 
 /** JSON has no infinite number, and a negative zero loses its sign: both are computed from a finite one. */
