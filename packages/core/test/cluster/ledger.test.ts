@@ -4,7 +4,7 @@ import { libsql } from '../../src/drivers/libsql/libsql.ts';
 import { SQLD, type Server } from '../../../../conformance/libsql-server.ts';
 import { poolOf, serverOf, WIRES } from '../drivers/libsql/servers.ts';
 import { Ledger } from './ledger.ts';
-import { Network } from './proxy.ts';
+import { Network } from '../drivers/libsql/network.ts';
 
 const PING_MS = 1000;
 const LIMITS = { acquireTimeoutMs: 5000, operationTimeoutMs: 5000, poolSize: 6 };

@@ -5,7 +5,7 @@ import { Fence } from '../../src/drivers/libsql/fence.ts';
 import { libsql } from '../../src/drivers/libsql/libsql.ts';
 import { SQLD, type Server } from '../../../../conformance/libsql-server.ts';
 import { poolOf, serverOf } from '../drivers/libsql/servers.ts';
-import { Network } from './proxy.ts';
+import { Network } from '../drivers/libsql/network.ts';
 
 const WRITES_PER_SECOND = 20;
 

@@ -7,16 +7,28 @@ export class Network {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #isFrozen = false;
+  /** How often something was sent to the server, and answered, since the beginning. */
+  trips = 0;
 
-  private constructor(port: number) {
+  private constructor(port: number, delayMs: number) {
     this.#server = createServer((client) => {
       const server = connect(port, '127.0.0.1');
+      // What is sent before an answer comes is one trip.
+      let isAsked = false;
+      client.on('data', () => (isAsked = true));
+      server.on('data', () => {
+        if (isAsked) this.trips += 1;
+        isAsked = false;
+      });
       for (const [from, to] of [
         [client, server],
         [server, client],
       ] as const) {
         this.#sockets.add(from);
-        from.on('data', (data) => to.write(data));
+        from.on('data', (data) => {
+          if (delayMs === 0) to.write(data);
+          else setTimeout(() => to.write(data), delayMs);
+        });
         from.on('error', () => to.destroy());
         from.on('close', () => {
           this.#sockets.delete(from);
@@ -27,9 +39,13 @@ export class Network {
     });
   }
 
-  /** A network to the server at a port; the end of the test removes it. */
-  static async to(port: number): Promise<Network> {
-    const network = new Network(port);
+  /**
+   * A network to the server at a port; the end of the test removes it.
+   *
+   * @param delayMs - How long everything is on the way. What is sent together then arrives together.
+   */
+  static async to(port: number, delayMs: number = 0): Promise<Network> {
+    const network = new Network(port, delayMs);
     network.#server.listen(0, '127.0.0.1');
     await once(network.#server, 'listening');
     onTestFinished(() => {
@@ -40,7 +56,11 @@ export class Network {
   }
 
   get url(): string {
-    return `ws://127.0.0.1:${String((this.#server.address() as AddressInfo).port)}`;
+    return this.urlOf('ws');
+  }
+
+  urlOf(wire: 'ws' | 'http'): string {
+    return `${wire}://127.0.0.1:${String((this.#server.address() as AddressInfo).port)}`;
   }
 
   /** Nothing passes any more, in either direction. */
