@@ -19,7 +19,9 @@ describe.skipIf(SQLD === undefined).for(WIRES)('round trips to a libSQL server, 
   beforeEach(async () => {
     network = await Network.to((await serverOf()).port, DELAY_MS);
     pool = poolOf(libsql({ url: network.urlOf(wire) }), { poolSize: 4 });
-    await pool.script('CREATE TABLE t (n INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, 0), (2, 0), (3, 0)');
+    await pool.script(
+      'CREATE TABLE t (n INTEGER PRIMARY KEY, v); INSERT INTO t VALUES (1, 0), (2, 0), (3, 0)',
+    );
     // Connections are there before it is counted.
     await Promise.all([1, 2, 3, 4].map(() => pool.get('SELECT 1')));
   });
