@@ -270,14 +270,17 @@ export class SocketStream implements Stream {
   /** While an answer is owed, the process waits for it, and the server must give a sign of life. */
   #watch(): void {
     this.#tcp?.ref();
-    if (this.#cancelPing !== undefined) return;
+    if (this.#pending.size > 1) return;
     this.#heard = true;
-    this.#schedulePing();
+    if (this.#cancelPing === undefined) outsideCalls(() => this.#schedulePing());
   }
 
+  /** The timer outlives the calls: one for each would cost each of them time. */
   #schedulePing(): void {
     this.#cancelPing = systemClock.schedule(
       () => {
+        this.#cancelPing = undefined;
+        if (this.#pending.size === 0) return;
         if (!this.#heard) {
           this.#lose(new Error('The server gives no sign of life.'));
           return;
@@ -293,10 +296,7 @@ export class SocketStream implements Stream {
 
   /** An idle socket does not keep the process alive. */
   #rest(): void {
-    if (this.#pending.size > 0) return;
-    this.#cancelPing?.();
-    this.#cancelPing = undefined;
-    this.#tcp?.unref();
+    if (this.#pending.size === 0) this.#tcp?.unref();
   }
 }
 
