@@ -41,6 +41,7 @@ export class Ledger {
 
   /** Runs two writers of each kind and three readers while `work` is under way. */
   async during(work: () => Promise<void>): Promise<void> {
+    this.#state = 'running';
     const loops = [
       ...[1, 2].map(() => this.#loop(() => this.#write((key) => this.#insert(key)))),
       ...[1, 2].map(() => this.#loop(() => this.#write((key) => this.#transfer(key)))),

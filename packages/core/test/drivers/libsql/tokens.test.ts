@@ -27,6 +27,14 @@ describe.skipIf(SQLD === undefined).for(WIRES)('a libSQL server that wants a tok
   const getOne = (authToken: LibsqlOptions['authToken']): Promise<unknown> =>
     poolOf(libsql({ url: server.urlOf(wire), authToken })).get('SELECT 1 AS n');
 
+  test('shows none in the statistics of a pool', async () => {
+    const pool = poolOf(libsql({ url: server.urlOf(wire), authToken: good }));
+    await pool.get('SELECT 1');
+    const shown = inspect([pool.stats(), pool], { depth: 10, showHidden: true });
+    expect(shown).not.toContain(good);
+    expect(shown).not.toContain(`:${String(server.port)}`);
+  });
+
   test('takes a good one, which a function may give at each open', async () => {
     expect(await getOne(good)).toEqual({ n: 1 });
     expect(await getOne(() => good)).toEqual({ n: 1 });
