@@ -12,6 +12,7 @@ const benchmarks = {
   mixed: () => import('./suites/mixed.ts'),
   threads: () => import('./suites/threads.ts'),
   cache: () => import('./suites/cache.ts'),
+  libsql: () => import('./suites/libsql.ts'),
 } satisfies Record<string, () => Promise<{ benchmark: unknown }>>;
 
 export const names: readonly string[] = Object.keys(benchmarks);
