@@ -73,7 +73,7 @@ async function showAnswer({ name, url, sample }: Running): Promise<void> {
   console.log(comments ? { ...body, comments: [comments[0], `… ${comments.length - 1} more`] } : body);
 }
 
-/** Three pools on one file write one after the other, in one queue: no caller gets "database is locked". */
+/** Three pools on one database write one after the other, in one queue: no caller gets "database is locked". */
 async function showWrites(running: readonly Running[]): Promise<void> {
   const start = performance.now();
   const answers = await Promise.all(
@@ -95,7 +95,7 @@ async function showWrites(running: readonly Running[]): Promise<void> {
   );
 }
 
-// pnpm passes the "--" of `pnpm demo -- --exit` on, which would turn the option into an argument.
+// pnpm passes the "--" of `pnpm demo -- --exit` on, which would make an argument of the option.
 const args = process.argv.slice(2);
 const program = new Command('demo')
   .description('Starts all three examples on one database and shows what they answer.')

@@ -108,10 +108,10 @@ async function measureReach(
   { seconds, scale }: Place,
 ): Promise<Sample> {
   await using way = await ways[name](url);
-  let turn = 0;
+  let calls = 0;
   let busy = 0;
   const once = async (caller: number) => {
-    const id = 1 + ((++turn * 7919) % USERS);
+    const id = 1 + ((++calls * 7919) % USERS);
     if (kind === 'writes') {
       if (!(await way.write(caller, id))) busy++;
     } else if ((await way.read(caller, id)) !== id) throw new Error(`User ${id} was read wrongly.`);
@@ -121,7 +121,7 @@ async function measureReach(
   const { warmUpSeconds } = scale;
   const { perSecond, p50Ms, p99Ms } = await hammer({ workers: CALLERS, seconds, warmUpSeconds }, once);
   const alone = await hammer({ workers: 1, seconds }, once);
-  if (kind === 'writes') await checkWrites(url, turn - busy);
+  if (kind === 'writes') await checkWrites(url, calls - busy);
   return { perSecond, p50Ms, p99Ms, alonePerSecond: alone.perSecond, busy };
 }
 
@@ -195,8 +195,8 @@ async function measureProcessor(
     ...(urls.length > 0 && { replicas: urls, reads: 'replica' as const }),
   });
   await using pool = createPool({ driver, poolSize: CALLERS });
-  let turn = 0;
-  const once = () => pool.get('SELECT id, name FROM users WHERE id = ?', [1 + ((++turn * 7919) % USERS)]);
+  let calls = 0;
+  const once = () => pool.get('SELECT id, name FROM users WHERE id = ?', [1 + ((++calls * 7919) % USERS)]);
   const readMany = (time: number) => hammer({ workers: CALLERS, seconds: time }, once);
   if (urls.length > 0) await untilReplicasRead(primary, () => readMany(0.05));
   await readMany(scale.warmUpSeconds);
