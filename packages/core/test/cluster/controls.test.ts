@@ -16,7 +16,7 @@ describe.skipIf(SQLD === undefined)('the account of a program', () => {
     return { pool, ledger };
   };
 
-  test.for([
+  test.for<[string, string]>([
     ['an acknowledged write is not there', 'DELETE FROM entries WHERE key = (SELECT max(key) FROM entries)'],
     ['the sum is another one', 'UPDATE accounts SET balance = balance + 1 WHERE id = 1'],
   ])('does not add up where %s', async ([, sql]) => {

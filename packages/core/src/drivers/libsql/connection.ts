@@ -14,14 +14,16 @@ import { BatchSteps } from './batch.ts';
 import { Calls } from './calls.ts';
 import { OwnCursor, readAll } from './cursor.ts';
 import { LibsqlError, serverError, StreamLostError } from './errors.ts';
-import type {
-  Answer,
-  BatchResult,
-  OpenStream,
-  StatementResult,
-  Step,
-  Stream,
-  WireError,
+import {
+  batchIn,
+  statementIn,
+  type Answer,
+  type BatchResult,
+  type OpenStream,
+  type StatementResult,
+  type Step,
+  type Stream,
+  type WireError,
 } from './protocol.ts';
 import type { ReplicaReader } from './replica.ts';
 import { scriptSteps } from './script.ts';
@@ -218,10 +220,9 @@ export class LibsqlConnection implements Connection {
   }
 
   async #end(stream: Stream): Promise<void> {
-    const {
-      step_errors: [error],
-    } = await this.#run(stream, [plainStep('ROLLBACK', INSIDE)]);
-    if (error !== null && error !== undefined) throw serverError(error);
+    const { step_errors } = await this.#run(stream, [plainStep('ROLLBACK', INSIDE)]);
+    const error = step_errors[0] ?? undefined;
+    if (error !== undefined) throw serverError(error);
   }
 
   /** Runs steps, and learns in the same hop where the transaction stands after them. */
@@ -230,8 +231,7 @@ export class LibsqlConnection implements Connection {
       { type: 'batch', batch: { steps } },
       { type: 'get_autocommit' },
     ]);
-    const result =
-      batch?.type === 'ok' && batch.response.type === 'batch' ? batch.response.result : undefined;
+    const result = batchIn(batch);
     // It may be over again: OR ROLLBACK.
     if ((result?.step_results[0] ?? undefined) !== undefined) this.#standing.began();
     this.#note(stream, standing);
@@ -252,10 +252,10 @@ export class LibsqlConnection implements Connection {
         ? { type: 'execute', stmt: first.stmt }
         : { type: 'batch', batch: { steps } },
     ]);
-    if (answer?.type === 'ok' && answer.response.type === 'execute') return answer.response.result;
-    if (answer?.type === 'ok' && answer.response.type === 'batch')
-      return this.#resultOf(answer.response.result, 'none');
-    throw failureOf(stream, answer);
+    const batch = batchIn(answer);
+    const result = batch === undefined ? statementIn(answer) : this.#resultOf(batch, 'none');
+    if (result === undefined) throw failureOf(stream, answer);
+    return result;
   }
 
   /** The result of the last of some steps; a step that was skipped has found its transaction gone. */

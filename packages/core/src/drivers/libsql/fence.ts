@@ -1,5 +1,14 @@
 import { systemClock } from '../../waiting/deadline.ts';
-import type { Answer, OpenStream, Step, Stream, StreamRequest, WireValue } from './protocol.ts';
+import {
+  batchIn,
+  statementIn,
+  type Answer,
+  type OpenStream,
+  type Step,
+  type Stream,
+  type StreamRequest,
+  type WireValue,
+} from './protocol.ts';
 import { plainStep } from './standing.ts';
 
 /**
@@ -39,8 +48,7 @@ export function lookAtFence(position: number): StreamRequest {
 
 /** The number in an answer; -1 if there is none. */
 export function fenceIn(answer: Answer | undefined): number {
-  if (answer?.type !== 'ok' || answer.response.type !== 'execute') return -1;
-  return numberIn(answer.response.result.rows[0]?.[0]);
+  return numberIn(statementIn(answer)?.rows[0]?.[0]);
 }
 
 function numberIn(value: WireValue | undefined): number {
@@ -154,9 +162,7 @@ export class Fence {
       const [answer] = await watch.send([
         { type: 'batch', batch: { steps: [plainStep(CREATE), RAISE_STEP] } },
       ]);
-      const result =
-        answer?.type === 'ok' && answer.response.type === 'batch' ? answer.response.result : undefined;
-      const epoch = numberIn(result?.step_results[1]?.rows[0]?.[0]);
+      const epoch = numberIn(batchIn(answer)?.step_results[1]?.rows[0]?.[0]);
       if (epoch > 0 && losses === this.#losses && this.#users > 0) {
         this.#watch = watch;
         this.#epoch = epoch;

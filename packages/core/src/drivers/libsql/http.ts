@@ -13,7 +13,7 @@ import type {
   WireCursor,
   WireError,
 } from './protocol.ts';
-import { renewalOf, type TokenSource } from './token.ts';
+import { nextRenewal, renewalOf, type TokenSource } from './token.ts';
 
 /** How requests are sent. */
 export interface HttpSettings {
@@ -27,9 +27,6 @@ export interface HttpSettings {
 
 /** The server forgets a stream that is idle for 10 seconds. One that nothing is open on is left in time, and another one begins. */
 const FRESH_MS = 5000;
-
-/** A source that gives expired tokens is not asked at each call, in milliseconds. */
-const LEAST_RENEWAL_MS = 1000;
 
 /** With these the server has done nothing. */
 const NOT_SENT: ReadonlySet<unknown> = new Set([
@@ -182,8 +179,7 @@ export class HttpStream implements Stream {
   async #renew(): Promise<void> {
     const token = await this.#settings.tokens().catch(ignore);
     this.#token = token ?? this.#token;
-    this.#renewAt =
-      token === undefined ? Infinity : Math.max(renewalOf(token), Date.now() + LEAST_RENEWAL_MS);
+    this.#renewAt = nextRenewal(token);
   }
 
   #request(path: string, body: object, signal?: AbortSignal): Promise<Response> {

@@ -91,6 +91,16 @@ export type Answer =
   | { readonly type: 'ok'; readonly response: StreamResponse }
   | { readonly type: 'error'; readonly error: WireError };
 
+/** The result of one statement; `undefined` if this is another answer. */
+export function statementIn(answer: Answer | undefined): StatementResult | undefined {
+  return answer?.type === 'ok' && answer.response.type === 'execute' ? answer.response.result : undefined;
+}
+
+/** The result of a batch; `undefined` if this is another answer. */
+export function batchIn(answer: Answer | undefined): BatchResult | undefined {
+  return answer?.type === 'ok' && answer.response.type === 'batch' ? answer.response.result : undefined;
+}
+
 /** Some entries of a cursor, and how long they were on the wire, in bytes. */
 export interface CursorChunk {
   readonly entries: readonly CursorEntry[];

@@ -1,6 +1,15 @@
 import { systemClock } from '../../waiting/deadline.ts';
 import { fenceIn, lookAtFence, type Demand, type Fence } from './fence.ts';
-import type { Answer, OpenStream, StatementResult, Step, Stream, StreamRequest } from './protocol.ts';
+import {
+  batchIn,
+  statementIn,
+  type Answer,
+  type OpenStream,
+  type StatementResult,
+  type Step,
+  type Stream,
+  type StreamRequest,
+} from './protocol.ts';
 
 /** Before a replica that has not come far enough is asked again, in milliseconds. */
 const DISTRUST_MS = 250;
@@ -112,8 +121,5 @@ function readOf(steps: readonly Step[], position: number): StreamRequest {
 
 /** An error is one too: the primary says it, or says something else. */
 function resultOf(answer: Answer | undefined): StatementResult | undefined {
-  if (answer?.type !== 'ok') return undefined;
-  const { response } = answer;
-  if (response.type === 'execute') return response.result;
-  return response.type === 'batch' ? (response.result.step_results.at(-1) ?? undefined) : undefined;
+  return statementIn(answer) ?? batchIn(answer)?.step_results.at(-1) ?? undefined;
 }

@@ -12,7 +12,7 @@ import type {
   WireCursor,
   WireError,
 } from './protocol.ts';
-import { renewalOf, type TokenSource } from './token.ts';
+import { nextRenewal, renewalOf, type TokenSource } from './token.ts';
 import type { WebSocketLike, WebSocketModule } from './ws-package.ts';
 
 /** How a socket is opened and watched. */
@@ -35,9 +35,6 @@ type ServerMessage =
 /** One stream for each socket: the server limits both together, and a socket that ends takes all its streams with it. */
 const STREAM = 1;
 const CURSOR = 1;
-
-/** A source that gives expired tokens is not asked at each call, in milliseconds. */
-const LEAST_RENEWAL_MS = 1000;
 
 type SocketRequest =
   | (StreamRequest & { readonly stream_id: number })
@@ -159,8 +156,7 @@ export class SocketStream implements Stream {
   /** Without another token the server decides how long it goes on with the old one. */
   async #renew(): Promise<void> {
     const token = await this.#tokens().catch(ignore);
-    this.#renewAt =
-      token === undefined ? Infinity : Math.max(renewalOf(token), Date.now() + LEAST_RENEWAL_MS);
+    this.#renewAt = nextRenewal(token);
     if (token !== undefined && this.isOpen) this.#socket.send(JSON.stringify({ type: 'hello', jwt: token }));
   }
 
@@ -251,11 +247,8 @@ export class SocketStream implements Stream {
   }
 
   #note(response: StreamResponse): void {
-    if (response.type === 'execute') this.#notePosition(response.result.replication_index);
-    if (response.type === 'batch') this.#notePosition(response.result.replication_index);
-  }
-
-  #notePosition(position: string | number | null | undefined): void {
+    if (response.type !== 'execute' && response.type !== 'batch') return;
+    const { replication_index: position } = response.result;
     if (position === null || position === undefined) return;
     this.position = Number(position);
     this.#events.position?.(this.position);

@@ -3,6 +3,9 @@ import { InvalidArgumentError, OpenError } from '../../errors.ts';
 /** Before a token expires another one is asked for, in milliseconds. */
 const AHEAD_MS = 30_000;
 
+/** A source that gives expired tokens is not asked at each call, in milliseconds. */
+const LEAST_RENEWAL_MS = 1000;
+
 /** Gives tokens; `undefined` where none is needed. Rejects with an `OpenError` if there is none to be had. */
 export type TokenSource = () => Promise<string | undefined>;
 
@@ -40,4 +43,9 @@ export function renewalOf(token: string | undefined): number {
   } catch {
     return Infinity;
   }
+}
+
+/** The same after a token was asked for again; a source without another one is not asked any more. */
+export function nextRenewal(token: string | undefined): number {
+  return token === undefined ? Infinity : Math.max(renewalOf(token), Date.now() + LEAST_RENEWAL_MS);
 }

@@ -102,7 +102,7 @@ describe.skipIf(SQLD === undefined).for(WIRES)('a pool on a libSQL server, over 
     const began = performance.now();
     try {
       await own.close();
-      expect(performance.now() - began).toBeLessThan(300 + 300);
+      expect(performance.now() - began).toBeLessThan(2000);
     } finally {
       server.thaw();
     }

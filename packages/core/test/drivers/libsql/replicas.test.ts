@@ -46,12 +46,12 @@ describe.skipIf(SQLD === undefined).for(WIRES)('reads at a replica, over %s', (w
         (stats) => stats.write_requests_delegated,
       );
     const before = await delegated();
-    for (let n = 0; n < 200; n += 1) {
+    for (let n = 0; n < 100; n += 1) {
       await pool.run('INSERT INTO t VALUES (?)', [n]);
       expect(await pool.get('SELECT count(*) AS n FROM t')).toEqual({ n: n + 1 });
     }
     expect(await delegated()).toEqual(before);
-  });
+  }, 60_000);
 
   test('leave the primary alone, once the fence is seen', async () => {
     await vi.waitFor(async () => expect(await readsAtPrimary()).toBe(false), PATIENT);
@@ -59,7 +59,7 @@ describe.skipIf(SQLD === undefined).for(WIRES)('reads at a replica, over %s', (w
   });
 
   test('see each write after the primary was killed, again and again', async () => {
-    for (let round = 0; round < 4; round += 1) {
+    for (let round = 0; round < 2; round += 1) {
       await vi.waitFor(async () => expect(await readsAtPrimary()).toBe(false), PATIENT);
       for (let n = 0; n < 20; n += 1) {
         await pool.run('INSERT INTO t VALUES (?)', [round * 100 + n]);
@@ -72,7 +72,7 @@ describe.skipIf(SQLD === undefined).for(WIRES)('reads at a replica, over %s', (w
         expect(await pool.get('SELECT max(n) AS n FROM t')).toEqual({ n: round * 100 + n });
       }
     }
-  }, 60_000);
+  }, 120_000);
 
   test('go to the primary while the replicas are gone or frozen', async () => {
     pool = poolWith({ replicaWaitMs: 50 });

@@ -74,7 +74,7 @@ describe.skipIf(SQLD === undefined).for(WIRES)('round trips to a libSQL server, 
     const first = await trips(() => rows.next());
     // Over HTTP the cursor comes with its rows.
     expect(first - connecting).toBe(wire === 'ws' ? 2 : 1);
-    await rows.return();
+    await rows.return?.();
     expect(docs).toContain('| `iterate` | opens a connection of its own, and then 2 until the first row |');
   });
 
