@@ -1,4 +1,4 @@
-import type { BatchedStatement, BatchOutcome } from '../../driver.ts';
+import type { BatchedStatement, BatchOutcome, ExecuteHint } from '../../driver.ts';
 import { TransactionLostError } from '../../errors.ts';
 import { DEFERRED_CONSTRAINTS } from '../deferred-constraints.ts';
 import { serverError } from './errors.ts';
@@ -24,7 +24,7 @@ export class BatchSteps {
   readonly #statements: readonly BatchedStatement[];
   readonly #onError: 'abort' | 'continue';
   /** The step of each statement. */
-  readonly #at: number[] = [];
+  readonly #at: { readonly step: number; readonly hint: ExecuteHint }[] = [];
   #begin = 0;
   #guard: number | undefined;
   #end = 0;
@@ -46,18 +46,14 @@ export class BatchSteps {
     const begun = errors[this.#begin] ?? undefined;
     if (begun !== undefined) throw serverError(begun);
     if ((results[this.#begin] ?? undefined) === undefined) throw new TransactionLostError();
-    const own = this.#at.map((step) => errors[step] ?? undefined);
-    if (results[this.#end] ?? undefined) {
-      return this.#statements.map(({ hint }, at): BatchOutcome => {
-        const result = results[this.#at[at] ?? -1] ?? undefined;
-        if (result !== undefined) return { status: 'done', result: toResult(result, hint) };
-        return { status: 'failed', error: own[at] && serverError(own[at]) };
-      });
-    }
+    const isKept = (results[this.#end] ?? undefined) !== undefined;
     const reason = this.#reason(errors);
-    return own.map((error): BatchOutcome => {
+    return this.#at.map(({ step, hint }): BatchOutcome => {
+      const [result, error] = [results[step] ?? undefined, errors[step] ?? undefined];
       if (error !== undefined) return { status: 'failed', error: serverError(error) };
-      return { status: 'undone', error: reason };
+      return isKept && result !== undefined
+        ? { status: 'done', result: toResult(result, hint) }
+        : { status: 'undone', error: reason };
     });
   }
 
@@ -100,11 +96,11 @@ export class BatchSteps {
       const statement = wireStatement(sql, params, hint);
       if (this.#onError === 'continue' && writes) {
         const savepoint = this.#add(`SAVEPOINT ${EACH}`, and(begun, INSIDE));
-        const step = this.#addStatement(statement, ok(savepoint));
+        const step = this.#addStatement(statement, hint, ok(savepoint));
         this.#add(`ROLLBACK TO ${EACH}`, and({ type: 'error', step }, INSIDE));
         this.#add(`RELEASE ${EACH}`, and(ok(savepoint), INSIDE));
       } else {
-        const step = this.#addStatement(statement, and(last, INSIDE));
+        const step = this.#addStatement(statement, hint, and(last, INSIDE));
         if (this.#onError === 'abort') last = ok(step);
       }
     }
@@ -115,9 +111,9 @@ export class BatchSteps {
     return this.steps.push(plainStep(sql, condition)) - 1;
   }
 
-  #addStatement(statement: Step['stmt'], condition: Condition): number {
+  #addStatement(statement: Step['stmt'], hint: ExecuteHint, condition: Condition): number {
     const step = this.steps.push(...stepsOf(statement, condition, this.steps.length)) - 1;
-    this.#at.push(step);
+    this.#at.push({ step, hint });
     return step;
   }
 }

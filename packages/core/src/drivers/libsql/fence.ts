@@ -64,6 +64,7 @@ function numberIn(value: WireValue | undefined): number {
  */
 export class Fence {
   readonly #open: OpenStream;
+  readonly #longestLateMs: number;
   #users = 0;
   #epoch: number | undefined;
   #position = 0;
@@ -77,9 +78,13 @@ export class Fence {
   #notBefore = 0;
   #lateSince: number | undefined;
 
-  /** @param open - Opens a stream to the primary. */
-  constructor(open: OpenStream) {
+  /**
+   * @param open - Opens a stream to the primary.
+   * @param longestLateMs - After so long without an answer of a replica the fence is raised again, in milliseconds.
+   */
+  constructor(open: OpenStream, longestLateMs: number = LONGEST_LATE_MS) {
     this.#open = open;
+    this.#longestLateMs = longestLateMs;
   }
 
   /** What a replica must have now; `undefined` while that is not known, and nobody may read at one. */
@@ -134,7 +139,7 @@ export class Fence {
   answered(inTime: boolean): void {
     const now = systemClock.now();
     this.#lateSince = inTime ? undefined : (this.#lateSince ?? now);
-    if (this.#lateSince !== undefined && now - this.#lateSince > LONGEST_LATE_MS) this.lost();
+    if (this.#lateSince !== undefined && now - this.#lateSince > this.#longestLateMs) this.lost();
   }
 
   #forget(): void {

@@ -210,23 +210,20 @@ export class HttpStream implements Stream {
   /** While an answer is owed, the server must answer something else in every period. */
   #probe(): () => void {
     const { pingMs } = this.#settings;
-    let cancel = (): void => undefined;
     const probing = new AbortController();
-    const schedule = (): void => {
-      cancel = systemClock.schedule(probe, pingMs, true);
-    };
     const probe = (): void => {
       const signal = AbortSignal.any([probing.signal, AbortSignal.timeout(pingMs)]);
       fetch(new URL('v3', this.#base), { signal })
         .then(async ({ body }) => {
           await body?.cancel();
-          if (!probing.signal.aborted) schedule();
+          /* v8 ignore next -- an answer comes at the moment at which it is no longer wanted */
+          if (!probing.signal.aborted) cancel = systemClock.schedule(probe, pingMs, true);
         })
         .catch(() => {
           if (!probing.signal.aborted) this.#lost(true, new Error('The server gives no sign of life.'));
         });
     };
-    schedule();
+    let cancel = systemClock.schedule(probe, pingMs, true);
     return () => {
       probing.abort();
       cancel();

@@ -30,9 +30,10 @@ export class Lines {
       this.#rest = '';
       return length > 0;
     }
-    const lines = (this.#rest + this.#decoder.decode(step.value, { stream: true })).split('\n');
-    this.#rest = lines.pop() ?? '';
-    this.#lines.push(...lines);
+    const text = this.#rest + this.#decoder.decode(step.value, { stream: true });
+    const end = text.lastIndexOf('\n') + 1;
+    this.#lines.push(...text.slice(0, end).split('\n'));
+    this.#rest = text.slice(end);
     return true;
   }
 }

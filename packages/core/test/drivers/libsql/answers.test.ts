@@ -1,68 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import type { ExecuteHint } from '../../../src/driver.ts';
+import { OpenError } from '../../../src/errors.ts';
 import { LibsqlConnection } from '../../../src/drivers/libsql/connection.ts';
 import { serverError, StreamLostError } from '../../../src/drivers/libsql/errors.ts';
-import { Fence } from '../../../src/drivers/libsql/fence.ts';
-import type {
-  Answer,
-  BatchResult,
-  CursorChunk,
-  StatementResult,
-  Stream,
-  StreamRequest,
-  WireError,
-} from '../../../src/drivers/libsql/protocol.ts';
-import { ReplicaReader } from '../../../src/drivers/libsql/replica.ts';
+import type { Answer, OpenStream, Stream, WireError } from '../../../src/drivers/libsql/protocol.ts';
+import { BUSY, failed, later, many, one, OTHER, RESULT, ScriptedStream, standing } from './scripted.ts';
 import { failureOf } from './servers.ts';
 
 const READ: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: true, effect: 'none' };
 const INSERT: ExecuteHint = { rowMode: 'object', readonly: false, returnsRows: false, effect: 'insert' };
-
-const RESULT: StatementResult = { cols: [], rows: [], affected_row_count: 0, last_insert_rowid: null };
-const BUSY: WireError = { message: 'database is locked', code: 'SQLITE_BUSY' };
-/** An answer to something else. */
-const OTHER: Answer = { type: 'ok', response: { type: 'open_stream' } };
-
-const failed = (error: WireError): Answer => ({ type: 'error', error });
-const one = (result: StatementResult = RESULT): Answer => ({
-  type: 'ok',
-  response: { type: 'execute', result },
-});
-const many = (result: BatchResult): Answer => ({ type: 'ok', response: { type: 'batch', result } });
-const standing = (isAutocommit: boolean): Answer => ({
-  type: 'ok',
-  response: { type: 'get_autocommit', is_autocommit: isAutocommit },
-});
-
-/** A stream whose answers are written down before. One of `undefined` never comes: the stream ends. */
-class ScriptedStream implements Stream {
-  isOpen = true;
-  readonly isSticky = true;
-  position: number | undefined;
-  readonly sent: StreamRequest[] = [];
-  readonly #answers: (readonly Answer[] | Error)[];
-  chunks: CursorChunk[] = [];
-
-  constructor(...answers: (readonly Answer[] | Error)[]) {
-    this.#answers = answers;
-  }
-
-  async send(requests: readonly StreamRequest[]): Promise<readonly Answer[]> {
-    this.sent.push(...requests);
-    const answers = this.#answers.shift() ?? [];
-    if (!(answers instanceof Error)) return answers;
-    if (answers instanceof StreamLostError) this.isOpen = false;
-    throw answers;
-  }
-
-  async cursor() {
-    return { fetch: async () => this.chunks.shift()!, close: async () => undefined };
-  }
-
-  destroy(): void {
-    this.isOpen = false;
-  }
-}
 
 function connectionOn(stream: Stream, next: Stream = new ScriptedStream()): LibsqlConnection {
   return new LibsqlConnection(stream, { open: () => Promise.resolve(next), bufferBytes: 1000 });
@@ -164,70 +110,160 @@ describe('an error of a server', () => {
   });
 });
 
-const fenceAnswer = (n: number): Answer =>
-  one({ ...RESULT, rows: [[{ type: 'integer', value: String(n) }]] });
-const raised = (n: number): Answer =>
-  many({
-    step_results: [RESULT, { ...RESULT, rows: [[{ type: 'integer', value: String(n) }]] }],
-    step_errors: [null, null],
-  });
-
-/** A fence that was raised to 7, at position 3. */
-async function raisedFence(...watch: ConstructorParameters<typeof ScriptedStream>): Promise<Fence> {
-  const fence = new Fence(() => {
-    const stream = new ScriptedStream([raised(7)], ...watch);
-    stream.position = 3;
-    return Promise.resolve(stream);
-  });
-  fence.join();
-  await expect.poll(() => fence.demand).toEqual({ epoch: 7, position: 3 });
-  return fence;
+/** A connection in a transaction that the server has begun. */
+async function connectionInside(stream: ScriptedStream): Promise<LibsqlConnection> {
+  const connection = connectionOn(stream);
+  await connection.execute('BEGIN', [], { ...READ, urgency: 'control' });
+  await connection.execute('SELECT 1', [], READ);
+  return connection;
 }
 
-describe('the fence', () => {
-  test('is not known while the primary answers something else', async () => {
-    let tries = 0;
-    const fence = new Fence(() => {
-      tries += 1;
-      return Promise.resolve(new ScriptedStream([OTHER]));
+const BEGUN: readonly Answer[] = [
+  many({ step_results: [RESULT, RESULT], step_errors: [null, null] }),
+  standing(false),
+];
+/** As many steps as are needed, none of which was run. */
+const SKIPPED: readonly Answer[] = [
+  many({ step_results: [null, null, null, null, null], step_errors: [null, null, null, null, null] }),
+  standing(true),
+];
+
+describe('a transaction that the server has rolled back by itself', () => {
+  test.for<[string, (connection: LibsqlConnection) => Promise<unknown>]>([
+    ['a statement', (connection) => connection.execute('DELETE FROM t', [], INSERT)],
+    ['a script', (connection) => connection.script('DELETE FROM t')],
+    [
+      'a batch',
+      (connection) => connection.batch([{ sql: 'DELETE FROM t', params: [], hint: INSERT }], 'abort'),
+    ],
+    ['a cursor', (connection) => connection.iterate('SELECT 1', []).next()],
+  ])('is lost for %s, which was not run', async ([what, call]) => {
+    const stream = new ScriptedStream(BEGUN, what === 'a cursor' ? [standing(true)] : SKIPPED);
+    stream.chunks = [{ entries: [], bytes: 0, done: true }];
+    const connection = await connectionInside(stream);
+    expect(await failureOf(call(connection))).toMatchObject({ code: 'TRANSACTION_LOST' });
+  });
+
+  test('is over for a batch whose end was skipped, too', async () => {
+    const results = { step_results: [RESULT, RESULT, null, null], step_errors: [null, null, null, null] };
+    const connection = connectionOn(new ScriptedStream([many(results), standing(true)]));
+    const outcomes = await connection.batch([{ sql: 'DELETE FROM t', params: [], hint: INSERT }], 'abort');
+    expect(outcomes).toMatchObject([{ status: 'undone', error: { code: 'TRANSACTION_LOST' } }]);
+  });
+
+  test('ends with its stream', async () => {
+    const stream = new ScriptedStream(BEGUN);
+    const connection = await connectionInside(stream);
+    expect(connection.inTransaction()).toBe(true);
+    expect(await failureOf(connection.iterate('SELECT 1', []).next())).toMatchObject({
+      code: 'CONNECTION_LOST',
+      outcome: 'undone',
     });
-    fence.join();
-    await expect.poll(() => [fence.demand, tries > 1]).toEqual([undefined, true]);
-  });
-
-  test('is suspect after another stream was opened, until the watch has answered', async () => {
-    const fence = await raisedFence([standing(true)]);
-    fence.opened();
-    expect(fence.demand).toBeUndefined();
-    await expect.poll(() => fence.demand).toEqual({ epoch: 7, position: 3 });
-  });
-
-  test('is lost where the watch has ended', async () => {
-    const fence = await raisedFence(new StreamLostError(true, new Error('gone')));
-    fence.note(9);
-    fence.opened();
-    await expect.poll(() => fence.demand).toEqual({ epoch: 7, position: 3 });
+    expect(connection.inTransaction()).toBe(false);
+    const other = new ScriptedStream(BEGUN);
+    const idle = await connectionInside(other);
+    other.destroy();
+    expect(idle.inTransaction()).toBe(false);
   });
 });
 
-describe('a replica', () => {
-  const read = async (...answers: ConstructorParameters<typeof ScriptedStream>): Promise<unknown> => {
-    const fence = await raisedFence();
-    const open = () => Promise.resolve(new ScriptedStream(...answers));
-    const reader = new ReplicaReader({ fence, replicas: [open], waitMs: 1000 }, 0);
-    return await reader.read([{ stmt: { sql: 'SELECT 1', args: [], want_rows: true } }]);
-  };
+describe('reads of a batch that stand alone', () => {
+  test('go on after one that failed', async () => {
+    const read = { sql: 'SELECT 1', params: [], hint: READ };
+    const results = {
+      step_results: [RESULT, null, RESULT, RESULT, null],
+      step_errors: [null, { message: 'overflow', code: 'SQLITE_ERROR' }, null, null, null],
+    };
+    const connection = connectionOn(new ScriptedStream([many(results), standing(true)]));
+    const outcomes = await connection.batch([read, read], 'continue');
+    expect(outcomes.map(({ status }) => status)).toEqual(['failed', 'done']);
+  });
+});
 
-  test('is read where it has the fence, and not where it has an older one or none', async () => {
-    expect(await read([fenceAnswer(7), one()])).toEqual(RESULT);
-    expect(await read([fenceAnswer(6), one()])).toBeUndefined();
-    expect(await read([failed({ message: 'no such table' }), one()])).toBeUndefined();
+describe('a stream that was changed', () => {
+  test.for<[string, (connection: LibsqlConnection) => Promise<unknown>]>([
+    ['a script', (connection) => connection.script('PRAGMA foreign_keys = OFF')],
+    [
+      'a batch',
+      (connection) =>
+        connection.batch([{ sql: 'PRAGMA foreign_keys = OFF', params: [], hint: INSERT }], 'abort'),
+    ],
+  ])('by %s is not replaced in silence', async ([, change]) => {
+    const done = { step_results: [RESULT, RESULT, RESULT], step_errors: [null, null, null] };
+    const stream = new ScriptedStream([many(done), standing(true)]);
+    const connection = connectionOn(stream);
+    await change(connection);
+    expect(connection.broken).toBe(false);
+    stream.destroy();
+    expect(connection.broken).toBe(true);
+    expect(await failureOf(connection.execute('SELECT 1', [], READ))).toMatchObject({
+      code: 'CONNECTION_LOST',
+    });
   });
 
-  test('is not read where it says an error, or something else', async () => {
-    expect(await read([fenceAnswer(7), failed(BUSY)])).toBeUndefined();
-    expect(await read([fenceAnswer(7), OTHER])).toBeUndefined();
-    expect(await read([fenceAnswer(7), many({ step_results: [null], step_errors: [BUSY] })])).toBeUndefined();
-    expect(await read(new StreamLostError(true, new Error('gone')))).toBeUndefined();
+  test('after it has ended is another one, which is kept from then on', async () => {
+    const stream = new ScriptedStream();
+    stream.destroy();
+    const connection = connectionOn(stream, new ScriptedStream([one()]));
+    await connection.execute('PRAGMA foreign_keys = OFF', [], INSERT);
+    expect(connection.broken).toBe(false);
+  });
+});
+
+describe('a connection whose stream has ended', () => {
+  const ended = (): ScriptedStream => {
+    const stream = new ScriptedStream();
+    stream.destroy();
+    return stream;
+  };
+  const reconnecting = (open: OpenStream): LibsqlConnection =>
+    new LibsqlConnection(ended(), { open, bufferBytes: 1000 });
+
+  test('says why the server refuses another one', async () => {
+    const refused = new OpenError('not-permitted', 'no');
+    const connection = reconnecting(() => Promise.reject(refused));
+    expect(await failureOf(connection.execute('SELECT 1', [], READ))).toBe(refused);
+    expect(await failureOf(connection.iterate('SELECT 1', []).next())).toBe(refused);
+  });
+
+  test('gives up when it is interrupted meanwhile', async () => {
+    const connection = reconnecting(
+      (signal) =>
+        new Promise((_, fail) => signal?.addEventListener('abort', () => fail(new Error('aborted')))),
+    );
+    const reading = failureOf(connection.execute('SELECT 1', [], READ));
+    connection.interrupt();
+    expect(await reading).toMatchObject({ code: 'SQLITE_INTERRUPT' });
+  });
+
+  test('does not keep a stream that comes after it was closed', async () => {
+    const { promise, resolve } = later<Stream>();
+    const connection = reconnecting(() => promise);
+    const reading = failureOf(connection.execute('SELECT 1', [], READ));
+    await connection.close();
+    const late = new ScriptedStream(new StreamLostError(false, new Error('gone')));
+    resolve(late);
+    expect(await reading).toMatchObject({ code: 'CONNECTION_LOST' });
+    expect(late.isOpen).toBe(false);
+  });
+});
+
+describe('values', () => {
+  test('without a name, or beyond the columns, have an empty one', async () => {
+    const row = [{ type: 'integer', value: '1' } as const];
+    const results = [
+      { ...RESULT, cols: [{ name: null }], rows: [row] },
+      { ...RESULT, rows: [row] },
+    ];
+    for (const result of results) {
+      const connection = connectionOn(new ScriptedStream([one(result)]));
+      expect((await connection.execute('SELECT 1', [], READ)).rows).toEqual([{ '': 1 }]);
+    }
+  });
+
+  test('that JSON does not have are computed beside others', async () => {
+    const stream = new ScriptedStream([one()]);
+    await connectionOn(stream).execute('SELECT ?, ?, ?3', [Infinity, 1], READ);
+    expect(JSON.stringify(stream.sent)).toContain('SELECT (?1*9e999), ?2, ?3');
   });
 });

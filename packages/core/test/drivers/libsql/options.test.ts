@@ -43,6 +43,9 @@ test('names a server the same, however its address is written', async () => {
   const id = await libsql({ url: 'ws://db.example' }).databaseId?.();
   expect(await libsql({ url: 'WS://DB.EXAMPLE:80/' }).databaseId?.()).toBe(id);
   expect(await libsql({ url: 'ws://db.example/other' }).databaseId?.()).not.toBe(id);
+  const secure = await libsql({ url: 'libsql://db.example' }).databaseId?.();
+  expect(await libsql({ url: 'https://db.example:443' }).databaseId?.()).toBe(secure);
+  expect(secure).not.toBe(id);
   expect(await libsql({ url: 'ws://db.example:81' }).databaseId?.()).not.toBe(id);
 });
 
