@@ -220,6 +220,7 @@ export class HttpStream implements Stream {
           if (!probing.signal.aborted) cancel = systemClock.schedule(probe, pingMs, true);
         })
         .catch(() => {
+          /* v8 ignore next -- the answer comes while the server is asked for a sign of life */
           if (!probing.signal.aborted) this.#lost(true, new Error('The server gives no sign of life.'));
         });
     };

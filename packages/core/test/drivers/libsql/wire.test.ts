@@ -89,19 +89,25 @@ describe('a server over a WebSocket', () => {
   });
 
   test('goes on with the old token where there is no other one', async () => {
-    let asked = 0;
-    const exp = Math.floor(Date.now() / 1000) + 1;
-    const token = `x.${Buffer.from(JSON.stringify({ exp })).toString('base64url')}.x`;
-    const authToken = (): string => {
-      asked += 1;
-      if (asked > 1) throw new Error('none');
-      return token;
-    };
+    const source = new OneToken();
+    const authToken = (): string => source.next();
     const connection = await connectionTo(await socketServer(replying({}), { authToken }));
     for (let n = 0; n < 3; n += 1) expect(await connection.execute('SELECT 1')).toMatchObject({ rows: [] });
-    expect(asked).toBe(2);
+    expect(source.asked).toBe(2);
   });
 });
+
+/** Gives a token that is about to expire, and then none. */
+class OneToken {
+  asked = 0;
+
+  next(): string {
+    this.asked += 1;
+    if (this.asked > 1) throw new Error('none');
+    const exp = Math.floor(Date.now() / 1000) + 1;
+    return `x.${Buffer.from(JSON.stringify({ exp })).toString('base64url')}.x`;
+  }
+}
 
 /** A server that answers HTTP as a test wants; its address. */
 async function httpServer(listener: RequestListener): Promise<string> {
@@ -151,6 +157,35 @@ describe('a server over HTTP', () => {
     expect(await failureOf(stream.send([{ type: 'get_autocommit' }]))).toMatchObject({ sent: false });
   });
 });
+
+describe('a server over HTTP that wants a token', () => {
+  test('gets the old one where there is no other one', async () => {
+    const source = new OneToken();
+    const seen = new Set<string | undefined>();
+    const url = await httpServer(({ headers }, response) => {
+      seen.add(headers.authorization);
+      response.end(pipeline(null, [{ type: 'ok', response: { type: 'execute', result: ROWS } }]));
+    });
+    const connection = await connectionTo(libsql({ url, authToken: () => source.next() }));
+    for (let n = 0; n < 3; n += 1) expect(await connection.execute('SELECT 1')).toMatchObject({ rows: [] });
+    expect(source.asked).toBe(2);
+    expect(seen.size).toBe(1);
+  });
+});
+
+test.for(['ws', 'http'])(
+  'no stream is opened over %s that nobody wants when its token is there',
+  async (wire) => {
+    const wanted = new AbortController();
+    const reason = new Error('no longer wanted');
+    const authToken = (): string => {
+      wanted.abort(reason);
+      return 'token';
+    };
+    const driver = libsql({ url: `${wire}://127.0.0.1:1`, authToken });
+    expect(await failureOf(driver.open(wanted.signal))).toBe(reason);
+  },
+);
 
 describe('the lines of a body', () => {
   test.for<[string[], string[]]>([
