@@ -40,7 +40,9 @@ describe('the log of Fastify', () => {
 
   it('has the SQL and the stack of an error that becomes a 500, once', async () => {
     const { app, lines } = await makeApp();
-    app.get('/', (request) => request.db.get('SELECT nothing FROM nowhere'));
+    app.get('/', async (request) => {
+      await request.db.all('SELECT nothing FROM nowhere');
+    });
     expect((await app.inject('/')).statusCode).toBe(500);
     const failed = ofPool(lines).filter(({ code }) => code === 'SQLITE_POOL_REQUEST_FAILED');
     expect(failed).toMatchObject([
