@@ -7,7 +7,6 @@ import {
   type CheckpointResult,
 } from './database/checkpoint.ts';
 import { Database } from './database/database.ts';
-import { refuseToWaitForItself } from './connection/enclosing-transaction.ts';
 import { closeChannel, evictChannel, openChannel, type RequestOrigin } from './diagnostics/channels.ts';
 import { Observer } from './diagnostics/observer.ts';
 import { OpenOperation, traced } from './diagnostics/operation.ts';
@@ -15,12 +14,11 @@ import { bounded, limitOf, outsideCalls, type CancelToken, type Clock } from './
 import type { Result, Row } from './driver.ts';
 import type { Entry } from './engine/entries.ts';
 import { InvalidArgumentError, PoolClosedError, UnsupportedError } from './errors.ts';
-import { Semaphore } from './waiting/semaphore.ts';
-import { GroupCommit } from './writing/group-commit.ts';
+import { Writers } from './writing/writers.ts';
 import type { AcquireOptions, Lease } from './leasing/lease.ts';
 import { Housekeeping } from './database/housekeeping.ts';
 import { LeaseRegistry, withLease, type IdleLeases } from './leasing/lease-registry.ts';
-import { ConnectionPool, type Bounds } from './leasing/connection-pool.ts';
+import { boundsOf, ConnectionPool, type Bounds } from './leasing/connection-pool.ts';
 import { checkOptions, type PoolOptions, type Settings } from './options.ts';
 import {
   checkCallOptions,
@@ -40,9 +38,6 @@ import { parse, scriptWrites } from './query/sql.ts';
 import type { PoolStats } from './diagnostics/stats.ts';
 import { checkTransaction } from './connection/transaction.ts';
 import { WalMonitor } from './database/wal-monitor.ts';
-
-/** The number of writers of one pool that hold a connection: one that writes, and one that is ready to write. */
-const WRITERS_WITH_CONNECTION = 2;
 
 const NO_OPTIONS: AcquireOptions = {};
 
@@ -71,16 +66,10 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   readonly #settings: Settings;
   readonly #engine: ResourcePool<Session>;
   readonly #context: SessionContext;
-  /**
-   * A writer acquires this semaphore before its connection, so that waiting writers do not keep connections that
-   * readers need. The connection comes first and the write lock second. The holder of the write lock needs nothing
-   * else, so no two callers can wait for each other.
-   */
-  readonly #writers: Semaphore;
+  readonly #writers: Writers;
   readonly #registry: LeaseRegistry;
   readonly #database: Database;
   readonly #connections: ConnectionPool;
-  readonly #groups: GroupCommit;
   readonly #walMonitor: WalMonitor;
   readonly #housekeeping: Housekeeping;
   /** Aborts when the pool begins to close. */
@@ -104,10 +93,6 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       sharesHandles: settings.onConnect === undefined,
       writeTimeoutError: () => this.#connections.timeoutError(settings.acquireTimeoutMs, 'write'),
     };
-    this.#writers = new Semaphore(
-      Math.max(1, Math.min(WRITERS_WITH_CONNECTION, settings.poolSize - 1)),
-      settings.maxWaiting,
-    );
     this.#engine = new ResourcePool(settings, {
       open: (signal) => {
         this.#housekeeping.start();
@@ -128,7 +113,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       },
     });
     this.#connections = new ConnectionPool(settings, this.#engine, this.#registry, this.observer);
-    this.#groups = new GroupCommit({ ...settings, ...this.#context }, this.#connections, this.#writers);
+    this.#writers = new Writers({ ...settings, ...this.#context }, this.#connections, this.#database);
     const untilClosed = { ...settings, observer: this.observer, closed: this.#closed.signal };
     this.#walMonitor = new WalMonitor(untilClosed, this.#database, this.#connections, this.#registry);
     this.#housekeeping = new Housekeeping(settings, {
@@ -304,7 +289,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       quarantined,
       waiting: engine.waiting,
       writerHeld: this.#database.writeLock.held > 0,
-      writersWaiting: this.#writers.waiting + this.#database.writeLock.waiting + this.#groups.joined,
+      writersWaiting: this.#writers.waiting,
       acquires: wait.count,
       acquireTimeouts: this.#connections.timeouts,
       opens: engine.opens,
@@ -408,15 +393,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * Acquires a writer's permit, for a caller that will then acquire a lease for a write. The returned function releases
    * the permit. @internal
    */
-  acquireWriter({ signal, operation }: CallOptions): Promise<() => void> {
-    refuseToWaitForItself(this.#database.writeLock);
-    operation?.waitsForLock();
-    const acquired = this.#groups.acquireInOrder(signal);
-    if (operation === undefined) return acquired;
-    return acquired.then((leave) => {
-      operation.endsLockWait('waiting');
-      return leave;
-    });
+  acquireWriter(options: CallOptions): Promise<() => void> {
+    return this.#writers.acquire(options);
   }
 
   protected override perform(call: Call): Promise<Result> {
@@ -426,27 +404,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
         'The pool leases a connection per statement, so a transaction would end before its next statement. Use pool.transaction().',
       );
     }
-    if (readonly) return this.#performOnce(call);
-    if (!this.#groups.takes(call))
-      return this.#withSession(true, call, (session) => session.perform(call, true));
-    if (this.#groups.isBusy || this.#database.writeLock.held > 0) {
-      refuseToWaitForItself(this.#database.writeLock);
-      return this.#groups.run(call);
-    }
-    return this.#writeAlone(call);
-  }
-
-  #performOnce(call: Call): Promise<Result> {
+    if (!readonly) return this.#writers.run(call);
     return this.#connections.use(boundsOf(call), (session) => session.perform(call, true));
-  }
-
-  async #writeAlone(call: Call): Promise<Result> {
-    await this.#groups.acquire(call.signal);
-    try {
-      return await this.#performOnce(call);
-    } finally {
-      this.#writers.release();
-    }
   }
 
   protected override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
@@ -464,18 +423,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     }
   }
 
-  /** Runs `use` with a connection. If it writes, acquires a writer's permit first. */
-  async #withSession<T>(
-    writes: boolean,
-    options: CallOptions,
-    use: (session: Session) => Promise<T>,
-  ): Promise<T> {
-    const releaseWriter = writes ? await this.acquireWriter(options) : undefined;
-    try {
-      return await this.#connections.use(boundsOf(options), use);
-    } finally {
-      releaseWriter?.();
-    }
+  /** Runs `use` with a connection, and as a writer if it writes. */
+  #withSession<T>(writes: boolean, options: CallOptions, use: (session: Session) => Promise<T>): Promise<T> {
+    return writes ? this.#writers.use(options, use) : this.#connections.use(boundsOf(options), use);
   }
 
   #open(signal: AbortSignal): Promise<Session> {
@@ -490,8 +440,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     const reason = (): PoolClosedError => new PoolClosedError();
     this.#housekeeping.stop();
     this.#closed.abort(reason());
-    this.#writers.rejectAll(reason);
-    this.#groups.close(reason);
+    this.#writers.close(reason);
     const closed = this.#engine.close();
     const inTime = async (ms: number): Promise<boolean> => {
       const waited = await Promise.allSettled([bounded(closed, limitOf(clock, ms, reason))]);
@@ -509,11 +458,6 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     if (closeChannel.hasSubscribers)
       closeChannel.publish({ ...this.observer.source, durationMs: clock.now() - since });
   }
-}
-
-/** The limits of a statement's wait for a connection. */
-function boundsOf({ signal, operation }: CallOptions): Bounds {
-  return operation === undefined ? { signal } : { signal, request: operation.request };
 }
 
 /**

@@ -7,6 +7,7 @@ import { enclosingSessions } from '../connection/enclosing-transaction.ts';
 import { AcquireTimeoutError, TransactionActiveError, type AcquirePhase } from '../errors.ts';
 import type { LeaseEnding } from './lease.ts';
 import { IdleLeases, type LeaseRegistry } from './lease-registry.ts';
+import type { CallOptions } from '../query/queryable.ts';
 import type { ResourcePool } from '../engine/resource-pool.ts';
 import type { Session } from '../connection/session.ts';
 
@@ -23,6 +24,11 @@ export interface Bounds {
   readonly timeoutMs?: number | undefined;
   /** The request that waits, if there is one. */
   readonly request?: RequestOrigin | undefined;
+}
+
+/** The limits of a statement's wait for a connection. */
+export function boundsOf({ signal, operation }: CallOptions): Bounds {
+  return operation === undefined ? { signal } : { signal, request: operation.request };
 }
 
 /** How long the pool's own work waits for a connection, in milliseconds. */

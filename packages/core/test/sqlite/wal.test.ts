@@ -220,14 +220,16 @@ test('checkpoint() of a database that is not in WAL mode says so', async () => {
 
 test('a checkpoint that restarts the WAL waits for the write lock, a passive one does not', async () => {
   const { pool } = await fileWithTable();
-  await pool.transaction(async (tx) => {
-    await tx.run('INSERT INTO t (v) VALUES (1)');
-    expect(await pool.checkpoint()).toMatchObject({ busy: false });
-    const cancelled = pool.checkpoint({ mode: 'truncate', timeoutMs: 30 });
-    expect(await failure(cancelled)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
-    const signal = AbortSignal.abort(new Error('no'));
-    expect((await failure(pool.checkpoint({ mode: 'full', signal }))).message).toBe('no');
-  });
+  const writer = await pool.acquire();
+  await writer.run('BEGIN IMMEDIATE');
+  await writer.run('INSERT INTO t (v) VALUES (1)');
+  expect(await pool.checkpoint()).toMatchObject({ busy: false });
+  const cancelled = pool.checkpoint({ mode: 'truncate', timeoutMs: 30 });
+  expect(await failure(cancelled)).toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+  const signal = AbortSignal.abort(new Error('no'));
+  expect((await failure(pool.checkpoint({ mode: 'full', signal }))).message).toBe('no');
+  await writer.run('COMMIT');
+  await writer.release();
   expect(await pool.checkpoint({ mode: 'truncate' })).toMatchObject({ busy: false });
 });
 

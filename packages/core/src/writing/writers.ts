@@ -2,11 +2,13 @@ import { asThrown, Cancelled } from '../connection/call-queue.ts';
 import { cancelReason, atEndOfTick, bounded, outsideCalls, type Limit } from '../waiting/deadline.ts';
 import type { Result } from '../driver.ts';
 import { noteSql, PoolClosedError, PoolOverloadedError } from '../errors.ts';
-import type { Semaphore } from '../waiting/semaphore.ts';
+import { Semaphore } from '../waiting/semaphore.ts';
+import { refuseToWaitForItself } from '../connection/enclosing-transaction.ts';
+import type { Session } from '../connection/session.ts';
 import { Group } from './group.ts';
-import type { ConnectionPool } from '../leasing/connection-pool.ts';
+import { boundsOf, type ConnectionPool } from '../leasing/connection-pool.ts';
 import { LinkedList } from '../waiting/linked-list.ts';
-import type { Call } from '../query/queryable.ts';
+import type { Call, CallOptions } from '../query/queryable.ts';
 import { commitTogether } from './group-transaction.ts';
 import type { TimeSettings } from '../waiting/limits.ts';
 import type { Statements } from '../connection/statements.ts';
@@ -15,21 +17,36 @@ import type { WriteLock } from '../connection/write-lock.ts';
 /** The largest number of writes that share a COMMIT. */
 const MOST_MEMBERS = 100;
 
-/** The settings that group commit needs. */
-export interface GroupCommitSettings extends TimeSettings {
+/** The number of writers of one pool that hold a connection: one that writes, and one that is ready to write. */
+const WRITERS_WITH_CONNECTION = 2;
+
+/** The settings that writers need. */
+export interface WritersSettings extends TimeSettings {
+  readonly poolSize: number;
   readonly maxWaiting: number;
   readonly groupCommit: boolean;
 }
 
+/** The database, as far as its write lock counts. */
+interface Locked {
+  readonly writeLock: Semaphore;
+}
+
 /**
- * Commits together the single writes that arrive while another write runs. The first of them waits for the write lock
- * like any writer. The later ones join its group, and need no place in the queue and no connection of their own.
+ * The writers of one pool: who may write next, and which writes share a COMMIT.
+ *
+ * A writer first acquires a permit here, then a connection, then the write lock of the file. So waiting writers do not
+ * keep connections that readers need. The holder of the write lock needs nothing else, so no two callers wait for each
+ * other.
+ *
+ * Single writes that arrive while another write runs commit together. The first of them waits for the write lock like
+ * any writer. The later ones join its group, and need no permit and no connection of their own.
  */
-export class GroupCommit {
-  readonly #settings: GroupCommitSettings;
+export class Writers {
+  readonly #settings: WritersSettings;
   readonly #connections: ConnectionPool;
-  /** Limits the writers of the pool, before they acquire a connection. */
-  readonly #writers: Semaphore;
+  readonly #database: Locked;
+  readonly #permits: Semaphore;
   /** The groups that are not sealed and have members. */
   readonly #groups = new LinkedList<Group>();
   /** The number of members of these groups. */
@@ -43,49 +60,80 @@ export class GroupCommit {
   #callersGoOn: Promise<void> | undefined;
   #closed = false;
 
-  constructor(settings: GroupCommitSettings, connections: ConnectionPool, writers: Semaphore) {
+  constructor(settings: WritersSettings, connections: ConnectionPool, database: Locked) {
     this.#settings = settings;
     this.#connections = connections;
-    this.#writers = writers;
+    this.#database = database;
+    const permits = Math.max(1, Math.min(WRITERS_WITH_CONNECTION, settings.poolSize - 1));
+    this.#permits = new Semaphore(permits, settings.maxWaiting);
   }
 
-  /** The number of writes that wait in a group, without the leader of each group: the leader waits in the semaphore. */
-  get joined(): number {
+  /** The number of writes that wait, with or without a connection. */
+  get waiting(): number {
+    return this.#permits.waiting + this.#database.writeLock.waiting + this.#joined;
+  }
+
+  /** The number of writes that wait in a group, without the leader of each group: the leader waits for a permit. */
+  get #joined(): number {
     return Math.max(0, this.#members - this.#groups.size);
   }
 
-  /** Whether a writer of the pool holds a permit. */
-  get isBusy(): boolean {
-    return this.#writers.held > 0;
+  /** Runs one write, for which no lease holds a connection: alone if it need not wait, else in a group if it may. */
+  run(call: Call): Promise<Result> {
+    const { effect, taints } = call.statement;
+    // A statement that changes the connection or the schema commits alone.
+    if (!this.#settings.groupCommit || effect === 'none' || taints)
+      return this.use(call, (session) => session.perform(call, true));
+    const { writeLock } = this.#database;
+    if (this.#permits.held === 0 && writeLock.held === 0) return this.#runAlone(call);
+    refuseToWaitForItself(writeLock);
+    return this.#runInGroup(call);
   }
 
-  /** Whether a statement may share its COMMIT: it changes rows, and changes neither the connection nor the schema. */
-  takes({ statement: { effect, taints } }: Call): boolean {
-    return this.#settings.groupCommit && effect !== 'none' && !taints;
+  async #runAlone(call: Call): Promise<Result> {
+    await this.#acquire(call.signal);
+    try {
+      return await this.#connections.use(boundsOf(call), (session) => session.perform(call, true));
+    } finally {
+      this.#permits.release();
+    }
   }
 
-  /** Acquires a writer's permit for a write that is in no group. */
-  async acquire(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#closed) throw new PoolClosedError();
-    this.#refuseIfCrowded();
-    if (!this.#writers.tryAcquire())
-      await this.#writers.acquire(this.#connections.limit({ signal }, 'write'));
+  /** Runs `use` with a permit and a connection. */
+  async use<T>(options: CallOptions, use: (session: Session) => Promise<T>): Promise<T> {
+    const release = await this.acquire(options);
+    try {
+      return await this.#connections.use(boundsOf(options), use);
+    } finally {
+      release();
+    }
   }
 
   /**
-   * The same, for a writer that later writes must not overtake: they cannot join an earlier group. The returned
-   * function releases the permit.
+   * Acquires a permit, for a caller that will then acquire a connection. Later writes do not overtake this one: they
+   * cannot join an earlier group. The returned function releases the permit.
    */
-  async acquireInOrder(signal: AbortSignal | undefined): Promise<() => void> {
+  acquire({ signal, operation }: CallOptions): Promise<() => void> {
+    refuseToWaitForItself(this.#database.writeLock);
     this.#open = undefined;
-    await this.acquire(signal);
-    return () => {
-      this.#writers.release();
-    };
+    operation?.waitsForLock();
+    return this.#acquire(signal).then(() => {
+      operation?.endsLockWait('waiting');
+      return () => {
+        this.#permits.release();
+      };
+    });
   }
 
-  /** Runs a write that has to wait for the write lock, in a group. Throws at once if the write may not even wait. */
-  run(call: Call): Promise<Result> {
+  async #acquire(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#closed) throw new PoolClosedError();
+    this.#refuseIfCrowded();
+    if (!this.#permits.tryAcquire())
+      await this.#permits.acquire(this.#connections.limit({ signal }, 'write'));
+  }
+
+  /** Runs a write that has to wait for the write lock. Throws at once if the write may not even wait. */
+  #runInGroup(call: Call): Promise<Result> {
     if (this.#closed) throw new PoolClosedError();
     if (call.signal?.aborted === true) throw call.signal.reason;
     this.#refuseIfCrowded();
@@ -104,13 +152,14 @@ export class GroupCommit {
   /** Throws if one more write would wait behind `maxWaiting` writers. */
   #refuseIfCrowded(): void {
     const { maxWaiting } = this.#settings;
-    if (this.#writers.isFull && this.#writers.waiting + this.joined >= maxWaiting)
+    if (this.#permits.isFull && this.#permits.waiting + this.#joined >= maxWaiting)
       throw new PoolOverloadedError(maxWaiting);
   }
 
   /** The pool begins to close. Rejects the writes that wait without a connection. */
   close(why: () => PoolClosedError): void {
     this.#closed = true;
+    this.#permits.rejectAll(why);
     for (const group of this.#groups.toArray()) if (!group.isConnected) group.rejectAll(Cancelled.each(why));
   }
 
@@ -140,16 +189,16 @@ export class GroupCommit {
   /** Acquires the permit, the connection and the write lock for a group, and runs it. Settles every member in all cases. */
   async #lead(group: Group): Promise<void> {
     const { abandoned } = group;
-    const writers = this.#writers;
-    const entered = writers.tryAcquire()
-      ? writers.changes
-      : await untilItWorks(group, () => writers.acquire(group.limit));
+    const permits = this.#permits;
+    const entered = permits.tryAcquire()
+      ? permits.changes
+      : await untilItWorks(group, () => permits.acquire(group.limit));
     if (entered === undefined) return;
     // There are at most two permits, so the next release is that of the writer before this group. That writer may have
     // released in the same tick. Then a later group has its permit, and that group is behind this one.
-    if (writers.held > 1 && writers.changes === entered) {
+    if (permits.held > 1 && permits.changes === entered) {
       group.isBehind = true;
-      writers.onceChanged(() => (group.isBehind = false));
+      permits.onceChanged(() => (group.isBehind = false));
     }
     try {
       const bounds = { signal: abandoned, timeoutMs: Infinity };
@@ -164,7 +213,7 @@ export class GroupCommit {
     } catch (error) {
       group.rejectAll(error instanceof PoolClosedError ? Cancelled.each(() => new PoolClosedError()) : error);
     } finally {
-      this.#writers.release();
+      this.#permits.release();
     }
   }
 
@@ -191,7 +240,7 @@ export class GroupCommit {
   async #behind(group: Group, writeLock: WriteLock, limit: Limit): Promise<void> {
     while (group.isBehind && writeLock.isFree && cancelReason(limit) === undefined) {
       const changed = new Promise<void>((done) => {
-        this.#writers.onceChanged(done);
+        this.#permits.onceChanged(done);
         writeLock.onceChanged(done);
       });
       await bounded(changed, limit);
