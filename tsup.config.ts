@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { defineConfig, type Options } from 'tsup';
+import { PAGE_MODULE, pageModule } from './packages/inspector/page-build.ts';
 
 /** Of esbuild, which tsup brings, what is used here. */
 type Plugin = NonNullable<Options['esbuildPlugins']>[number];
@@ -28,6 +29,17 @@ const workerCode: Plugin = {
   },
 };
 
+/** Puts the page of the inspector into the module that stands for it. */
+const page: Plugin = {
+  name: 'page',
+  setup(build) {
+    build.onLoad({ filter: PAGE_MODULE }, async ({ path }) => ({
+      contents: await pageModule(build.esbuild.build, path),
+      loader: 'ts',
+    }));
+  },
+};
+
 /** Every package builds with this: `tsup <entries> --config ../../tsup.config.ts`. */
 export default defineConfig({
   format: ['esm', 'cjs'],
@@ -41,7 +53,7 @@ export default defineConfig({
   treeshake: true,
   // Or `node:sqlite`, which exists only under that name, would lose its prefix.
   removeNodeProtocol: false,
-  esbuildPlugins: [workerCode],
+  esbuildPlugins: [workerCode, page],
   esbuildOptions(options) {
     // A stack trace needs names and lines. The sources would be most of what a user downloads.
     options.sourcesContent = false;

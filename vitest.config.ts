@@ -65,6 +65,7 @@ export default defineConfig({
       },
       { test: project('express') },
       { test: project('interrupt') },
+      { extends: './packages/inspector/vitest.config.ts', test: project('inspector') },
       {
         extends: './examples/vitest.config.ts',
         test: { name: 'examples', root: './examples', ...first },

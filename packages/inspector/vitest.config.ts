@@ -1,0 +1,14 @@
+import { build } from 'esbuild';
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
+import { PAGE_MODULE, pageModule } from './page-build.ts';
+
+const config: ViteUserConfig = defineConfig({
+  plugins: [
+    {
+      name: 'page',
+      load: async (id) => (PAGE_MODULE.test(id) ? await pageModule(build, id) : undefined),
+    },
+  ],
+});
+
+export default config;
