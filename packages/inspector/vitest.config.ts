@@ -9,6 +9,8 @@ const config: ViteUserConfig = defineConfig({
       load: async (id) => (PAGE_MODULE.test(id) ? await pageModule(build, id) : undefined),
     },
   ],
+  // It would keep an old page: it does not know of which files that module is made.
+  test: { fsModuleCache: false },
 });
 
 export default config;

@@ -5,7 +5,7 @@ import type { PoolRecord } from '../recording/pool-record.ts';
 import { rounded } from '../recording/seconds.ts';
 import type { ConnectionState, Counts, Limits, List, PoolState, StatementOrder, Waiter } from '../state.ts';
 
-const SHOWN_WAITERS = 50;
+const SHOWN_WAITERS = 20;
 
 /** What the page asks for. */
 export interface Wish {

@@ -142,11 +142,11 @@ export class Chart {
   }
 }
 
-/** The next number that reads well: 1, 2 or 5 with zeros. */
+/** The next number that reads well. */
 function roundedUp(value: number): number {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return power * Number([1, 2, 5, 10].find((step) => step * power >= value));
+  return power * Number([1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((step) => step * power >= value));
 }
 
 function shape(tag: string, attributes: Readonly<Record<string, string>>): Element {

@@ -61,7 +61,10 @@ function showUse({ counts, limits, connections }: PoolState): void {
     {
       key: ({ index }) => String(index),
       create: () => element('i'),
-      update: (square, { state }) => setAttribute(square, 'data-state', state),
+      update: (square, { state }) => {
+        setAttribute(square, 'data-state', state);
+        setAttribute(square, 'title', state);
+      },
     },
   );
 }

@@ -12,6 +12,7 @@ export function rate(number: number): string {
 
 /** A duration, with about two digits. */
 export function duration(ms: number): string {
+  if (ms < 1 && ms > 0) return `${whole.format(Math.max(1, ms * 1000))} µs`;
   if (ms < 10) return `${short.format(ms)} ms`;
   if (ms < 1000) return `${whole.format(ms)} ms`;
   if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`;

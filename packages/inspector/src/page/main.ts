@@ -98,6 +98,8 @@ function show(state: State): void {
 
 function showChoice(pools: readonly string[]): void {
   byId('choice').hidden = pools.length === 0;
+  // The name would stand there twice.
+  byId('name').classList.toggle('unseen', pools.length > 0);
   const select = byId('pools') as HTMLSelectElement;
   if (select.options.length !== pools.length) {
     select.replaceChildren(

@@ -65,7 +65,7 @@ export class StatementTable {
     for (const [order, heading] of this.#headings) {
       setAttribute(heading, 'aria-sort', order === this.order ? 'descending' : undefined);
     }
-    setAttribute(this.#table, 'data-empty', total === 0 ? 'true' : undefined);
+    this.#table.hidden = total === 0;
     list(this.#table, shown, this.#rows);
     const note = byId('no-statements');
     const hidden = total - shown.length;

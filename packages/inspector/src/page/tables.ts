@@ -21,13 +21,16 @@ export function showTables(pool: PoolState): void {
   showWaiters(pool);
   showGroups(pool);
   showCounters(pool);
-  showPragmas(pool);
+  showLimits(pool);
+  fill('pragmas', pool.facts.pragmas, PAIRS);
+  note('pragma-note', pool.facts.note ?? '');
   fill('events', pool.events, EVENTS);
   note('no-events', pool.events.length === 0 ? 'Nothing has happened yet that is worth a line.' : '');
 }
 
 function fill<T>(table: string, items: readonly T[], rows: Rows<T>): void {
-  setAttribute(byId(table), 'data-empty', items.length === 0 ? 'true' : undefined);
+  // A table without rows is an error to a screen reader.
+  byId(table).hidden = items.length === 0;
   list(bodyOf(byId(table)), items, rows);
 }
 
@@ -80,7 +83,7 @@ const TAGS: Rows<string> = {
 function showRequest(made: HTMLElement, origin: Origin | null, stack: string | null): void {
   const target = inside(made, '.request');
   if (target.childElementCount === 0) {
-    target.append(element('span', { class: 'route' }), element('span', { class: 'id' }));
+    target.append(element('span', { class: 'route' }), ' ', element('span', { class: 'id' }));
   }
   setText(inside(target, '.route'), origin?.route ?? (typeof origin?.id === 'string' ? '' : '–'));
   setText(inside(target, '.id'), origin?.id ?? '');
@@ -94,7 +97,7 @@ function showRequest(made: HTMLElement, origin: Origin | null, stack: string | n
 /** The text of a statement, and what is to be said of it. */
 function showStatement(made: HTMLElement, sql: string | null, remark: string): void {
   const target = inside(made, '.sql');
-  if (target.childElementCount === 0) target.append(element('code'), element('span', { class: 'id' }));
+  if (target.childElementCount === 0) target.append(element('code'), ' ', element('span', { class: 'id' }));
   setText(inside(target, 'code'), sql === null ? '' : oneLine(sql));
   setText(inside(target, '.id'), remark);
 }
@@ -171,8 +174,8 @@ function showCounters({ counts, transactions }: PoolState): void {
     'counters',
     [
       ['Connections acquired', count(acquires)],
-      ['Wait for one, p50 / p95 / max', [wait.p50Ms, wait.p95Ms, wait.maxMs].map(duration).join(' / ')],
-      ['Timeouts of that wait', count(acquireTimeouts)],
+      ['Wait p50 / p95 / max', [wait.p50Ms, wait.p95Ms, wait.maxMs].map(duration).join(' / ')],
+      ['Waits that timed out', count(acquireTimeouts)],
       ['Connections opened', count(opens)],
       ['Opens that failed', count(openFailures)],
       ...retired,
@@ -185,23 +188,19 @@ function showCounters({ counts, transactions }: PoolState): void {
   );
 }
 
-function showPragmas({ facts, limits }: PoolState): void {
-  const time = (ms: number | null): string => (ms === null ? 'none' : duration(ms));
-  fill(
-    'pragmas',
-    [
-      ...facts.pragmas,
-      ['poolSize', String(limits.poolSize ?? 'none')],
-      ['minIdle', String(limits.minIdle ?? 'none')],
-      ['maxWaiting', limits.maxWaiting === null ? 'none' : count(limits.maxWaiting)],
-      ['acquireTimeoutMs', time(limits.acquireTimeoutMs)],
-      ['statementTimeoutMs', time(limits.statementTimeoutMs)],
-      ['maxLeaseMs', time(limits.maxLeaseMs)],
-      ['walLimitBytes', limits.walLimitBytes === null ? 'none' : bytes(limits.walLimitBytes)],
-    ],
-    PAIRS,
-  );
-  note('pragma-note', facts.note ?? '');
+function showLimits({ limits }: PoolState): void {
+  const number = (limit: number | null): string => (limit === null ? 'none' : count(limit));
+  const time = (limit: number | null): string => (limit === null ? 'none' : duration(limit));
+  const pairs: Pair[] = [
+    ['poolSize', number(limits.poolSize)],
+    ['minIdle', number(limits.minIdle)],
+    ['maxWaiting', number(limits.maxWaiting)],
+    ['acquireTimeoutMs', time(limits.acquireTimeoutMs)],
+    ['statementTimeoutMs', time(limits.statementTimeoutMs)],
+    ['maxLeaseMs', time(limits.maxLeaseMs)],
+    ['walLimitBytes', limits.walLimitBytes === null ? 'none' : bytes(limits.walLimitBytes)],
+  ];
+  fill('limits', pairs, PAIRS);
 }
 
 const EVENTS: Rows<EventState> = {
@@ -211,7 +210,7 @@ const EVENTS: Rows<EventState> = {
     event.append(element('span', { class: 'text' }, text));
     if (sql !== null) event.append(element('code', {}, oneLine(sql)));
     const made = row(rowHeading('Time', timeOf(at)), event, cell('Request', 'request'));
-    showRequest(made, origin, null);
+    if (origin !== null) showRequest(made, origin, null);
     return made;
   },
   update: () => undefined,
