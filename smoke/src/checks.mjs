@@ -12,6 +12,7 @@ import { join } from 'node:path';
  * @property {typeof import('@sqlite-pool/express/transaction')} expressTransaction
  * @property {typeof import('@sqlite-pool/fastify')} fastifyPlugin
  * @property {typeof import('@sqlite-pool/hono')} honoPlugin
+ * @property {typeof import('@sqlite-pool/inspector')} inspector
  * @property {typeof import('express')} express
  * @property {typeof import('fastify').fastify} fastify
  * @property {typeof import('hono').Hono} Hono
@@ -79,6 +80,17 @@ const checks = {
     }
     await new Promise((resolve) => server.close(resolve));
     await db.close();
+  },
+
+  async inspector({ core, inspector }, filename) {
+    const pool = core.createPool({ filename });
+    const { fetch: answer } = inspector.createInspector({ pool });
+    await pool.get(hello);
+    const page = await (await answer(new Request('http://localhost/'))).text();
+    assert.match(page, /<style>.+<\/style>.*<script type="module">.+<\/script>/s);
+    const state = await (await answer(new Request('http://localhost/state.json'))).json();
+    assert.equal(state.pool.statements.shown[0].sql, hello);
+    await pool.close();
   },
 };
 

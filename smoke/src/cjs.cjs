@@ -4,6 +4,7 @@ const expressPlugin = require('@sqlite-pool/express');
 const expressTransaction = require('@sqlite-pool/express/transaction');
 const fastifyPlugin = require('@sqlite-pool/fastify');
 const honoPlugin = require('@sqlite-pool/hono');
+const inspector = require('@sqlite-pool/inspector');
 const express = require('express');
 const fastify = require('fastify');
 const { Hono } = require('hono');
@@ -18,6 +19,7 @@ void import(checks).then(({ runCheck }) =>
     expressTransaction,
     fastifyPlugin,
     honoPlugin,
+    inspector,
     express,
     fastify,
     Hono,

@@ -4,6 +4,7 @@ import * as expressPlugin from '@sqlite-pool/express';
 import * as expressTransaction from '@sqlite-pool/express/transaction';
 import * as fastifyPlugin from '@sqlite-pool/fastify';
 import * as honoPlugin from '@sqlite-pool/hono';
+import * as inspector from '@sqlite-pool/inspector';
 import express from 'express';
 import fastify from 'fastify';
 import { Hono } from 'hono';
@@ -17,6 +18,7 @@ await runCheck({
   expressTransaction,
   fastifyPlugin,
   honoPlugin,
+  inspector,
   express,
   fastify,
   Hono,

@@ -19,7 +19,7 @@ import { STATEMENT_ORDERS, type State } from './state.ts';
  *
  * @example
  * app.register(inspector.fastify, { prefix: '/sqlite' }); // Fastify
- * app.mount('/sqlite', inspector.fetch); // Hono
+ * app.all('/sqlite/*', mount(inspector.fetch)); // Hono, with mount of hono/mount
  * app.use('/sqlite', inspector.listener); // Express
  */
 export interface Inspector extends Mounts {

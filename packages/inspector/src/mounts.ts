@@ -10,7 +10,8 @@ interface FastifyRoute {
   readonly method: string[];
   readonly url: string;
   readonly logLevel: 'silent';
-  readonly schema: { readonly hide: boolean };
+  /** `hide` is a word of @fastify/swagger. */
+  readonly schema: object;
   readonly handler: (request: FastifyRequestLike, reply: FastifyReplyLike) => Promise<unknown>;
 }
 
@@ -38,7 +39,7 @@ export interface Mounts {
   /**
    * For Hono, and every other server that passes on a `Request` whose URL has the path below the mount.
    *
-   * @example app.mount('/sqlite', inspector.fetch);
+   * @example app.all('/sqlite/*', mount(inspector.fetch)); // with mount of hono/mount
    */
   readonly fetch: (request: Request) => Promise<Response>;
   /**

@@ -14,7 +14,11 @@ export interface InspectorRequest {
   /** The path below the place where the inspector is mounted, with the query: `/`, `/state.json?pool=0`. */
   readonly path: string;
   /** By names in small letters. */
-  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  readonly headers: {
+    readonly authorization?: string | undefined;
+    readonly cookie?: string | undefined;
+    readonly [name: string]: string | readonly string[] | undefined;
+  };
 }
 
 /**

@@ -209,10 +209,14 @@ describe.skipIf(CHROMIUM === undefined)('the page, in Chromium,', () => {
     const page = await open(await serve({ pool }));
     work(pool);
     const names = page.locator('#statements tbody b');
-    await expect.poll(() => names.allInnerTexts(), PATIENT).toEqual(['SELECT posts', 'SELECT users', 'INSERT notes']);
+    await expect
+      .poll(() => names.allInnerTexts(), PATIENT)
+      .toEqual(['SELECT posts', 'SELECT users', 'INSERT notes']);
     await page.getByRole('button', { name: 'Calls' }).focus();
     await page.keyboard.press('Space');
-    await expect.poll(() => names.allInnerTexts(), PATIENT).toEqual(['SELECT users', 'INSERT notes', 'SELECT posts']);
+    await expect
+      .poll(() => names.allInnerTexts(), PATIENT)
+      .toEqual(['SELECT users', 'INSERT notes', 'SELECT posts']);
     expect(await page.getByRole('columnheader', { name: 'Calls' }).getAttribute('aria-sort')).toBe(
       'descending',
     );

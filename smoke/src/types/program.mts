@@ -10,6 +10,7 @@ import { transaction } from '@sqlite-pool/express/transaction';
 import { sqlitePool as fastifyPool } from '@sqlite-pool/fastify';
 import * as honoPlugin from '@sqlite-pool/hono';
 import { sqlitePool as honoPool } from '@sqlite-pool/hono';
+import { createInspector } from '@sqlite-pool/inspector';
 import express from 'express';
 import { fastify } from 'fastify';
 import { Hono } from 'hono';
@@ -48,16 +49,20 @@ interface User {
   id: number;
 }
 
+const inspector = createInspector({ pool });
 const app = fastify();
+await app.register(inspector.fastify, { prefix: '/sqlite' });
 await app.register(fastifyPool, { filename: 'app.db' });
 app.get('/', async (request): Promise<User | undefined> => await request.db.get<User>('SELECT 1 AS id'));
 
 export const hono = new Hono()
   .use(honoPool({ filename: 'app.db' }))
+  .all('/sqlite/*', (c) => inspector.fetch(c.req.raw))
   .get('/', async (c) => c.json(await c.get('db').get<User>('SELECT 1 AS id')));
 
 const expressDb = expressPool({ filename: 'app.db' });
 express()
+  .use('/sqlite', inspector.listener)
   .use(expressDb, transaction(expressDb, { timeoutMs: 2000 }))
   .get('/', async (req, res) => {
     res.json(await req.db.get<User>('SELECT 1 AS id'));
