@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import express, { type ErrorRequestHandler } from 'express';
 import { fastify, type RouteOptions } from 'fastify';
 import { Hono } from 'hono';
-import { mount as mountInHono } from 'hono/mount';
+import { mount } from 'hono/mount';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createInspector, type Inspector, type InspectorOptions } from '../src/index.ts';
 import { FakePool } from './fake-pool.ts';
@@ -35,7 +35,7 @@ const MOUNTS: Record<string, Mount> = {
   async Hono(inspector) {
     const app = new Hono();
     app.onError((_error, context) => context.body(null, 500));
-    app.all('/sqlite/*', mountInHono(inspector.fetch));
+    app.all('/sqlite/*', mount(inspector.fetch));
     return async (path, method = 'GET') => await app.request(path, { method });
   },
   async Express(inspector) {
@@ -59,9 +59,9 @@ function inspectorOf(options: Omit<InspectorOptions, 'pool' | 'pools'> = {}): In
   return inspector;
 }
 
-describe.each(Object.entries(MOUNTS))('in %s', (name, mount) => {
+describe.each(Object.entries(MOUNTS))('in %s', (name, mountIn) => {
   it('the page is at the place of the mount, with and without a slash', async () => {
-    const ask = await mount(inspectorOf());
+    const ask = await mountIn(inspectorOf());
     for (const path of ['/sqlite', '/sqlite/', '/sqlite?x=1']) {
       const response = await ask(path);
       expect(response.status).toBe(200);
@@ -71,7 +71,7 @@ describe.each(Object.entries(MOUNTS))('in %s', (name, mount) => {
   });
 
   it('the data is below it, and takes its query', async () => {
-    const ask = await mount(inspectorOf({ now: () => 1_000_000 }));
+    const ask = await mountIn(inspectorOf({ now: () => 1_000_000 }));
     const response = await ask('/sqlite/state.json?after=999');
     expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8');
     expect(await response.json()).toMatchObject({ pool: { name: 'fake', seconds: [[1000, 0, 0, 0, 0]] } });
@@ -80,7 +80,7 @@ describe.each(Object.entries(MOUNTS))('in %s', (name, mount) => {
   });
 
   it('a HEAD has the headers and no body, and nothing else than reading is allowed', async () => {
-    const ask = await mount(inspectorOf());
+    const ask = await mountIn(inspectorOf());
     const head = await ask('/sqlite/state.json', 'HEAD');
     expect([head.status, await head.text()]).toEqual([200, '']);
     expect(head.headers.get('cache-control')).toBe('no-store');
@@ -88,7 +88,7 @@ describe.each(Object.entries(MOUNTS))('in %s', (name, mount) => {
   });
 
   it('auth is asked with the headers of the request, and an error of it shows nothing', async () => {
-    const ask = await mount(
+    const ask = await mountIn(
       inspectorOf({ auth: ({ headers }) => String(headers['user-agent']).includes('admin') }),
     );
     expect((await ask('/sqlite/')).status).toBe(401);
@@ -97,7 +97,7 @@ describe.each(Object.entries(MOUNTS))('in %s', (name, mount) => {
         throw new Error('secret');
       },
     });
-    const response = await (await mount(failing))('/sqlite/');
+    const response = await (await mountIn(failing))('/sqlite/');
     expect(response.status).toBe(500);
     // What Fastify answers is for its error handler to say.
     if (name !== 'Fastify') expect(await response.text()).not.toContain('secret');

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { createPool } from '@sqlite-pool/core';
+import { RequestLease } from '@sqlite-pool/core/plugin';
 import axe from 'axe-core';
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
@@ -151,6 +153,27 @@ describe.skipIf(CHROMIUM === undefined)('the page, in Chromium,', () => {
       'A wait for a connection failed: ACQUIRE_TIMEOUT GET /lost req-4',
     );
     expect(await textOf(page, '#idle')).toBe('1 idle: #1');
+  });
+
+  it('shows the route of a lease within two seconds of its acquire', async () => {
+    const pool = createPool({ filename: ':memory:' });
+    onTestFinished(() => pool.close());
+    const page = await open(await serve({ pool }));
+    const request = { id: 'req-7', route: 'GET /users/:id' };
+    const db = new RequestLease(pool, {
+      mode: 'request',
+      disconnectGraceMs: 1000,
+      method: 'GET',
+      request: () => request,
+    });
+    await db.connection(async (connection) => {
+      await connection.get('SELECT 1');
+      const acquired = Date.now();
+      await page.locator('#connections').getByText('GET /users/:id').waitFor({ timeout: 2000 });
+      expect(Date.now() - acquired).toBeLessThan(2000);
+      expect(await textOf(page, '#use')).toContain('1 of 1');
+    });
+    await page.getByText('1 idle: #1').waitFor();
   });
 
   it('keeps hostile names of routes, statements and pools as texts', async () => {

@@ -251,7 +251,7 @@ describe('what the inspector hears', () => {
     for (let event = 0; event < 300; event += 1) pool.evict(event === 299 ? 'dirty' : 'idle');
     const { events } = await state();
     expect(events).toHaveLength(100);
-    expect(events[0]).toMatchObject({ id: 300, kind: 'evict', text: 'Closed a connection: dirty' });
+    expect(events[0]).toMatchObject({ id: 300, kind: 'evict', text: 'Evicted a connection (dirty)' });
   });
 
   it('is JSON also where the pool has no limit', async () => {

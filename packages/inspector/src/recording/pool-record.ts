@@ -84,7 +84,7 @@ export class PoolRecord {
   }
 
   evicted({ reason }: EvictEvent): void {
-    this.events.add('evict', `Closed a connection: ${reason}`, { isBad: reason === 'invalid' });
+    this.events.add('evict', `Evicted a connection (${reason})`, { isBad: reason === 'invalid' });
   }
 
   leaked({ how, request }: LeakEvent): void {
