@@ -162,8 +162,10 @@ export interface Groups {
 }
 
 export interface EventState {
-  /** Counts up. */
   readonly id: number;
+  /** How often it has happened, with this statement and of this route. */
+  readonly times: number;
+  /** When it happened last, in milliseconds since 1970. */
   readonly at: number;
   readonly kind: 'evict' | 'leak' | 'slow' | 'checkpoint' | 'open' | 'acquire' | 'lease' | 'close';
   readonly isBad: boolean;

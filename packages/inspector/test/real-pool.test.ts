@@ -117,7 +117,8 @@ describe('of a real pool', () => {
       await tx.all('SELECT * FROM users WHERE name = ?', [secret]);
       expect(await body('/state.json')).not.toContain(secret);
     });
-    const { statements } = await state();
+    const { statements, events } = await state();
+    expect(events.filter(({ kind }) => kind === 'slow').length).toBeGreaterThan(3);
     expect(statements.total).toBeGreaterThan(3);
     const plans = statements.shown.map(({ id }) => body(`/plan.json?id=${String(id)}`));
     for (const answer of [await body('/state.json'), await body('/'), ...(await Promise.all(plans))]) {

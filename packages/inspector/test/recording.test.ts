@@ -201,6 +201,19 @@ describe('those who wait', () => {
     expect((await state()).waiters.total).toBe(1);
   });
 
+  it('are one, if a statement waits for the lease of its own request', async () => {
+    const { pool, state } = start();
+    pool.begin({ phase: 'waiting', request: { id: 'a', route: 'GET /' } });
+    pool.acquire({ id: 'a', route: 'GET /' });
+    pool.acquire({ id: 'b', route: 'GET /' });
+    const { total, shown } = (await state()).waiters;
+    expect(total).toBe(2);
+    expect(shown.map(({ what, origin }) => [what, origin?.id])).toEqual([
+      ['all', 'a'],
+      ['lease', 'b'],
+    ]);
+  });
+
   it('are counted, however many they are', async () => {
     const { pool, clock, state } = start();
     for (let caller = 0; caller < 1000; caller += 1) {
@@ -246,12 +259,31 @@ describe('what the inspector hears', () => {
     expect(await body()).not.toContain('secret');
   });
 
-  it('becomes at most 100 events, the newest first', async () => {
+  it('becomes at most 40 events, the newest first', async () => {
     const { pool, state } = start();
-    for (let event = 0; event < 300; event += 1) pool.evict(event === 299 ? 'dirty' : 'idle');
+    for (let event = 0; event < 300; event += 1) pool.evict(`reason ${String(event)}`);
     const { events } = await state();
-    expect(events).toHaveLength(100);
-    expect(events[0]).toMatchObject({ id: 300, kind: 'evict', text: 'Evicted a connection (dirty)' });
+    expect(events).toHaveLength(40);
+    expect(events[0]).toMatchObject({ id: 300, kind: 'evict', text: 'Evicted a connection (reason 299)' });
+  });
+
+  it('becomes one event with a count, if it happens again', async () => {
+    const { pool, clock, state } = start();
+    pool.evict('dirty');
+    for (let times = 0; times < 100; times += 1)
+      pool.acquire({ id: String(times), route: 'GET /a' })('ACQUIRE_TIMEOUT');
+    pool.acquire({ id: 'b', route: 'GET /b' })('POOL_CLOSED');
+    clock.now += 1000;
+    pool.evict('dirty');
+    expect((await state()).events).toMatchObject([
+      { id: 1, times: 2, at: clock.now, text: 'Evicted a connection (dirty)' },
+      { times: 1, origin: { route: 'GET /b' } },
+      {
+        times: 100,
+        origin: { id: '99', route: 'GET /a' },
+        text: 'A wait for a connection failed: ACQUIRE_TIMEOUT',
+      },
+    ]);
   });
 
   it('is JSON also where the pool has no limit', async () => {

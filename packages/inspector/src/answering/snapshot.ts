@@ -82,14 +82,18 @@ function connectionState(connection: PoolInspection['connections'][number]): Con
 /** The calls and leases that wait now, the oldest first. */
 function waitersOf({ running, acquiring }: PoolRecord, now: number): List<Waiter> {
   const waiters: Waiter[] = [];
+  /** The requests of which a statement waits for the lease that the request acquires. */
+  const requests = new Set<string>();
   let waiting = 0;
   // A map keeps the order in which they came.
   for (const [event, since] of running) {
     if (event.phase !== 'waiting' && event.phase !== 'locking') continue;
     waiting += 1;
+    if (event.request?.id !== undefined) requests.add(event.request.id);
     if (waiters.length < SHOWN_WAITERS) waiters.push(queryWaiter(event, now - since));
   }
   for (const [{ request }, since] of acquiring) {
+    if (request?.id !== undefined && requests.has(request.id)) continue;
     waiting += 1;
     if (waiters.length >= 2 * SHOWN_WAITERS) continue;
     const origin = originOf(request);

@@ -122,6 +122,7 @@ export class StatementTable {
     );
     const { steps, note } = await this.#loadPlan(id);
     if (note !== null) setText(result, note);
+    else if (steps.length === 0) setText(result, 'No step: it searches and scans nothing.');
     else result.replaceChildren(planList(steps));
   }
 }

@@ -205,13 +205,16 @@ function showLimits({ limits }: PoolState): void {
 
 const EVENTS: Rows<EventState> = {
   key: ({ id }) => String(id),
-  create: ({ at, text, sql, origin, isBad }) => {
+  create: ({ sql, isBad }) => {
     const event = cell('Event', isBad ? 'sql bad' : 'sql');
-    event.append(element('span', { class: 'text' }, text));
+    event.append(element('span', { class: 'text' }), ' ', element('span', { class: 'id' }));
     if (sql !== null) event.append(element('code', {}, oneLine(sql)));
-    const made = row(rowHeading('Time', timeOf(at)), event, cell('Request', 'request'));
-    if (origin !== null) showRequest(made, origin, null);
-    return made;
+    return row(rowHeading('Time'), event, cell('Request', 'request'));
   },
-  update: () => undefined,
+  update: (made, { at, times, text, origin }) => {
+    setText(inside(made, 'th'), timeOf(at));
+    setText(inside(made, '.text'), text);
+    setText(inside(made, '.sql .id'), times === 1 ? '' : `${count(times)} times`);
+    if (origin !== null) showRequest(made, origin, null);
+  },
 };

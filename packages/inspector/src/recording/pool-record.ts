@@ -58,9 +58,10 @@ export class PoolRecord {
   acquireEnded(event: AcquireEvent): void {
     this.acquiring.delete(event);
     if (event.error === undefined) return;
-    this.events.add('acquire', `A wait for a connection failed: ${failureOf(event)}`, {
+    const { request } = event;
+    this.events.add('acquire', 'A wait for a connection failed', `: ${failureOf(event)}`, {
       isBad: true,
-      request: event.request,
+      request,
     });
   }
 
@@ -73,35 +74,34 @@ export class PoolRecord {
 
   opened(event: OpenEvent): void {
     if (event.error === undefined)
-      this.events.add('open', `Opened a connection in ${inMs(event.durationMs)}`);
-    else this.events.add('open', `Could not open a connection: ${failureOf(event)}`, { isBad: true });
+      this.events.add('open', 'Opened a connection', ` in ${inMs(event.durationMs)}`);
+    else this.events.add('open', 'Could not open a connection', `: ${failureOf(event)}`, { isBad: true });
   }
 
   released({ ending, heldMs, request }: ReleaseEvent): void {
     if (ending !== 'revoked') return;
     const held = heldMs === undefined ? '' : ` after ${inMs(heldMs)}`;
-    this.events.add('lease', `The pool revoked a lease${held}`, { isBad: true, request });
+    this.events.add('lease', 'The pool revoked a lease', held, { isBad: true, request });
   }
 
   evicted({ reason }: EvictEvent): void {
-    this.events.add('evict', `Evicted a connection (${reason})`, { isBad: reason === 'invalid' });
+    this.events.add('evict', `Evicted a connection (${reason})`, '', { isBad: reason === 'invalid' });
   }
 
   leaked({ how, request }: LeakEvent): void {
     const text =
       how === 'old' ? 'A lease is older than leakWarningMs' : 'A lease was collected without a release';
-    this.events.add('leak', text, { isBad: true, request });
+    this.events.add('leak', text, '', { isBad: true, request });
   }
 
   wasSlow({ sql, durationMs, request }: QueryEvent): void {
-    this.events.add('slow', `A statement took ${inMs(durationMs)}`, { isBad: true, sql, request });
+    if (sql === FACTS_SQL) return;
+    this.events.add('slow', 'A statement took', ` ${inMs(durationMs)}`, { isBad: true, sql, request });
   }
 
   checkpointed({ mode, durationMs, busy }: CheckpointEvent): void {
-    const text = `Checkpoint (${mode}) in ${inMs(durationMs)}`;
-    this.events.add('checkpoint', busy ? `${text}: a reader or a writer kept it from its end` : text, {
-      isBad: busy,
-    });
+    const kept = busy ? ', kept from its end by a reader or a writer,' : '';
+    this.events.add('checkpoint', `Checkpoint (${mode})${kept}`, ` in ${inMs(durationMs)}`, { isBad: busy });
   }
 
   closed(): void {
