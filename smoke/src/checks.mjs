@@ -88,8 +88,8 @@ const checks = {
     await pool.get(hello);
     const page = await (await answer(new Request('http://localhost/'))).text();
     assert.match(page, /<style>.+<\/style>.*<script type="module">.+<\/script>/s);
-    const state = await (await answer(new Request('http://localhost/state.json'))).json();
-    assert.equal(state.pool.statements.shown[0].sql, hello);
+    const state = await (await answer(new Request('http://localhost/state.json'))).text();
+    assert.ok(state.includes(JSON.stringify(hello)));
     await pool.close();
   },
 };

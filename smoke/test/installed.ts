@@ -12,7 +12,7 @@ export const SMOKE = join(import.meta.dirname, '..');
 
 /** What an application that uses all packages has, in the versions of this one. */
 const PACKAGES = [
-  ...['core', 'fastify', 'hono', 'express'].map((name) => `@sqlite-pool/${name}`),
+  ...['core', 'fastify', 'hono', 'express', 'inspector'].map((name) => `@sqlite-pool/${name}`),
   ...['fastify@5.12.8', 'hono@4.13.19', 'express@5.3.0'],
   ...['typescript@5.9.3', '@types/node@24.19.2', '@types/express@5.0.6'],
 ];

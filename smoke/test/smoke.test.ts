@@ -24,9 +24,12 @@ describe.skipIf(pnpm === undefined)('the packages, packed and installed', () => 
       ['import', 'esm.mjs'],
       ['require', 'cjs.cjs'],
     ])('%s', (_system, script) => {
-      test.each(['core', 'fastify', 'hono', 'express', 'inspector'])('%s works and lets the process end', async (name) => {
-        await packages.check(node, script, name);
-      });
+      test.each(['core', 'fastify', 'hono', 'express', 'inspector'])(
+        '%s works and lets the process end',
+        async (name) => {
+          await packages.check(node, script, name);
+        },
+      );
     });
 
     test.skipIf(node === undefined)('core works with --permission and --allow-worker', async () => {
