@@ -84,12 +84,12 @@ const checks = {
 
   async inspector({ core, inspector }, filename) {
     const pool = core.createPool({ filename });
-    const { fetch: answer } = inspector.createInspector({ pool });
+    const { handle } = inspector.createInspector({ pool });
     await pool.get(hello);
-    const page = await (await answer(new Request('http://localhost/'))).text();
-    assert.match(page, /<style>.+<\/style>.*<script type="module">.+<\/script>/s);
-    const state = await (await answer(new Request('http://localhost/state.json'))).text();
-    assert.ok(state.includes(JSON.stringify(hello)));
+    const page = await handle({ method: 'GET', path: '/', headers: {} });
+    assert.match(page.body, /<style>.+<\/style>.*<script type="module">.+<\/script>/s);
+    const state = await handle({ method: 'GET', path: '/state.json', headers: {} });
+    assert.ok(state.body.includes(JSON.stringify(hello)));
     await pool.close();
   },
 };

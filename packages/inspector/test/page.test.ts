@@ -173,6 +173,7 @@ describe.skipIf(CHROMIUM === undefined)('the page, in Chromium,', () => {
       expect(Date.now() - acquired).toBeLessThan(2000);
       expect(await textOf(page, '#use')).toContain('1 of 1');
     });
+    db.respond();
     await page.getByText('1 idle: #1').waitFor();
   });
 
