@@ -28,7 +28,11 @@ interface FastifyReplyLike {
   send(body: string): unknown;
 }
 
-/** The ways to put an inspector into an application. */
+/**
+ * The ways to put an inspector into an application.
+ *
+ * @example app.use('/sqlite', inspector.listener);
+ */
 export interface Mounts {
   /**
    * A plugin for Fastify. Its routes do not log, and are hidden from OpenAPI documents.

@@ -1,7 +1,11 @@
 import { InvalidArgumentError } from '@sqlite-pool/core';
 import type { SqlitePool } from '@sqlite-pool/core';
 
-/** The part of a pool that the inspector uses. */
+/**
+ * The part of a pool that the inspector uses.
+ *
+ * @example const pool: InspectedPool = createPool({ filename: 'app.db' });
+ */
 export type InspectedPool = Pick<SqlitePool, 'inspect' | 'explain' | 'all'>;
 
 /**
@@ -52,7 +56,11 @@ export type InspectorOptions = InspectorAccess &
       }
   );
 
-/** Who may see the page. */
+/**
+ * Who may see the page.
+ *
+ * @example const access: InspectorAccess = { auth: ({ headers }) => isAdmin(headers.cookie) };
+ */
 export interface InspectorAccess {
   /**
    * Says whether a request may see the page; called for each request, those for data included. `false` is answered with 401
@@ -99,7 +107,7 @@ export interface InspectorSettings {
 
 const KNOWN = new Set(['pool', 'pools', 'auth', 'unsafePublic', 'now']);
 
-/** Checks what TypeScript checks, for those who do not use it, and whether the page is protected. */
+/** Checks what TypeScript checks, because an application may not use it, and whether the page is protected. */
 export function checkInspectorOptions(options: InspectorOptions): InspectorSettings {
   const unknown = Object.keys(options).find((name) => !KNOWN.has(name));
   if (unknown !== undefined) throw new InvalidArgumentError(`createInspector has no option ${unknown}.`);

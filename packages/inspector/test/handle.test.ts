@@ -116,13 +116,13 @@ describe('who may see the page', () => {
     expect(auth).toHaveBeenCalledTimes(5);
   });
 
-  it('is nobody if auth answers with something else than true', async () => {
+  it('is no one if auth answers with something else than true', async () => {
     const auth = (() => Promise.resolve('yes')) as unknown;
     const inspector = inspectorOf({ pool: new FakePool(), auth: auth as () => Promise<boolean> });
     expect(await get(inspector, '/')).toMatchObject({ status: 401 });
   });
 
-  it('is nobody if auth fails', async () => {
+  it('is no one if auth fails', async () => {
     const auth = (): never => {
       throw new Error('no session store');
     };

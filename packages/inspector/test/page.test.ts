@@ -109,8 +109,9 @@ describe.skipIf(CHROMIUM === undefined)('the page, in Chromium,', () => {
     complaints = [];
   });
 
-  async function open(url: string): Promise<Page> {
+  async function open(url: string, prepare?: (page: Page) => Promise<void>): Promise<Page> {
     const page = await context.newPage();
+    await prepare?.(page);
     onTestFinished(() => page.close());
     page.on('console', (message) => complaints.push(message.text()));
     page.on('pageerror', (error) => complaints.push(error.message));
@@ -266,19 +267,24 @@ describe.skipIf(CHROMIUM === undefined)('the page, in Chromium,', () => {
   });
 
   it('asks for data each second, and not while it is paused', async () => {
-    const page = await open(await serve({ pool: new FakePool() }));
+    const url = await serve({ pool: new FakePool() });
+    const page = await open(url, (made) => made.clock.install());
     let polls = 0;
     page.on('request', () => (polls += 1));
-    await expect.poll(() => polls, PATIENT).toBeGreaterThanOrEqual(2);
+    const after = async (ms: number): Promise<number> => {
+      await page.clock.runFor(ms);
+      return polls;
+    };
+    expect(await after(900)).toBe(0);
+    await expect.poll(() => after(1000), PATIENT).toBeGreaterThanOrEqual(3);
     const pause = page.getByRole('button', { name: 'Pause' });
     await pause.click();
     expect(await textOf(page, '#status')).toBe('Paused');
     const before = polls;
-    // Longer than any interval between two polls.
-    await page.evaluate('new Promise((resolve) => setTimeout(resolve, 2500))');
-    expect(polls).toBeLessThanOrEqual(before + 1);
+    expect(await after(60_000)).toBe(before);
     await pause.click();
     await page.locator('#status[data-state=live]').waitFor();
+    expect(polls).toBe(before + 1);
   });
 
   it('says that the server does not answer, and goes on when it does', async () => {

@@ -166,7 +166,7 @@ describe('the statements', () => {
   });
 });
 
-describe('those who wait', () => {
+describe('the waiters', () => {
   it('are shown by their age, with what they wait for', async () => {
     const { pool, clock, state } = start();
     pool.begin({ sql: 'SELECT 1', phase: 'running' });
