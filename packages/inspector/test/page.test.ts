@@ -266,7 +266,7 @@ describe.skipIf(CHROMIUM === undefined)('the page, in Chromium,', () => {
     expect(await textOf(page, '#throughput .readout')).toMatch(/^\d\d:\d\d:\d\d: 0 calls$/);
   });
 
-  it('asks for data each second, and not while it is paused', async () => {
+  it('asks for data each second, and neither while it is hidden nor while it is paused', async () => {
     const url = await serve({ pool: new FakePool() });
     const page = await open(url, (made) => made.clock.install());
     let polls = 0;
@@ -276,6 +276,15 @@ describe.skipIf(CHROMIUM === undefined)('the page, in Chromium,', () => {
       return polls;
     };
     await expect.poll(() => after(1000), PATIENT).toBeGreaterThanOrEqual(3);
+    const become = (state: string): Promise<unknown> =>
+      page.evaluate(`Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));`);
+    await become('hidden');
+    // The one that was planned before.
+    const hidden = await after(60_000);
+    expect(await after(60_000)).toBe(hidden);
+    await become('visible');
+    await expect.poll(() => after(1000), PATIENT).toBeGreaterThan(hidden + 1);
     const pause = page.getByRole('button', { name: 'Pause' });
     await pause.click();
     expect(await textOf(page, '#status')).toBe('Paused');
