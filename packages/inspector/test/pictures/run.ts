@@ -113,7 +113,7 @@ async function photograph(): Promise<void> {
   const server = createServer(inspector.listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { context, stop } = await startChromium({
-    viewport: { width: 1200, height: 900 },
+    viewport: { width: 1240, height: 930 },
     locale: 'en-GB',
     timezoneId: 'UTC',
   });
