@@ -37,14 +37,13 @@ type Opened = 'nothing' | 'transaction' | 'savepoint';
 class CompletedConnection implements CompleteConnection {
   readonly script?: Abilities['script'];
   readonly iterate?: Abilities['iterate'];
-  readonly withdraw?: Abilities['withdraw'];
   readonly #connection: BasicConnection;
   readonly #deferredConstraints = new DeferredConstraints();
   #batch: 'none' | 'running' | 'stopped' | 'undoing' | 'not undone' = 'none';
 
   constructor(connection: BasicConnection) {
     this.#connection = connection;
-    for (const ability of ['script', 'iterate', 'withdraw'] as const) {
+    for (const ability of ['script', 'iterate'] as const) {
       const method = connection[ability]?.bind(connection);
       if (method !== undefined) Object.defineProperty(this, ability, { value: method });
     }
@@ -76,6 +75,13 @@ class CompletedConnection implements CompleteConnection {
     if (this.#batch === 'undoing') return;
     if (this.#batch === 'running') this.#batch = 'stopped';
     this.#connection.interrupt?.();
+  }
+
+  /** The same for a call that the driver has not begun. */
+  withdraw(): boolean {
+    if (this.#batch === 'undoing' || this.#connection.withdraw?.() !== true) return false;
+    if (this.#batch === 'running') this.#batch = 'stopped';
+    return true;
   }
 
   async inTransaction(): Promise<boolean> {
