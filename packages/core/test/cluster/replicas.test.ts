@@ -129,7 +129,7 @@ describe.skipIf(SQLD === undefined)('reads at replicas while servers fail', () =
     for (let n = 0; n < 100; n += 1) await pool.run('INSERT INTO kept VALUES (?)', [n]);
     const [promoted] = replicas;
     const fence = async (): Promise<unknown> =>
-      await pool.get('SELECT n FROM _sqlite_pool_fence').catch(() => undefined);
+      await pool.get('SELECT count(*) AS n FROM _sqlite_pool_fence').catch(() => undefined);
     await expect.poll(fence, { timeout: 10_000 }).toEqual({ n: 1 });
     await expect
       .poll(async () => (await promoted!.stats()).replication_index, { timeout: 10_000 })

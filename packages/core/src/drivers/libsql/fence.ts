@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { systemClock } from '../../waiting/deadline.ts';
 import {
   batchIn,
@@ -12,41 +13,51 @@ import {
 import { plainStep } from './standing.ts';
 
 /**
- * One row with a number that only grows. It is in the data, so that nothing but a copy of the data can have it: the positions in
- * the log of a primary begin anew after a crash.
+ * Random marks, the newest last. They are in the data, so that nothing but a copy of the data can have one: the positions in the
+ * log of a primary begin anew after a crash. A number that grows is not enough. A replica can have a write that the primary has
+ * lost in the crash, and the primary would then give the same number again.
  */
 const CREATE =
-  'CREATE TABLE IF NOT EXISTS _sqlite_pool_fence (id INTEGER PRIMARY KEY CHECK (id = 1), n INTEGER NOT NULL)';
-const RAISE =
-  'INSERT INTO _sqlite_pool_fence VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = n + 1 RETURNING n';
-const LOOK = 'SELECT n FROM _sqlite_pool_fence WHERE id = 1';
+  'CREATE TABLE IF NOT EXISTS _sqlite_pool_fence (seq INTEGER PRIMARY KEY AUTOINCREMENT, mark INTEGER NOT NULL)';
+const RAISE = 'INSERT INTO _sqlite_pool_fence (mark) VALUES (?) RETURNING mark';
+const LOOK = 'SELECT mark FROM _sqlite_pool_fence WHERE mark = ?';
+/** Keeps enough for every process that may use the primary. One whose mark is gone makes another. */
+const FORGET = 'DELETE FROM _sqlite_pool_fence WHERE seq <= (SELECT max(seq) - 1000 FROM _sqlite_pool_fence)';
 
-const RAISE_STEP: Step = {
-  stmt: { sql: RAISE, args: [], want_rows: true },
-  condition: { type: 'ok', step: 0 },
-};
+function raiseSteps(): Step[] {
+  const args = [integer(randomInt(1, MOST_RANDOM))];
+  const raise: Step = { stmt: { sql: RAISE, args, want_rows: true }, condition: { type: 'ok', step: 0 } };
+  return [plainStep(CREATE), raise, plainStep(FORGET, { type: 'ok', step: 1 })];
+}
+
+/** `randomInt` takes no larger range. */
+const MOST_RANDOM = 2 ** 48 - 1;
+
+function integer(value: number): WireValue {
+  return { type: 'integer', value: String(value) };
+}
 
 /** Between two tries to raise the fence, in milliseconds. */
 const PAUSE_MS = 250;
 /** After so long without an answer of a replica the position that is asked for may be of a log that is gone. */
 const LONGEST_LATE_MS = 5000;
 
-/** What a replica must have, to be read: the fence, and so much of the log. */
+/** What a replica must have, to be read: the mark of the fence, and so much of the log. */
 export interface Demand {
   readonly epoch: number;
   readonly position: number;
 }
 
-/** The request for the number of the fence. */
-export function lookAtFence(position: number): StreamRequest {
+/** The request for the mark of a fence. */
+export function lookAtFence({ epoch, position }: Demand): StreamRequest {
   return {
     type: 'execute',
-    stmt: { sql: LOOK, args: [], want_rows: true },
+    stmt: { sql: LOOK, args: [integer(epoch)], want_rows: true },
     replication_index: String(position),
   };
 }
 
-/** The number in an answer; -1 if there is none. */
+/** The mark in an answer; -1 if there is none. */
 export function fenceIn(answer: Answer | undefined): number {
   return numberIn(statementIn(answer)?.rows[0]?.[0]);
 }
@@ -59,8 +70,8 @@ function numberIn(value: WireValue | undefined): number {
  * What the replicas of a primary must have, so that a read sees every write that was acknowledged here before it.
  *
  * The primary tells with each answer where its log stands. After a crash that log begins anew, and a replica can stay behind in
- * the old one with a position that looks good. So after every loss of a stream to the primary the fence is raised, and a replica is
- * read only where it has come at least so far.
+ * the old one with a position that looks good. So after every loss of a stream to the primary the fence is raised: it gets a new mark,
+ * and a replica is read only where it has that mark.
  */
 export class Fence {
   readonly #open: OpenStream;
@@ -164,9 +175,7 @@ export class Fence {
     let watch: Stream | undefined;
     try {
       watch = await this.#open();
-      const [answer] = await watch.send([
-        { type: 'batch', batch: { steps: [plainStep(CREATE), RAISE_STEP] } },
-      ]);
+      const [answer] = await watch.send([{ type: 'batch', batch: { steps: raiseSteps() } }]);
       const epoch = numberIn(batchIn(answer)?.step_results[1]?.rows[0]?.[0]);
       if (epoch > 0 && losses === this.#losses && this.#users > 0) {
         this.#watch = watch;

@@ -71,13 +71,14 @@ export class ReplicaReader {
     this.#drop();
   }
 
-  async #read(steps: readonly Step[], { epoch, position }: Demand): Promise<StatementResult | undefined> {
+  async #read(steps: readonly Step[], demand: Demand): Promise<StatementResult | undefined> {
+    const { epoch, position } = demand;
     try {
       const stream = this.#stream?.isOpen === true ? this.#stream : await this.#open(epoch);
       if (stream === undefined) return undefined;
-      const look = this.#isTrusted ? [] : [lookAtFence(position)];
+      const look = this.#isTrusted ? [] : [lookAtFence(demand)];
       const answers = await stream.send([...look, readOf(steps, position)]);
-      if (!this.#isTrusted && fenceIn(answers[0]) < epoch) {
+      if (!this.#isTrusted && fenceIn(answers[0]) !== epoch) {
         this.#drop();
         this.#notBefore = systemClock.now() + DISTRUST_MS;
         return undefined;

@@ -91,6 +91,26 @@ describe('the fence', () => {
     await expect.poll(() => fence.demand).toEqual({ epoch: 7, position: 3 });
   });
 
+  test('has another mark each time it is raised', async () => {
+    const streams: ScriptedStream[] = [];
+    const fence = new Fence(() => {
+      const stream = new ScriptedStream([raised(7)]);
+      streams.push(stream);
+      return Promise.resolve(stream);
+    });
+    fence.join();
+    await expect.poll(() => fence.demand).toBeDefined();
+    fence.lost();
+    await expect.poll(() => fence.demand).toBeDefined();
+    const marks = streams.map(({ sent }) => {
+      const [request] = sent;
+      return request?.type === 'batch' ? request.batch.steps[1]?.stmt.args : undefined;
+    });
+    expect(marks).toHaveLength(2);
+    expect(marks[0]).toEqual([{ type: 'integer', value: expect.stringMatching(/^[1-9]\d*$/) as string }]);
+    expect(marks[1]).not.toEqual(marks[0]);
+  });
+
   test('is lost where the watch has ended', async () => {
     const fence = await raisedFence(new StreamLostError(true, new Error('gone')));
     fence.note(9);
@@ -107,9 +127,11 @@ describe('a replica', () => {
     return await reader.read([{ stmt: { sql: 'SELECT 1', args: [], want_rows: true } }]);
   };
 
-  test('is read where it has the fence, and not where it has an older one or none', async () => {
+  test('is read where it has the mark of the fence, and not where it has another or none', async () => {
     expect(await read([fenceAnswer(7), one()])).toEqual(RESULT);
     expect(await read([fenceAnswer(6), one()])).toBeUndefined();
+    expect(await read([fenceAnswer(8), one()])).toBeUndefined();
+    expect(await read([one(), one()])).toBeUndefined();
     expect(await read([failed({ message: 'no such table' }), one()])).toBeUndefined();
   });
 
