@@ -4,6 +4,9 @@ const rooms = [
     'testing',
     'index',
     'plugin',
+    'opentelemetry',
+    'prometheus',
+    'telemetry',
     'channels',
     'request',
     'pool',
@@ -43,9 +46,22 @@ module.exports = {
       name: 'core-has-no-dependency',
       comment: 'A driver is loaded when it is needed, with `import()`.',
       severity: 'error',
-      from: { path: core },
+      from: { path: core, pathNot: inRooms(['opentelemetry', 'prometheus']) },
       to: { pathNot: core, dependencyTypesNot: ['core'], dynamic: false },
     },
+    ...Object.entries({ opentelemetry: '@opentelemetry/api', prometheus: 'prom-client' }).map(
+      ([room, dependency]) => ({
+        name: `core-${room}-has-one-dependency`,
+        comment: 'An optional peer dependency: only who imports the entry needs it.',
+        severity: 'error',
+        from: { path: inRooms([room]) },
+        to: {
+          pathNot: [core, `/node_modules/${dependency}/`],
+          dependencyTypesNot: ['core'],
+          dynamic: false,
+        },
+      }),
+    ),
     {
       name: 'core-loads-only-drivers',
       severity: 'error',

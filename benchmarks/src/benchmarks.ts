@@ -10,6 +10,7 @@ const benchmarks = {
   pool: () => import('./suites/pool.ts'),
   http: () => import('./suites/http.ts'),
   mixed: () => import('./suites/mixed.ts'),
+  sight: () => import('./suites/sight.ts'),
   threads: () => import('./suites/threads.ts'),
   cache: () => import('./suites/cache.ts'),
   libsql: () => import('./suites/libsql.ts'),

@@ -8,6 +8,10 @@ import { join } from 'node:path';
  * @typedef {object} Modules What the caller loaded, with `import` or with `require`.
  * @property {typeof import('@sqlite-pool/core')} core
  * @property {typeof import('@sqlite-pool/core/testing')} testing
+ * @property {typeof import('@sqlite-pool/core/channels')} channels
+ * @property {typeof import('@sqlite-pool/core/opentelemetry')} opentelemetry
+ * @property {typeof import('@sqlite-pool/core/prometheus')} prometheus
+ * @property {typeof import('prom-client').Registry} Registry
  * @property {typeof import('@sqlite-pool/express')} expressPlugin
  * @property {typeof import('@sqlite-pool/express/transaction')} expressTransaction
  * @property {typeof import('@sqlite-pool/fastify')} fastifyPlugin
@@ -41,6 +45,21 @@ const checks = {
     ]);
     await pool.close();
     await assert.rejects(pool.get(hello));
+  },
+
+  async sight({ core, channels, opentelemetry, prometheus, Registry }, filename) {
+    /** @type {string[]} */
+    const texts = [];
+    channels.queryChannel.asyncEnd.subscribe(() => texts.push('ended'));
+    const registry = new Registry();
+    prometheus.collectPoolMetrics({ registry });
+    const instrumentation = opentelemetry.instrument();
+    const pool = core.createPool({ filename });
+    assert.deepEqual(await pool.get(hello), { word: 'hello' });
+    assert.deepEqual(texts, ['ended']);
+    assert.match(await registry.metrics(), /db_client_operation_duration_seconds_count\{.*\} 1/);
+    instrumentation.disable();
+    await pool.close();
   },
 
   async fastify({ fastify, fastifyPlugin }, filename) {

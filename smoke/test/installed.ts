@@ -14,6 +14,7 @@ export const SMOKE = join(import.meta.dirname, '..');
 const PACKAGES = [
   ...['core', 'fastify', 'hono', 'express', 'inspector'].map((name) => `@sqlite-pool/${name}`),
   ...['fastify@5.12.8', 'hono@4.13.19', 'express@5.3.0'],
+  ...['@opentelemetry/api@1.10.0', 'prom-client@15.1.3'],
   ...['typescript@5.9.3', '@types/node@24.19.2', '@types/express@5.0.6'],
 ];
 

@@ -24,7 +24,7 @@ describe.skipIf(pnpm === undefined)('the packages, packed and installed', () => 
       ['import', 'esm.mjs'],
       ['require', 'cjs.cjs'],
     ])('%s', (_system, script) => {
-      test.each(['core', 'fastify', 'hono', 'express', 'inspector'])(
+      test.each(['core', 'sight', 'fastify', 'hono', 'express', 'inspector'])(
         '%s works and lets the process end',
         async (name) => {
           await packages.check(node, script, name);

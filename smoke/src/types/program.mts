@@ -1,7 +1,10 @@
 import { createPool, SqliteError, type PoolOptions, type Row, type SqlitePool } from '@sqlite-pool/core';
 import type { Connection } from '@sqlite-pool/core/driver';
+import { queryChannel } from '@sqlite-pool/core/channels';
 import { libsql } from '@sqlite-pool/core/libsql';
+import { instrument, type Instrumentation } from '@sqlite-pool/core/opentelemetry';
 import { pluginSettings, RequestLease } from '@sqlite-pool/core/plugin';
+import { collectPoolMetrics, type PoolMetrics } from '@sqlite-pool/core/prometheus';
 import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 import { betterSqlite3 } from '@sqlite-pool/core/better-sqlite3';
 import { nodeSqlite } from '@sqlite-pool/core/node-sqlite';
@@ -14,6 +17,7 @@ import { createInspector } from '@sqlite-pool/inspector';
 import express from 'express';
 import { fastify } from 'fastify';
 import { Hono } from 'hono';
+import { register } from 'prom-client';
 
 const options: PoolOptions = { filename: 'app.db', threads: 2, readonly: true };
 const pool: SqlitePool = createPool(options);
@@ -22,6 +26,9 @@ export const drivers = [nodeSqlite, betterSqlite3, sqlite3].map((make) => make({
 
 export const server = libsql({ url: 'ws://127.0.0.1:8080' });
 export type Contract = Connection;
+export const instrumentation: Instrumentation = instrument({ pool });
+export const metrics: PoolMetrics = collectPoolMetrics({ registry: register, pool: [pool] });
+export const heard: boolean = queryChannel.asyncEnd.hasSubscribers;
 export const requestLease: typeof RequestLease = RequestLease;
 export const settings: typeof pluginSettings = pluginSettings;
 

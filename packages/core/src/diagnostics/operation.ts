@@ -59,28 +59,35 @@ abstract class Operation implements OperationEvent {
 
 /**
  * Runs `work`, and publishes the beginning and the end of its operation as `TracingChannel.tracePromise` does, except
- * that the result is no part of the event: it would show rows. `work` must not throw at once.
+ * that the result is no part of the event: it would show rows. `note` hears of the result before the end is published.
+ * `work` must not throw at once.
  */
-export async function traced<Event extends object, T>(
+export function traced<Event extends object, T>(
   channel: TracingChannel<unknown, Event>,
   operation: Operation & Event,
   work: () => Promise<T>,
+  note?: (value: T) => void,
 ): Promise<T> {
   const { start, end, asyncStart, asyncEnd, error } = channel;
-  const running = start.runStores(operation, work);
+  // Not an async function: that would cost each call that something listens to one more promise.
+  const running = start.runStores(operation, work).then(
+    (value) => {
+      note?.(value);
+      operation.succeeded(value);
+      asyncStart.publish(operation);
+      asyncEnd.publish(operation);
+      return value;
+    },
+    (reason: unknown) => {
+      operation.failed(reason);
+      error.publish(operation);
+      asyncStart.publish(operation);
+      asyncEnd.publish(operation);
+      throw reason;
+    },
+  );
   end.publish(operation);
-  try {
-    const value = await running;
-    operation.succeeded(value);
-    return value;
-  } catch (reason) {
-    operation.failed(reason);
-    error.publish(operation);
-    throw reason;
-  } finally {
-    asyncStart.publish(operation);
-    asyncEnd.publish(operation);
-  }
+  return running;
 }
 
 /** The wait of one caller for a connection. */

@@ -207,7 +207,7 @@ export abstract class QueryMethods implements Queryable {
     originOf = (db) => db.origin();
   }
 
-  /** Hears of every call. */
+  /** Hears of every call. @internal */
   protected abstract readonly observer: Observer;
 
   protected abstract perform(call: Call): Promise<Result>;
@@ -303,11 +303,14 @@ export abstract class QueryMethods implements Queryable {
     if (!this.observer.watchesQueries) return this.perform(call);
     const parameters = call.values.length;
     const operation = this.#operation({ method, sql, kind: kindOf([call]), parameters, statements: 1 });
-    return traced(queryChannel, operation, async () => {
-      const result = await this.perform({ ...call, operation });
-      operation.returned(result.rows.length, call.statement.effect === 'none' ? undefined : result.changes);
-      return result;
-    });
+    return traced(
+      queryChannel,
+      operation,
+      () => this.perform({ ...call, operation }),
+      ({ rows, changes }) => {
+        operation.returned(rows.length, call.statement.effect === 'none' ? undefined : changes);
+      },
+    );
   }
 
   /** A cursor is one call, which ends with its loop. An event for each row would cost more than the row. */
