@@ -1,12 +1,18 @@
 import type { BatchObservableCallback, Meter, Observable } from '@opentelemetry/api';
-import { READ, type HeardFigure, type ReadFigure } from '../telemetry/figures.ts';
+import { READ, type Figure, type HeardFigure, type ReadFigure } from '../telemetry/figures.ts';
 import { PoolWatch, type Recorder, type Sample, type WatchedPool } from '../telemetry/watch.ts';
 
 /** Publishes the figures of the pools through a meter. Returns a function that ends this. */
-export function meterPools(meter: Meter, pools: readonly WatchedPool[] | undefined): () => void {
-  const watch = new PoolWatch((figure) => recorderOf(meter, figure), pools);
+export function meterPools(
+  meter: Meter,
+  pools: readonly WatchedPool[] | undefined,
+  omit: readonly string[],
+): () => void {
+  const isWanted = ({ name }: Figure): boolean => !omit.includes(name);
+  const watch = new PoolWatch((figure) => (isWanted(figure) ? recorderOf(meter, figure) : undefined), pools);
   const observables = new Map<ReadFigure, Observable>();
-  for (const figure of Object.values(READ)) observables.set(figure, observableOf(meter, figure));
+  for (const figure of Object.values(READ).filter(isWanted))
+    observables.set(figure, observableOf(meter, figure));
   let before: ReadonlyMap<string, Sample> = new Map();
   const observe: BatchObservableCallback = (result) => {
     const samples = watch.samples();

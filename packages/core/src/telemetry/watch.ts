@@ -69,16 +69,20 @@ export function watches(pools: readonly WatchedPool[] | undefined): (event: Pool
  */
 export class PoolWatch {
   readonly #watches: (event: PoolEvent) => boolean;
-  readonly #record: Readonly<Record<HeardName, Recorder>>;
+  /** `undefined` for what nobody wants. */
+  readonly #record: Readonly<Record<HeardName, Recorder | undefined>>;
   /** A pool that nobody uses any more can be collected as garbage. */
   readonly #pools = new Set<WeakRef<WatchedPool>>();
   readonly #seen = new WeakMap<object, PoolAttributes>();
   readonly #stops: (() => void)[] = [];
 
-  constructor(recorder: (figure: HeardFigure) => Recorder, pools: readonly WatchedPool[] | undefined) {
+  constructor(
+    recorder: (figure: HeardFigure) => Recorder | undefined,
+    pools: readonly WatchedPool[] | undefined,
+  ) {
     this.#watches = watches(pools);
     const recorders = Object.entries(HEARD).map(([name, figure]) => [name, recorder(figure)]);
-    this.#record = Object.fromEntries(recorders) as Record<HeardName, Recorder>;
+    this.#record = Object.fromEntries(recorders) as Record<HeardName, Recorder | undefined>;
     for (const pool of pools ?? []) this.#meet({ pool, ...pool.inspect() });
     this.#listen();
   }
@@ -106,7 +110,9 @@ export class PoolWatch {
 
   #listen(): void {
     this.#when(ends(queryChannel), this.#queried);
-    this.#when(ends(acquireChannel), this.#acquired);
+    // To listen to this channel costs every call as much as to the first one.
+    if (this.#record.waitTime !== undefined || this.#record.timeouts !== undefined)
+      this.#when(ends(acquireChannel), this.#acquired);
     this.#when(ends(openChannel), this.#opened);
     this.#when(releaseChannel, this.#released);
     this.#when(checkpointChannel, this.#checkpointed);
@@ -129,28 +135,28 @@ export class PoolWatch {
   #queried(event: QueryEvent, pool: PoolAttributes): void {
     const { durationMs, rows, kind, busyRetries, errorCode } = event;
     const attributes = pool.ofCall(event);
-    this.#record.duration(Number(durationMs) / 1000, attributes);
-    if (rows !== undefined && (kind === 'read' || rows > 0)) this.#record.rows(rows, attributes);
-    if (busyRetries > 0) this.#record.busyRetries(busyRetries, pool.named);
+    this.#record.duration?.(Number(durationMs) / 1000, attributes);
+    if (rows !== undefined && (kind === 'read' || rows > 0)) this.#record.rows?.(rows, attributes);
+    if (busyRetries > 0) this.#record.busyRetries?.(busyRetries, pool.named);
     if (kind === 'write' && !event.inTransaction && errorCode === undefined)
-      this.#record.groupSize(event.groupSize, pool.named);
+      this.#record.groupSize?.(event.groupSize, pool.named);
   }
 
   #acquired({ durationMs, errorCode }: AcquireEvent, { named }: PoolAttributes): void {
-    if (errorCode === undefined) this.#record.waitTime(Number(durationMs) / 1000, named);
-    else if (errorCode === 'ACQUIRE_TIMEOUT') this.#record.timeouts(1, named);
+    if (errorCode === undefined) this.#record.waitTime?.(Number(durationMs) / 1000, named);
+    else if (errorCode === 'ACQUIRE_TIMEOUT') this.#record.timeouts?.(1, named);
   }
 
   #opened({ durationMs, errorCode }: OpenEvent, { named }: PoolAttributes): void {
-    if (errorCode === undefined) this.#record.createTime(Number(durationMs) / 1000, named);
+    if (errorCode === undefined) this.#record.createTime?.(Number(durationMs) / 1000, named);
   }
 
   #released({ heldMs }: ReleaseEvent, { named }: PoolAttributes): void {
-    if (heldMs !== undefined) this.#record.useTime(heldMs / 1000, named);
+    if (heldMs !== undefined) this.#record.useTime?.(heldMs / 1000, named);
   }
 
   #checkpointed({ durationMs, mode }: CheckpointEvent, { named }: PoolAttributes): void {
-    this.#record.checkpointDuration(durationMs / 1000, { ...named, [CHECKPOINT_MODE]: mode });
+    this.#record.checkpointDuration?.(durationMs / 1000, { ...named, [CHECKPOINT_MODE]: mode });
   }
 
   #closed({ pool }: CloseEvent): void {

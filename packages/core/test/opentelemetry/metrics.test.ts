@@ -185,6 +185,23 @@ async function usePool(): Promise<WeakRef<object>> {
 }
 
 describe('instrument', () => {
+  it('leaves out the metrics that nobody wants', async () => {
+    const omitMetrics = [
+      'db.client.response.returned_rows',
+      'db.client.connection.wait_time',
+      'db.client.connection.timeouts',
+      'db.client.connection.limit',
+    ];
+    const { collect } = newMetering({ omitMetrics });
+    const pool = await newPool();
+    await pool.all('SELECT * FROM users');
+    const names = [...(await collect()).keys()];
+    for (const name of omitMetrics) expect(names).not.toContain(name);
+    expect(names).toEqual(
+      expect.arrayContaining(['db.client.operation.duration', 'db.client.connection.count']),
+    );
+  });
+
   it('adds up pools of one name, and takes a pool that was open before', async () => {
     const pools = [await newPool({ poolSize: 2 }), await newPool({ poolSize: 3 })];
     const other = await newPool({ poolName: 'other' });
