@@ -11,18 +11,57 @@ interface Connected {
  * A transaction in whose callback code runs, directly or deep inside. A call on the pool that waits there for something
  * that this transaction holds would wait for itself.
  */
-export interface EnclosingTransaction {
-  /** Its connection; `undefined` before it has one, and after its end. */
+export class EnclosingTransaction {
+  /** Its connection; `undefined` before it has one, and after its callback. */
   session: Connected | undefined;
-  /** The transaction around it, on another connection. */
-  readonly outer: EnclosingTransaction | undefined;
+  #outer: EnclosingTransaction | undefined;
+  #isOver = false;
+
+  /** Begins in the callback of {@link EnclosingTransaction.outer}, if the caller runs in one. */
+  constructor(session: Connected | undefined) {
+    this.session = session;
+    this.#outer = enclosing();
+    if (this.#outer !== undefined) this.#outer.#letGo();
+  }
+
+  /**
+   * The transaction around it, on another connection. Lets go of those that are over: a timer that was set in a callback
+   * may begin the next transaction, and so on, and each would keep all before it in memory.
+   */
+  get outer(): EnclosingTransaction | undefined {
+    this.#letGo();
+    return this.#outer;
+  }
+
+  #letGo(): void {
+    this.#outer = inForce(this.#outer);
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /**
+   * Its callback has settled. A call that is still made in its async context, by a timer for example, keeps the
+   * transaction from nothing: it may wait for the end of the transaction as any other call.
+   */
+  end(): void {
+    this.#isOver = true;
+    this.session = undefined;
+  }
 }
 
 const current = new AsyncLocalStorage<EnclosingTransaction>();
 
 /** The innermost transaction in whose callback the caller runs. */
 export function enclosing(): EnclosingTransaction | undefined {
-  return current.getStore();
+  return inForce(current.getStore());
+}
+
+function inForce(transaction: EnclosingTransaction | undefined): EnclosingTransaction | undefined {
+  let one = transaction;
+  while (one?.isOver === true) one = one.outer;
+  return one;
 }
 
 /** Runs `work` as the callback of `transaction`. */

@@ -21,7 +21,7 @@ import {
   type CallOptions,
   type TransactionOptions,
 } from '../query/queryable.ts';
-import { enclosing, runInside, type EnclosingTransaction } from './enclosing-transaction.ts';
+import { EnclosingTransaction, runInside } from './enclosing-transaction.ts';
 import type { Scope, Session } from './session.ts';
 import { parseScript } from '../query/sql.ts';
 
@@ -108,8 +108,7 @@ async function transactOnce<T>(
   // From here on, only `tx` may use the connection. Earlier calls run first, because a connection serves calls in order.
   session.scope = tx;
   // A savepoint has the connection of the transaction around it.
-  const enclosed: EnclosingTransaction | undefined =
-    outer === undefined ? { session, outer: enclosing() } : undefined;
+  const enclosed = outer === undefined ? new EnclosingTransaction(session) : undefined;
   let stage: 'beginning' | 'begun' | 'committing' | 'not ours' = 'beginning';
   try {
     const isOurs = await session.begin(savepoint === undefined ? begin : `SAVEPOINT ${savepoint}`, limit);
@@ -117,11 +116,13 @@ async function transactOnce<T>(
     if (!isOurs) throw new TransactionActiveError();
     const callback = async (): Promise<T> => await fn(tx);
     const value = await bounded(enclosed === undefined ? callback() : runInside(enclosed, callback), limit);
+    enclosed?.end();
     tx.seal();
     stage = 'committing';
     await (savepoint === undefined ? session.commit(limit) : session.release(savepoint));
     return value;
   } catch (error) {
+    enclosed?.end();
     // If the lease has ended in the meantime, the connection was rolled back with it, and another caller may hold it. If
     // an outer transaction was rolled back, its rollback has removed the savepoint of this one.
     const isGone = !has(session.scope, tx) || host.ended.aborted;
@@ -135,7 +136,6 @@ async function transactOnce<T>(
     if (!isCut(error, limit) && !isUnknown) await undone;
     throw error;
   } finally {
-    if (enclosed !== undefined) enclosed.session = undefined;
     tx.end();
     if (has(session.scope, tx)) session.scope = outer;
   }

@@ -19,7 +19,7 @@ import {
   type TransactionOptions,
 } from '../query/queryable.ts';
 import type { LeaseMode, RequestDb, RequestLease } from './request-lease.ts';
-import { enclosing, runInside, type EnclosingTransaction } from '../connection/enclosing-transaction.ts';
+import { enclosing, EnclosingTransaction, runInside } from '../connection/enclosing-transaction.ts';
 import { checkTransaction, checkTransactionOptions } from '../connection/transaction.ts';
 
 /**
@@ -63,7 +63,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   /** Settles when the transaction has ended. */
   #over: Promise<void> | undefined;
   #hasEnded = false;
-  readonly #enclosing: EnclosingTransaction = { session: undefined, outer: enclosing() };
+  readonly #enclosing = new EnclosingTransaction(undefined);
 
   constructor(lease: RequestLease, options: RequestTransactionOptions = {}) {
     super();
@@ -100,10 +100,10 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
    */
   settle(status: number): Promise<void> {
     if (this.#over !== undefined) return this.#over.catch(() => undefined);
+    this.#enclosing.end();
     const over = status < FIRST_ERROR_STATUS ? this.#commit() : this.#rollback();
     this.#over = over.finally(() => {
       this.#hasEnded = true;
-      this.#enclosing.session = undefined;
     });
     return this.#over;
   }
@@ -208,6 +208,8 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
       const options = { ...this.#options, signal: this.#cancel.signal };
       this.#done = this.#lease.pinnedTransaction(untilDecided, options);
       this.#done.catch((error: unknown) => {
+        // It may have ended before the response, at its deadline for example. Then other callers get its connection.
+        this.#enclosing.session = undefined;
         // If the transaction has not begun, the next call may try again.
         if (this.#decide === undefined) this.#begun = undefined;
         reject(error);

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { EnclosingTransaction, runInside } from '../../src/connection/enclosing-transaction.ts';
 import { createPool, type PoolOptions, type Queryable, type SqlitePool } from '../../src/index.ts';
 
 async function newPool(options: Partial<PoolOptions> = {}): Promise<SqlitePool> {
@@ -136,4 +137,36 @@ describe('in the callback of a transaction', () => {
     await later;
     expect(await pool.get('SELECT n FROM t')).toEqual({ n: 1 });
   });
+
+  it('a call that is made after it, while the transaction commits, waits for the COMMIT', async () => {
+    const pool = await newPool();
+    let later: Promise<unknown> | undefined;
+    const transaction = pool.transaction(() => {
+      // The COMMIT runs on another thread, so it is not done before the microtasks are.
+      later = microtasks(50).then(() => pool.run('INSERT INTO t VALUES (1)'));
+    });
+    await transaction;
+    await later;
+    expect(await pool.get('SELECT n FROM t')).toEqual({ n: 1 });
+  });
 });
+
+describe('a transaction that is over', () => {
+  it('is not kept in memory by the transactions that were begun in its callback, and in theirs', () => {
+    const first = new EnclosingTransaction(undefined);
+    const second = runInside(first, () => new EnclosingTransaction(undefined));
+    expect(second.outer).toBe(first);
+    const third = runInside(second, () => new EnclosingTransaction(undefined));
+    first.end();
+    expect(third.outer).toBe(second);
+    expect(second.outer).toBeUndefined();
+    second.end();
+    expect(third.outer).toBeUndefined();
+    // One that is begun in a callback that is over, by a timer, has none around it.
+    expect(runInside(second, () => new EnclosingTransaction(undefined)).outer).toBeUndefined();
+  });
+});
+
+async function microtasks(count: number): Promise<void> {
+  for (let left = count; left > 0; left -= 1) await Promise.resolve();
+}

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it } from 'vitest';
 import type { SqlitePool } from '../../src/index.ts';
 import { RequestLease, RequestTransaction, type LeaseMode } from '../../src/plugin.ts';
@@ -127,4 +128,22 @@ it('F24 the cursors of any other transaction end with its COMMIT', async () => {
     return [cursor];
   });
   expect(await failure(rest(rows[0]!))).toMatchObject({ code: 'LEASE_ENDED' });
+});
+
+describe('a transaction of a request that reached its deadline before the response', () => {
+  it('lets the rest of its handler wait for the connection that another caller now has', async () => {
+    const elsewhere = AsyncLocalStorage.snapshot();
+    const pool = await poolWithTable({ poolSize: 1 });
+    const lease = new RequestLease(pool, { mode: 'statement', disconnectGraceMs: 1000, method: 'POST' });
+    const db = new RequestTransaction(lease, { timeoutMs: 300 });
+    await db.around(async () => {
+      await db.run('INSERT INTO t (v) VALUES (4)');
+      // Waits until the transaction has reached its deadline.
+      const other = await elsewhere(() => pool.acquire());
+      const read = pool.get('SELECT count(*) AS n FROM t');
+      await other.release();
+      expect(await read).toEqual({ n: 0 });
+    });
+    await db.settle(500);
+  });
 });
