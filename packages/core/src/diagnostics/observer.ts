@@ -64,7 +64,9 @@ export class Observer {
       process.emitWarning(message, { type: 'SqlitePoolWarning', code });
       return;
     }
-    logger.warn({ code, pool: this.source.poolName, ...requestFields(request), ...fields }, message);
+    this.#log(() => {
+      logger.warn({ code, pool: this.source.poolName, ...requestFields(request), ...fields }, message);
+    });
   }
 
   /** Tells the operator of an error that a caller also gets. Only a logger hears of it. */
@@ -75,7 +77,20 @@ export class Observer {
 
   /** Tells the operator of what goes as it should. */
   debug(message: string, fields: object = {}): void {
-    this.#logger?.debug({ pool: this.source.poolName, ...fields }, message);
+    this.#log(() => this.#logger?.debug({ pool: this.source.poolName, ...fields }, message));
+  }
+
+  /** A logger that throws must not fail a call that succeeded, nor keep a connection from being closed. */
+  #log(write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      const why = error instanceof Error ? error.message : 'it threw no Error';
+      process.emitWarning(`The logger of the pool ${this.source.poolName} failed: ${why}`, {
+        type: 'SqlitePoolWarning',
+        code: 'SQLITE_POOL_LOGGER_FAILED',
+      });
+    }
   }
 }
 

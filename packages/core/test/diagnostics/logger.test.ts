@@ -69,6 +69,23 @@ describe('a logger', () => {
     expect(await warned).toMatchObject({ name: 'SqlitePoolWarning', code: 'SQLITE_POOL_SLOW' });
   });
 
+  it('that throws fails no call, and keeps no connection: its error is a warning of the process', async () => {
+    const fails = (): void => {
+      throw new Error('The disk of the log is full.');
+    };
+    const warned = new Promise<Error>((resolve) => process.once('warning', resolve));
+    const { pool } = newPool({ slowStatementMs: 0, logger: { debug: fails, warn: fails } });
+    await pool.run('CREATE TABLE t (n)');
+    expect(await pool.run('INSERT INTO t VALUES (1)')).toMatchObject({ changes: 1 });
+    await pool.connection((lease) => lease.discard());
+    await pool.close();
+    expect(pool.stats()).toMatchObject({ size: 0, evictions: { discarded: 1 } });
+    expect(await warned).toMatchObject({
+      code: 'SQLITE_POOL_LOGGER_FAILED',
+      message: expect.stringContaining('The disk of the log is full.') as string,
+    });
+  });
+
   it('must have debug() and warn()', () => {
     for (const logger of [{}, { warn: () => undefined }, null, 'console'])
       expect(() => createPool({ filename: ':memory:', logger: logger as never })).toThrow('Option logger');
