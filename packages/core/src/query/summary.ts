@@ -3,9 +3,15 @@
  */
 const LONGEST = 255;
 
-/** The words of a text that say what it does, in the order in which they may come. Strings and comments are no words. */
+/** How much of a text is read, in characters. What a statement does stands at its beginning, before its values. */
+const MOST_READ = 8192;
+
+/**
+ * The words of a text that say what it does, in the order in which they may come. Strings and comments are no words. No
+ * alternative can fail after it has read far, so the time is linear for every text.
+ */
 const WORDS =
-  /--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|'(?:[^']|'')*'?|"((?:[^"]|"")*)"|`((?:[^`]|``)*)`|\[([^\]]*)\]|([\p{L}_][\p{L}\p{N}_$]*)|\./gu;
+  /--[^\n]*|\/\*[^]*?(?:\*\/|$)|'[^']*(?:'|$)|"((?:[^"]|"")*)(?:"|$)|`((?:[^`]|``)*)(?:`|$)|\[([^\]]*)(?:\]|$)|([\p{L}_][\p{L}\p{N}_$]*)|[.()]/gu;
 
 /** After these words comes the name of a table. */
 const BEFORE_TABLE: ReadonlySet<string> = new Set([
@@ -15,7 +21,6 @@ const BEFORE_TABLE: ReadonlySet<string> = new Set([
   'UPDATE',
   'TABLE',
   'VIEW',
-  'ON',
   'TRIGGER',
 ]);
 /** These may stand between such a word and the name. */
@@ -30,6 +35,10 @@ const BETWEEN: ReadonlySet<string> = new Set([
   'REPLACE',
   'ROLLBACK',
 ]);
+/** After these, such a word means something else: `ON CONFLICT DO UPDATE SET`, `ON UPDATE CASCADE`, `IS DISTINCT FROM`. */
+const NOT_BEFORE: ReadonlySet<string> = new Set(['DO', 'ON', 'DISTINCT']);
+/** What comes after INTO is the path of a file. */
+const WITHOUT_TABLES: ReadonlySet<string> = new Set(['VACUUM', 'ATTACH']);
 const OPERATIONS: ReadonlySet<string> = new Set([
   'SELECT',
   'INSERT',
@@ -51,6 +60,8 @@ const MOST_KNOWN = 1000;
  * @example querySummary('SELECT * FROM users JOIN posts USING (id) WHERE name = ?'); // SELECT users posts
  */
 export function querySummary(sql: string): string {
+  // A text that is built anew for each call may be long, and would fill the memory.
+  if (sql.length > MOST_READ) return summarize(sql.slice(0, MOST_READ));
   const before = known.get(sql);
   if (before !== undefined) return before;
   const summary = summarize(sql);
@@ -61,49 +72,60 @@ export function querySummary(sql: string): string {
 
 function summarize(sql: string): string {
   const words = wordsOf(sql);
-  const first = words[0]?.text.toUpperCase() ?? '';
-  // A WITH clause stands before the word that says what is done.
+  const first = words[0]?.isName === false ? words[0].text.toUpperCase() : '';
+  // A WITH clause stands before the word that says what is done, and has its own in parentheses.
   const operation =
     first === 'WITH'
-      ? (words.find(({ isName, text }) => !isName && OPERATIONS.has(text.toUpperCase()))?.text ?? first)
+      ? (words.find(({ isName, depth, text }) => !isName && depth === 0 && OPERATIONS.has(text.toUpperCase()))
+          ?.text ?? first)
       : first;
-  const tables = first === 'PRAGMA' ? words.slice(1, 2).map(({ text }) => text) : tablesOf(words);
-  return [operation.toUpperCase(), ...new Set(tables)].join(' ').slice(0, LONGEST);
+  return [operation.toUpperCase(), ...new Set(tablesOf(first, words))].join(' ').slice(0, LONGEST);
 }
 
 interface Word {
   readonly text: string;
   /** Whether it is quoted, and so no keyword. */
   readonly isName: boolean;
+  /** How many parentheses it is in. */
+  readonly depth: number;
 }
 
 function wordsOf(sql: string): Word[] {
   const words: Word[] = [];
   let joins = false;
+  let depth = 0;
   for (const match of sql.matchAll(WORDS)) {
     const [all, quoted = match[2] ?? match[3], , , plain] = match;
     if (all === '.') joins = true;
+    else if (all === '(') depth += 1;
+    else if (all === ')') depth -= 1;
     else if (quoted !== undefined || plain !== undefined) {
       const text = quoted ?? plain ?? '';
       // `main.users` is the table `users`.
       if (joins) words.pop();
-      words.push({ text, isName: quoted !== undefined || joins });
+      words.push({ text, isName: quoted !== undefined || joins, depth });
       joins = false;
     }
   }
   return words;
 }
 
-function tablesOf(words: readonly Word[]): string[] {
+function tablesOf(first: string, words: readonly Word[]): string[] {
+  if (first === 'PRAGMA') return words.slice(1, 2).map(({ text }) => text);
+  if (WITHOUT_TABLES.has(first)) return [];
   const tables: string[] = [];
   let expects = false;
+  let before = '';
   for (const { text, isName } of words) {
     const word = isName ? '' : text.toUpperCase();
-    if (BEFORE_TABLE.has(word)) expects = true;
+    // An index or a trigger is ON a table. A JOIN is ON a condition.
+    if ((BEFORE_TABLE.has(word) && !NOT_BEFORE.has(before)) || (word === 'ON' && first === 'CREATE'))
+      expects = true;
     else if (expects && !BETWEEN.has(word)) {
       expects = false;
       if (!OPERATIONS.has(word)) tables.push(text);
     }
+    before = word;
   }
   return tables;
 }
