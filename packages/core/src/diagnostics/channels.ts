@@ -3,7 +3,7 @@
  * nothing listens to costs a call one comparison. docs/sight.md has the table.
  */
 
-import { channel, tracingChannel, type TracingChannel } from 'node:diagnostics_channel';
+import { channel, tracingChannel, type TracingChannelCollection } from 'node:diagnostics_channel';
 import type { Logger } from './logger.ts';
 
 /**
@@ -143,8 +143,21 @@ export interface CloseEvent extends PoolEvent {
   readonly durationMs: number;
 }
 
-/** A channel for operations that take time: https://nodejs.org/api/diagnostics_channel.html#class-tracingchannel. */
-type Tracing<Event extends object> = TracingChannel<unknown, Event>;
+/** The moments of an operation: https://nodejs.org/api/diagnostics_channel.html#class-tracingchannel. */
+export type OperationMoment = 'start' | 'end' | 'asyncStart' | 'asyncEnd' | 'error';
+
+/**
+ * A `TracingChannel` of Node.js whose messages have a type. `subscribe` takes a listener for any of the moments.
+ *
+ * @example const listeners: Parameters<OperationChannel<QueryEvent>['subscribe']>[0] = { asyncEnd: log };
+ */
+export interface OperationChannel<Event extends object> extends TracingChannelCollection<unknown, Event> {
+  readonly hasSubscribers: boolean;
+  subscribe(listeners: OperationListeners<Event>): void;
+  unsubscribe(listeners: OperationListeners<Event>): void;
+}
+
+type OperationListeners<Event> = Readonly<Partial<Record<OperationMoment, (event: Event) => void>>>;
 
 /** A `Channel` of Node.js whose messages have a type. */
 export interface PlainChannel<Event> {
@@ -154,19 +167,24 @@ export interface PlainChannel<Event> {
   unsubscribe(listener: (event: Event) => void): void;
 }
 
+function traced<Event extends object>(name: string): OperationChannel<Event> {
+  // Node.js takes any of the five listeners; its type asks for all of them.
+  return tracingChannel<unknown, Event>(name) as OperationChannel<Event>;
+}
+
 function plain<Event>(name: string): PlainChannel<Event> {
   // Only pools publish on these channels, so every message has this type.
   return channel(name) as PlainChannel<Event>;
 }
 
 /** Every call of a query method. @example queryChannel.subscribe({ asyncEnd: ({ sql }) => log(sql) }); */
-export const queryChannel: Tracing<QueryEvent> = tracingChannel('sqlite-pool:query');
+export const queryChannel: OperationChannel<QueryEvent> = traced('sqlite-pool:query');
 /** Every wait for a connection. @example acquireChannel.subscribe({ asyncEnd: (event) => log(event) }); */
-export const acquireChannel: Tracing<AcquireEvent> = tracingChannel('sqlite-pool:acquire');
+export const acquireChannel: OperationChannel<AcquireEvent> = traced('sqlite-pool:acquire');
 /** Every `transaction()`. @example transactionChannel.subscribe({ asyncEnd: (event) => log(event) }); */
-export const transactionChannel: Tracing<TransactionEvent> = tracingChannel('sqlite-pool:transaction');
+export const transactionChannel: OperationChannel<TransactionEvent> = traced('sqlite-pool:transaction');
 /** Every opening of a connection. @example openChannel.subscribe({ error: (event) => log(event) }); */
-export const openChannel: Tracing<OpenEvent> = tracingChannel('sqlite-pool:open');
+export const openChannel: OperationChannel<OpenEvent> = traced('sqlite-pool:open');
 
 /** The end of each lease. @example releaseChannel.subscribe((event) => log(event)); */
 export const releaseChannel: PlainChannel<ReleaseEvent> = plain('sqlite-pool:release');

@@ -1,5 +1,5 @@
-import type { TracingChannel } from 'node:diagnostics_channel';
 import type {
+  OperationChannel,
   AcquireEvent,
   OpenEvent,
   OperationEvent,
@@ -63,7 +63,7 @@ abstract class Operation implements OperationEvent {
  * `work` must not throw at once.
  */
 export function traced<Event extends object, T>(
-  channel: TracingChannel<unknown, Event>,
+  channel: OperationChannel<Event>,
   operation: Operation & Event,
   work: () => Promise<T>,
   note?: (value: T) => void,

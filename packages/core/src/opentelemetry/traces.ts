@@ -1,5 +1,4 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { TracingChannel } from 'node:diagnostics_channel';
 import {
   context,
   SpanKind,
@@ -11,6 +10,7 @@ import {
   type Tracer,
 } from '@opentelemetry/api';
 import {
+  type OperationChannel,
   acquireChannel,
   queryChannel,
   transactionChannel,
@@ -65,7 +65,7 @@ export function traceOperations({ tracer, watches, queryText: withText }: TraceS
 
 /** Makes a span of each operation of a channel. */
 function spans<Event extends OperationEvent>(
-  channel: TracingChannel<unknown, Event>,
+  channel: OperationChannel<Event>,
   { tracer, watches }: Pick<TraceSettings, 'tracer' | 'watches'>,
   beginning: (event: Event) => Beginning,
   end: (event: Event, span: Span) => void,

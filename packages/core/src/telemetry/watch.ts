@@ -1,5 +1,5 @@
-import type { TracingChannel } from 'node:diagnostics_channel';
 import {
+  type OperationChannel,
   acquireChannel,
   checkpointChannel,
   closeChannel,
@@ -173,7 +173,7 @@ export class PoolWatch {
 }
 
 /** The ends of the operations of a channel. */
-function ends<Event extends object>({ asyncEnd }: TracingChannel<unknown, Event>): PlainChannel<Event> {
+function ends<Event extends object>({ asyncEnd }: OperationChannel<Event>): PlainChannel<Event> {
   // Only pools publish on this channel, so every message has this type.
   return asyncEnd as PlainChannel<Event>;
 }

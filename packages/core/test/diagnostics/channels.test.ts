@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
+  type OperationChannel,
   acquireChannel,
   checkpointChannel,
   closeChannel,
@@ -16,7 +17,6 @@ import {
   type PlainChannel,
 } from '../../src/channels.ts';
 import { createPool, type PoolOptions, type SqlitePool } from '../../src/index.ts';
-import type { TracingChannel } from 'node:diagnostics_channel';
 
 async function newFile(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'sqlite-pool-channels-'));
@@ -33,7 +33,7 @@ async function newPool(options: Partial<PoolOptions> = {}): Promise<SqlitePool> 
 
 /** The events of one pool, each as it was when it was published, with the name of its part of the channel. */
 function listen<Event extends { readonly pool: object }>(
-  channel: TracingChannel<unknown, Event>,
+  channel: OperationChannel<Event>,
   pool: SqlitePool,
 ): (Event & { part: string })[] {
   const events: (Event & { part: string })[] = [];

@@ -1,4 +1,5 @@
 import {
+  type OperationChannel,
   acquireChannel,
   checkpointChannel,
   closeChannel,
@@ -12,7 +13,6 @@ import {
   type PlainChannel,
   type PoolEvent,
 } from '@sqlite-pool/core/channels';
-import type { TracingChannel } from 'node:diagnostics_channel';
 import type { PoolRecord } from './pool-record.ts';
 
 /** Listens to the channels, and passes on what concerns its pools. */
@@ -46,7 +46,7 @@ export class Recorder {
 
   /** Listens to one of the moments of an operation. Node.js does not type the messages of these channels. */
   #trace<Event extends PoolEvent>(
-    channel: TracingChannel<unknown, Event>,
+    channel: OperationChannel<Event>,
     moment: 'start' | 'asyncEnd',
     record: (record: PoolRecord, event: Event) => void,
   ): void {
