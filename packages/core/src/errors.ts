@@ -299,8 +299,8 @@ const PHASES: Record<AcquirePhase, string> = {
 /**
  * Within `acquireTimeoutMs`, no connection became free, or the write lock did not become free.
  *
- * `phase` says what was missing. In phase `write` the usual cause is a call on the pool inside one of the pool's own
- * transactions: use the `tx` that the callback receives. `cause`, if any, is the newest error of opening a connection.
+ * `phase` says what was missing. In phase `write` the usual cause is a transaction that takes long, or a lease with a
+ * `BEGIN` of its own whose holder also writes on the pool. `cause`, if any, is the newest error of opening a connection.
  * `holders` has the stacks of the leases in force, when `leakWarningMs` is on.
  *
  * @example if (error instanceof AcquireTimeoutError) console.error(error.phase, error.counts, error.holders);
