@@ -45,6 +45,8 @@ export interface Origin {
 
 const LEASED: Origin = { unleased: false };
 
+const NOTHING: readonly QueryOperation[] = [];
+
 /** A cursor that has taken its first step. */
 export interface Begun {
   readonly cursor: Cursor;
@@ -73,8 +75,8 @@ export class Statements {
   readonly writeLock: WriteLock;
   /** Whether the connection was changed in a way that only a close undoes. */
   tainted = false;
-  /** What the call of the holder of the lock reports, if something listens. */
-  #observed: QueryOperation | undefined;
+  /** What the calls of the holder of the lock report, if something listens. */
+  #observed: readonly QueryOperation[] = NOTHING;
   readonly #settings: StatementsSettings;
 
   constructor(connection: CompleteConnection, writeLock: Semaphore, settings: StatementsSettings) {
@@ -92,7 +94,7 @@ export class Statements {
         }
       },
       () => {
-        this.#observed = undefined;
+        this.#observed = NOTHING;
         if (!this.transaction.isOpen) this.writeLock.release();
       },
     );
@@ -101,13 +103,19 @@ export class Statements {
 
   /** What the running call reports, if something listens. */
   get observed(): QueryOperation | undefined {
-    return this.#observed;
+    return this.#observed[0];
   }
 
   /** The holder of the lock reports to `operation` until it releases the lock. */
   observe(operation: QueryOperation): void {
-    this.#observed = operation;
+    this.#observed = [operation];
     operation.connected(this.transaction.isOpen);
+  }
+
+  /** The same for the calls of a group, which know themselves when they have a connection. */
+  observeGroup(calls: readonly Call[]): void {
+    const observed = calls.some(({ operation }) => operation !== undefined);
+    this.#observed = observed ? calls.flatMap(({ operation }) => operation ?? []) : NOTHING;
   }
 
   /** Runs a statement that begins or ends a transaction. */
@@ -324,16 +332,16 @@ export class Statements {
     this.transaction.check();
     if (statement.taints) this.tainted = true;
     if (statement.readonly || this.writeLock.tryAcquire()) return;
-    this.#observed?.waitsForLock();
+    for (const operation of this.#observed) operation.waitsForLock();
     await this.writeLock.acquire(writeLockLimit(this.#settings, limit, this.calls.cancelToken));
-    this.#observed?.endsLockWait('running');
+    for (const operation of this.#observed) operation.endsLockWait('running');
   }
 
   /** Waits for a lock of another process. */
   async #pause(wait: BusyWait, error: unknown): Promise<void> {
-    this.#observed?.meetsLock();
+    for (const operation of this.#observed) operation.meetsLock();
     await wait.pause(error);
-    this.#observed?.endsLockWait('running');
+    for (const operation of this.#observed) operation.endsLockWait('running');
   }
 
   /** Asks SQLite for the state of the transaction, if only SQLite knows it. */

@@ -170,6 +170,7 @@ export class QueryOperation extends Operation implements QueryEvent {
 
   /** The call has a connection to itself. */
   connected(inTransaction: boolean): void {
+    if (this.phase === 'ended') return;
     this.waitMs = this.ageMs - this.lockMs;
     this.inTransaction = inTransaction;
     this.phase = 'running';
@@ -177,18 +178,22 @@ export class QueryOperation extends Operation implements QueryEvent {
 
   /** The call begins to wait for the write lock, or for a lock of another process. */
   waitsForLock(): void {
+    // A cancelled call has ended, and the others of its group go on.
+    if (this.phase === 'ended') return;
     this.#lockSince = this.ageMs;
     this.phase = 'locking';
   }
 
   /** SQLite has answered that another process holds the lock. The call waits for it. */
   meetsLock(): void {
+    if (this.phase === 'ended') return;
     this.busyRetries += 1;
     this.waitsForLock();
   }
 
   /** That wait is over. `next`: what the call does now. */
   endsLockWait(next: QueryEvent['phase']): void {
+    if (this.phase !== 'locking') return;
     this.lockMs += this.ageMs - this.#lockSince;
     this.phase = next;
   }
@@ -205,7 +210,7 @@ export class QueryOperation extends Operation implements QueryEvent {
 
   #ended(): void {
     const durationMs = Number(this.durationMs);
-    if (this.phase === 'locking') this.endsLockWait('ended');
+    if (this.phase === 'locking') this.lockMs += durationMs - this.#lockSince;
     else if (this.phase === 'waiting') this.waitMs = durationMs - this.lockMs;
     this.phase = 'ended';
     this.runMs = Math.max(0, durationMs - this.waitMs - this.lockMs);

@@ -52,6 +52,7 @@ class GroupTransaction {
     for (const member of members) member.runs(members.length);
     try {
       const calls = members.map(({ call }) => call);
+      this.#statements.observeGroup(calls);
       const since = members[0]?.since;
       settle(members, await this.#statements.performTogether(calls, this.#firstLimit(members), since));
       return true;
@@ -148,6 +149,7 @@ async function commitSeparately(
   try {
     if (calls.shutReason !== undefined) throw new Cancelled(calls.shutReason.reason);
     member.runs(1);
+    statements.observeGroup([member.call]);
     member.resolve(
       await statements.perform(member.call, member.limit, { since: member.since, unleased: true }),
     );

@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { DatabaseSync } from 'node:sqlite';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   type OperationChannel,
   acquireChannel,
@@ -152,6 +153,51 @@ describe('sqlite-pool:query', () => {
     const groups = ended(events).filter(({ sql }) => sql.startsWith('INSERT'));
     expect(groups.map(({ groupSize }) => groupSize)).toEqual([5, 5, 5, 5, 5]);
     for (const { lockMs } of groups) expect(lockMs).toBeGreaterThan(0);
+  });
+
+  it('counts a wait for another process as a wait for a lock, also for writes that share a COMMIT', async () => {
+    const filename = await newFile();
+    const pool = createPool({ filename });
+    onTestFinished(() => pool.close());
+    await pool.script('CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)');
+    const events = listen(queryChannel, pool);
+    const other = new DatabaseSync(filename);
+    onTestFinished(() => other.close());
+    const lease = await pool.acquire();
+    await lease.run('BEGIN IMMEDIATE');
+    const writes = Array.from({ length: 3 }, () => pool.run("INSERT INTO t (name) VALUES ('x')"));
+    await lease.run('COMMIT');
+    other.exec('BEGIN IMMEDIATE');
+    await lease.release();
+    await vi.waitFor(() => {
+      const now = pool.inspect().connections.map(({ query }) => query);
+      expect(now).toContainEqual(expect.objectContaining({ phase: 'locking', method: 'run' }));
+    });
+    other.exec('COMMIT');
+    await Promise.all(writes);
+    const group = ended(events).filter(({ sql }) => sql.startsWith('INSERT'));
+    expect(group.map(({ groupSize }) => groupSize)).toEqual([3, 3, 3]);
+    for (const { busyRetries, lockMs, waitMs, runMs, durationMs } of group) {
+      expect(busyRetries).toBeGreaterThan(0);
+      expect(waitMs + lockMs + runMs!).toBeCloseTo(durationMs!);
+    }
+  });
+
+  it('has times that add up to the whole, also for a call that is cancelled while it waits for the lock', async () => {
+    const pool = await newPool();
+    const events = listen(queryChannel, pool);
+    const lease = await pool.acquire();
+    await lease.run('BEGIN IMMEDIATE');
+    const cancel = Array.from({ length: 50 }, () => new AbortController());
+    const writes = cancel.map(({ signal }) => pool.run('DELETE FROM t', [], { signal }));
+    for (const one of cancel) one.abort();
+    await Promise.allSettled(writes);
+    await lease.run('ROLLBACK');
+    await lease.release();
+    const deletes = ended(events).filter(({ sql }) => sql === 'DELETE FROM t');
+    expect(deletes).toHaveLength(50);
+    for (const { waitMs, lockMs, runMs, durationMs } of deletes)
+      expect(waitMs + lockMs + runMs!).toBeCloseTo(durationMs!, 9);
   });
 
   it('says how long a call waited for a connection', async () => {
