@@ -1,4 +1,5 @@
 import type { Session } from '../connection/session.ts';
+import type { RequestOrigin } from '../diagnostics/channels.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import type { ConnectionInspection, PoolInspection } from '../diagnostics/inspection.ts';
 import type { PoolStats } from '../diagnostics/stats.ts';
@@ -50,16 +51,25 @@ function inspectConnection(
   return {
     id,
     state,
-    lease: lease && { request: lease.acquire?.request, heldMs: lease.heldMs, stack: lease.acquire?.stack },
+    lease: lease && {
+      request: shown(lease.acquire?.request),
+      heldMs: lease.heldMs,
+      stack: lease.acquire?.stack,
+    },
     query: query && {
       sql: query.sql,
       method: query.method,
       phase: query.phase,
-      request: query.request,
+      request: shown(query.request),
       ageMs: query.ageMs,
     },
     inTransaction,
     holdsWriteLock: writeLock.isHeld,
     reading: reading?.what,
   };
+}
+
+/** Without its logger, which may hold anything, and which no page can show. */
+function shown(request: RequestOrigin | undefined): RequestOrigin | undefined {
+  return request && { id: request.id, route: request.route };
 }

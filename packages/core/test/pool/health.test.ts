@@ -2,6 +2,7 @@ import { mkdtemp, rm, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { RequestLease } from '../../src/plugin.ts';
 import { createPool, type SqlitePool } from '../../src/index.ts';
 
 async function newPool(): Promise<{ pool: SqlitePool; filename: string }> {
@@ -136,5 +137,31 @@ describe('pool.inspect()', () => {
     await lease.run('ROLLBACK');
     await lease.release();
     await waits;
+  });
+
+  it('names the request of a lease and of a call, without its logger: a page shows it', async () => {
+    const { pool } = await newPool();
+    const { queryChannel } = await import('../../src/channels.ts');
+    const listener = (): void => undefined;
+    queryChannel.start.subscribe(listener);
+    onTestFinished(() => {
+      queryChannel.start.unsubscribe(listener);
+    });
+    const log = { debug: listener, warn: listener, self: {} };
+    log.self = log;
+    const request = { id: 'req-1', route: 'GET /' };
+    const lease = new RequestLease(pool, {
+      mode: 'request',
+      disconnectGraceMs: 1000,
+      method: 'GET',
+      request: () => ({ ...request, log }),
+    });
+    await lease.connection(async (connection) => {
+      const read = connection.get('SELECT 1');
+      const [shown] = JSON.parse(JSON.stringify(pool.inspect().connections)) as unknown[];
+      expect(shown).toMatchObject({ lease: { request }, query: { request } });
+      await read;
+    });
+    lease.respond();
   });
 });
