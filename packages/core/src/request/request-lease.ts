@@ -65,7 +65,10 @@ export interface RequestLeaseOptions extends RequestFacts {
 export class RequestLease extends QueryMethods implements RequestDb {
   readonly #pool: SqlitePool;
   readonly #mode: LeaseMode;
-  readonly #lifetime: RequestLifetime;
+  readonly #options: RequestLeaseOptions;
+  /** Made at the first use, because most requests of a server may never use the pool. */
+  #followed: RequestLifetime | undefined;
+  #hasResponded = false;
   /** The connection for the next read. */
   #own: RequestConnection | undefined;
   /** The calls that began before the response and still run. */
@@ -75,7 +78,12 @@ export class RequestLease extends QueryMethods implements RequestDb {
     super();
     this.#pool = pool;
     this.#mode = options.mode;
-    this.#lifetime = new RequestLifetime(options, pool.observer, {
+    this.#options = options;
+  }
+
+  get #lifetime(): RequestLifetime {
+    if (this.#followed !== undefined) return this.#followed;
+    this.#followed = new RequestLifetime(this.#options, this.#pool.observer, {
       isBusy: () => this.#calls > 0 || this.#own !== undefined,
       settle: () => {
         this.#settle();
@@ -84,6 +92,8 @@ export class RequestLease extends QueryMethods implements RequestDb {
         this.#revokeLeases(reason);
       },
     });
+    if (this.#hasResponded) this.#followed.respond();
+    return this.#followed;
   }
 
   /** Whether another lease for this pool and mode would be equal. A plugin that runs twice makes only one. */
@@ -97,7 +107,8 @@ export class RequestLease extends QueryMethods implements RequestDb {
    * @example lease.respond();
    */
   respond(): void {
-    this.#lifetime.respond();
+    this.#hasResponded = true;
+    this.#followed?.respond();
   }
 
   /** Notes that a statement of the request has failed. @internal */

@@ -19,6 +19,19 @@ describe('a request lease', () => {
     expect(response.listenerCount('close')).toBe(1);
   });
 
+  it('makes nothing for a request that never uses it, and still knows that the request has responded', async () => {
+    const { another, pool } = make();
+    const { observer } = pool;
+    const used = vi.fn(() => observer);
+    Object.defineProperty(pool, 'observer', { get: used });
+    const db = another();
+    db.respond();
+    expect(used).not.toHaveBeenCalled();
+    await db.get('SELECT 1');
+    expect(used).toHaveBeenCalled();
+    expect(pool.stats()).toMatchObject({ leased: 0, idle: 1 });
+  });
+
   it('acquires once for statements that start together, and releases once', async () => {
     const { db, pool } = make();
     await Promise.all([db.get('SELECT 1'), db.all('SELECT 2'), db.script('SELECT 3'), db.run('BEGIN')]);
