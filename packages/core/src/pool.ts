@@ -35,9 +35,13 @@ import { checkHealth, type HealthOptions, type PoolHealth } from './database/hea
 import type { PlanStep, PoolInspection } from './diagnostics/inspection.ts';
 import { inspectPool } from './leasing/inspect.ts';
 import { parse, scriptWrites } from './query/sql.ts';
+import { querySummary } from './query/summary.ts';
 import type { PoolStats } from './diagnostics/stats.ts';
 import { checkTransaction } from './connection/transaction.ts';
 import { WalMonitor } from './database/wal-monitor.ts';
+
+/** The statements that have a plan. */
+const EXPLAINED: ReadonlySet<string> = new Set(['SELECT', 'VALUES', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE']);
 
 const NO_OPTIONS: AcquireOptions = {};
 
@@ -328,8 +332,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * @example console.table(await pool.explain('SELECT * FROM users WHERE name = ?'));
    */
   async explain(sql: string): Promise<PlanStep[]> {
-    const { control, effect, returnsRows, parameters } = parse(sql);
-    if (control !== 'none' || (effect === 'none' && !returnsRows) || /^\s*(?:EXPLAIN|PRAGMA)\b/i.test(sql))
+    const { parameters } = parse(sql);
+    const [operation = ''] = querySummary(sql).split(' ');
+    if (!EXPLAINED.has(operation))
       throw new InvalidArgumentError('explain() takes one statement that reads or changes rows.');
     const rows = await this.perform({
       statement: parse(`EXPLAIN QUERY PLAN ${sql}`),

@@ -90,6 +90,7 @@ describe('pool.explain()', () => {
       'PRAGMA user_version',
       'CREATE TABLE u (n)',
       'EXPLAIN SELECT 1',
+      '/* a comment */ PRAGMA user_version',
       'SELECT 1; SELECT 2',
       '',
     ])
