@@ -1,4 +1,4 @@
-import { mkdtempDisposable } from 'node:fs/promises';
+import { copyFile, mkdtempDisposable } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -6,6 +6,7 @@ import Table from 'cli-table3';
 import { Command, Option } from 'commander';
 import getPort from 'get-port';
 
+import { startComparison } from './comparison/server.ts';
 import { startExpress } from './express.ts';
 import { startFastify } from './fastify.ts';
 import { startHono } from './hono.ts';
@@ -37,11 +38,18 @@ async function demo({ exit, driver }: Options): Promise<void> {
   await seedWithProgress(filename, 'small');
 
   await using servers = new AsyncDisposableStack();
+  // The comparison has a copy, because the servers write into the original.
+  const untouched = join(directory.path, 'comparison.db');
+  await copyFile(filename, untouched);
+  const comparison = await startComparison(await freePort(3004), untouched);
+  servers.defer(() => comparison.close());
   const outage = driver === 'libsql' ? await import('./outage.ts') : undefined;
   const cluster = await outage?.Cluster.start(filename, servers);
   const running: Running[] = [];
   for (const { name, start, port, sample } of examples) {
-    const server = await start(await getPort({ host: '127.0.0.1', port }), cluster?.options ?? { filename });
+    const server = await start(await freePort(port), cluster?.options ?? { filename }, {
+      comparison: comparison.url,
+    });
     servers.defer(() => server.close());
     running.push({ name, url: server.url, sample });
   }
@@ -49,7 +57,7 @@ async function demo({ exit, driver }: Options): Promise<void> {
   const database = cluster
     ? `a libSQL server at ${cluster.primary.url} with replicas at ${cluster.replicas.map(({ url }) => url).join(' and ')}`
     : filename;
-  showTable(running, database);
+  showTable(running, database, comparison.url);
   for (const example of running) await showAnswer(example);
   await showWrites(running);
   if (cluster) await outage?.showOutage(running, cluster);
@@ -59,9 +67,12 @@ async function demo({ exit, driver }: Options): Promise<void> {
   await stopped;
 }
 
-function showTable(running: readonly Running[], database: string): void {
-  const table = new Table({ head: ['framework', 'try'], style: { head: [], border: [] } });
-  for (const { name, url, sample } of running) table.push([name, url + sample]);
+const freePort = (port: number): Promise<number> => getPort({ host: '127.0.0.1', port });
+
+function showTable(running: readonly Running[], database: string, comparison: string): void {
+  const table = new Table({ head: ['open', 'in a browser'], style: { head: [], border: [] } });
+  for (const { name, url } of running) table.push([name, `${url}/`]);
+  table.push(['the comparison', comparison]);
   console.log(`\nThree frameworks, three pools, one database: ${database}\n${table.toString()}`);
 }
 

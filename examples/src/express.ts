@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { sqlitePool, type SqlitePoolOptions } from '@sqlite-pool/express';
 import express, { type ErrorRequestHandler } from 'express';
 
+import { homePage, type Links } from './pages/home.ts';
 import { answerTo } from './shared/errors.ts';
 import { addComment, addLike, findPost, findUser, readFeed } from './shared/queries.ts';
 import { schema } from './shared/schema.ts';
@@ -10,13 +11,19 @@ import { listen, main, type RunningServer } from './shared/server.ts';
 import { feedQuery, idParams, newComment, newLike, parse } from './shared/validation.ts';
 
 /** The social API on Express; `db.closeWith(server)` closes the server first, then the pool. */
-export async function createExpressApp(options: SqlitePoolOptions) {
+export async function createExpressApp(options: SqlitePoolOptions, links: Links = {}) {
   const db = sqlitePool(options);
   await db.pool.script(schema);
 
   const app = express();
   app.use(express.json());
   app.use(db);
+
+  app.get('/', async (req, res) => {
+    const about = { host: req.host, db: req.db, pool: db.pool, links };
+    const { headers, html } = await homePage({ framework: 'Express', ...about });
+    res.set(headers).send(html);
+  });
 
   app.get('/users/:id', async (req, res) => {
     const { id } = parse(idParams, req.params);
@@ -59,8 +66,12 @@ export async function createExpressApp(options: SqlitePoolOptions) {
 }
 
 /** Listens on 127.0.0.1; port 0 is any free one. */
-export async function startExpress(port: number, options: SqlitePoolOptions): Promise<RunningServer> {
-  const { app, db } = await createExpressApp(options);
+export async function startExpress(
+  port: number,
+  options: SqlitePoolOptions,
+  links?: Links,
+): Promise<RunningServer> {
+  const { app, db } = await createExpressApp(options, links);
   return listen(createServer(app), port, db);
 }
 

@@ -1,6 +1,7 @@
 import { sqlitePool, type SqlitePoolOptions } from '@sqlite-pool/fastify';
 import { fastify, type FastifyInstance } from 'fastify';
 
+import { homePage, type Links } from './pages/home.ts';
 import { answerTo } from './shared/errors.ts';
 import { addComment, addLike, findPost, findUser, readFeed } from './shared/queries.ts';
 import { schema } from './shared/schema.ts';
@@ -8,10 +9,18 @@ import { main, type RunningServer } from './shared/server.ts';
 import { feedQuery, idParams, newComment, newLike, parse } from './shared/validation.ts';
 
 /** The social API on Fastify; `app.close()` closes the pool too. */
-export async function createFastifyApp(options: SqlitePoolOptions): Promise<FastifyInstance> {
+export async function createFastifyApp(
+  options: SqlitePoolOptions,
+  links: Links = {},
+): Promise<FastifyInstance> {
   const app = fastify();
   await app.register(sqlitePool, options);
   await app.sqlite.script(schema);
+
+  app.get('/', async ({ db, host }, reply) => {
+    const { headers, html } = await homePage({ framework: 'Fastify', host, db, pool: app.sqlite, links });
+    return reply.headers(headers).send(html);
+  });
 
   app.get('/users/:id', async (request) => {
     const { id } = parse(idParams, request.params);
@@ -46,8 +55,12 @@ export async function createFastifyApp(options: SqlitePoolOptions): Promise<Fast
 }
 
 /** Listens on 127.0.0.1; port 0 is any free one. */
-export async function startFastify(port: number, options: SqlitePoolOptions): Promise<RunningServer> {
-  const app = await createFastifyApp(options);
+export async function startFastify(
+  port: number,
+  options: SqlitePoolOptions,
+  links?: Links,
+): Promise<RunningServer> {
+  const app = await createFastifyApp(options, links);
   const url = await app.listen({ host: '127.0.0.1', port });
   return { url, close: () => app.close() };
 }

@@ -5,6 +5,7 @@ import { bodyLimit } from 'hono/body-limit';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { validator } from 'hono/validator';
 
+import { homePage, type Links } from './pages/home.ts';
 import { answerTo } from './shared/errors.ts';
 import { addComment, addLike, findPost, findUser, readFeed } from './shared/queries.ts';
 import { schema } from './shared/schema.ts';
@@ -12,7 +13,7 @@ import { listen, main, type RunningServer } from './shared/server.ts';
 import { feedQuery, idParams, newComment, newLike, parse } from './shared/validation.ts';
 
 /** The social API on Hono; `db.closeWith(server)` closes the server first, then the pool. */
-export async function createHonoApp(options: SqlitePoolOptions) {
+export async function createHonoApp(options: SqlitePoolOptions, links: Links = {}) {
   const db = sqlitePool(options);
   await db.pool.script(schema);
 
@@ -24,6 +25,12 @@ export async function createHonoApp(options: SqlitePoolOptions) {
   const app = new Hono()
     .use(bodyLimit({ maxSize: 100 * 1024 }))
     .use(db)
+    .get('/', async (c) => {
+      const { host } = new URL(c.req.url);
+      const about = { host, db: c.get('db'), pool: db.pool, links };
+      const { headers, html } = await homePage({ framework: 'Hono', ...about });
+      return c.body(html, 200, headers);
+    })
     .get('/users/:id', withId, async (c) => {
       const { id } = c.req.valid('param');
       return c.json(await findUser(c.get('db'), id));
@@ -54,8 +61,12 @@ export async function createHonoApp(options: SqlitePoolOptions) {
 }
 
 /** Listens on 127.0.0.1; port 0 is any free one. */
-export async function startHono(port: number, options: SqlitePoolOptions): Promise<RunningServer> {
-  const { app, db } = await createHonoApp(options);
+export async function startHono(
+  port: number,
+  options: SqlitePoolOptions,
+  links?: Links,
+): Promise<RunningServer> {
+  const { app, db } = await createHonoApp(options, links);
   return listen(createAdaptorServer({ fetch: app.fetch }), port, db);
 }
 

@@ -43,6 +43,14 @@ const selectComment = `
   SELECT comments.id, users.name AS author, comments.body, comments.created_at AS createdAt
   FROM comments JOIN users ON users.id = comments.user_id`;
 
+/** A user and a post that exist; null if there is none. */
+export async function sampleIds(db: Queryable): Promise<{ user: number | null; post: number | null }> {
+  const ids = await db.get<{ user: number | null; post: number | null }>(
+    'SELECT (SELECT min(id) FROM users) AS user, (SELECT max(id) FROM posts) AS post',
+  );
+  return ids ?? { user: null, post: null };
+}
+
 export async function findUser(db: Queryable, id: number): Promise<User> {
   const user = await db.get<User>('SELECT id, name, created_at AS createdAt FROM users WHERE id = ?', [id]);
   return user ?? notFound('user', id);

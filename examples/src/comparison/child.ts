@@ -1,0 +1,38 @@
+/** The program of one contestant: a small server on 127.0.0.1, whose event loop sends a beat to its parent. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import { machineTime } from './machine-time.ts';
+import type { Way } from './state.ts';
+import { isBusy, type StatementName } from './statements.ts';
+import { ways } from './ways.ts';
+
+const BEAT_MS = 10;
+
+const [way, file] = process.argv.slice(2) as [Way, string];
+const { driver, ask } = ways[way](file);
+
+/** `/read/7` asks the statement `read` with 7. */
+const server = createServer((request, response) => {
+  const [, name, value] = (request.url ?? '').split('/') as [string, StatementName, string];
+  ask(name, Number(value)).then(
+    () => response.end(),
+    (error: unknown) => {
+      const busy = isBusy(error);
+      if (!busy) console.error(error);
+      response.writeHead(busy ? 503 : 500).end();
+    },
+  );
+});
+// The first calls open connections and compile code, which is not what is compared.
+await Promise.all([ask('read', 1), ask('read', 2), ask('query', 1000)]).catch(() => undefined);
+server.listen(0, '127.0.0.1');
+await once(server, 'listening');
+
+/** The channel to the parent is no part of the load. If the event loop stands still, nothing comes, and that is the signal. */
+const send = (message: object | number): void =>
+  void process.send?.(message, undefined, undefined, () => undefined);
+process.once('disconnect', () => process.exit());
+send({ port: (server.address() as AddressInfo).port, driver });
+setInterval(() => send(machineTime()), BEAT_MS);
