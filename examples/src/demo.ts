@@ -57,7 +57,11 @@ async function demo({ exit, driver }: Options): Promise<void> {
   const database = cluster
     ? `a libSQL server at ${cluster.primary.url} with replicas at ${cluster.replicas.map(({ url }) => url).join(' and ')}`
     : filename;
-  showTable(running, database, comparison.url);
+  const [first] = running;
+  showTable(running, database, [
+    ['the inspector', `${first?.url ?? ''}/sqlite`],
+    ['the comparison', comparison.url],
+  ]);
   for (const example of running) await showAnswer(example);
   await showWrites(running);
   if (cluster) await outage?.showOutage(running, cluster);
@@ -69,10 +73,10 @@ async function demo({ exit, driver }: Options): Promise<void> {
 
 const freePort = (port: number): Promise<number> => getPort({ host: '127.0.0.1', port });
 
-function showTable(running: readonly Running[], database: string, comparison: string): void {
+function showTable(running: readonly Running[], database: string, more: [string, string][]): void {
   const table = new Table({ head: ['open', 'in a browser'], style: { head: [], border: [] } });
   for (const { name, url } of running) table.push([name, `${url}/`]);
-  table.push(['the comparison', comparison]);
+  table.push(...more);
   console.log(`\nThree frameworks, three pools, one database: ${database}\n${table.toString()}`);
 }
 

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http';
 
 import { sqlitePool, type SqlitePoolOptions } from '@sqlite-pool/express';
+import { createInspector } from '@sqlite-pool/inspector';
 import express, { type ErrorRequestHandler } from 'express';
 
 import { homePage, type Links } from './pages/home.ts';
@@ -16,6 +17,7 @@ export async function createExpressApp(options: SqlitePoolOptions, links: Links 
   await db.pool.script(schema);
 
   const app = express();
+  app.use('/sqlite', createInspector({ pool: db.pool }).listener);
   app.use(express.json());
   app.use(db);
 

@@ -1,4 +1,5 @@
 import { sqlitePool, type SqlitePoolOptions } from '@sqlite-pool/fastify';
+import { createInspector } from '@sqlite-pool/inspector';
 import { fastify, type FastifyInstance } from 'fastify';
 
 import { homePage, type Links } from './pages/home.ts';
@@ -16,6 +17,8 @@ export async function createFastifyApp(
   const app = fastify();
   await app.register(sqlitePool, options);
   await app.sqlite.script(schema);
+
+  await app.register(createInspector({ pool: app.sqlite }).fastify, { prefix: '/sqlite' });
 
   app.get('/', async ({ db, host }, reply) => {
     const { headers, html } = await homePage({ framework: 'Fastify', host, db, pool: app.sqlite, links });

@@ -1,7 +1,9 @@
 import { createAdaptorServer } from '@hono/node-server';
 import { sqlitePool, type SqlitePoolOptions } from '@sqlite-pool/hono';
+import { createInspector } from '@sqlite-pool/inspector';
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { mount } from 'hono/mount';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { validator } from 'hono/validator';
 
@@ -23,6 +25,7 @@ export async function createHonoApp(options: SqlitePoolOptions, links: Links = {
   const withLike = validator('json', (value) => parse(newLike, value));
 
   const app = new Hono()
+    .all('/sqlite/*', mount(createInspector({ pool: db.pool }).fetch))
     .use(bodyLimit({ maxSize: 100 * 1024 }))
     .use(db)
     .get('/', async (c) => {

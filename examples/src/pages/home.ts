@@ -68,7 +68,10 @@ function goOn({ comparison }: Links): string {
     comparison === undefined
       ? `<li>The comparison runs with <code>npx pnpm demo</code>, in the root of the repository.</li>`
       : `<li><a href="${escape(comparison)}">The comparison</a>: the same load on better-sqlite3 inline, on a connection each, and on the pool</li>`;
-  return `<section><h2>Look at it</h2><ul>${compare}</ul></section>`;
+  return `<section><h2>Look at it</h2><ul class="routes">
+<li><a href="/sqlite">The inspector</a>: who holds a connection, who waits, which statements are slow</li>
+${compare}
+</ul></section>`;
 }
 
 function settings(plugin: string, pool: SqlitePool): string {
