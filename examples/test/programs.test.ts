@@ -56,14 +56,35 @@ describe('the demo', () => {
     },
   );
 
-  it('stays up until it is interrupted, then leaves nothing behind', async () => {
+  it.each(['SIGINT', 'SIGTERM'] as const)(
+    'stays up until it gets %s, then leaves no file and no process behind',
+    async (signal) => {
+      const TMPDIR = dirname(await temporaryFile());
+      const program = new Program('demo.ts', [], { TMPDIR });
+      const [, url, inspector, comparison] = await program.printed(
+        /Fastify +│ (\S+)\/ [^]*the inspector +│ (\S+)[^]*the comparison +│ (\S+)[^]*Ctrl-C/,
+      );
+      expect((await get(`${url!}/users/1`)).status).toBe(200);
+      expect((await get(inspector!)).status).toBe(200);
+      expect((await get(`${comparison!}/state`)).status).toBe(200);
+      if (process.platform === 'linux')
+        expect(await leftIn(TMPDIR)).toEqual(
+          expect.arrayContaining([expect.stringMatching(/child\.ts pool/)]),
+        );
+      program.kill(signal);
+      expect(await program.status).toBe(0);
+      expect(await leftIn(TMPDIR)).toEqual([]);
+    },
+  );
+
+  it.runIf(process.platform === 'linux')('leaves no process behind when it is killed', async () => {
     const TMPDIR = dirname(await temporaryFile());
     const program = new Program('demo.ts', [], { TMPDIR });
-    const [, url] = await program.printed(/(http:\S+)\/users\/1[^]*Ctrl-C/);
-    expect((await get(`${url!}/users/1`)).status).toBe(200);
-    program.kill('SIGINT');
-    expect(await program.status).toBe(0);
-    expect(await readdir(TMPDIR)).toEqual([]);
+    const [, comparison] = await program.printed(/the comparison +│ (\S+)[^]*Ctrl-C/);
+    expect((await get(`${comparison!}/state`)).status).toBe(200);
+    program.kill('SIGKILL');
+    await program.status;
+    await vi.waitFor(async () => expect((await leftIn(TMPDIR)).join('\n')).not.toContain('child.ts'));
   });
 
   it('takes another port when its own is taken', async () => {
@@ -120,7 +141,7 @@ describe.skipIf(SQLD === undefined)('the demo on a libSQL server with two replic
 
 /** The files in a directory, and the processes that were started on it. */
 async function leftIn(directory: string): Promise<string[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
   const commands = await Promise.all(
     pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')),
   );

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { machineTime } from './machine-time.ts';
-import type { Way } from './state.ts';
+import type { Beat, Way } from './state.ts';
 import { isBusy, type StatementName } from './statements.ts';
 import { ways } from './ways.ts';
 
@@ -31,8 +31,13 @@ server.listen(0, '127.0.0.1');
 await once(server, 'listening');
 
 /** The channel to the parent is no part of the load. If the event loop stands still, nothing comes, and that is the signal. */
-const send = (message: object | number): void =>
-  void process.send?.(message, undefined, undefined, () => undefined);
+const send = (message: object): void => void process.send?.(message, undefined, undefined, () => undefined);
 process.once('disconnect', () => process.exit());
 send({ port: (server.address() as AddressInfo).port, driver });
-setInterval(() => send(machineTime()), BEAT_MS);
+let before = process.threadCpuUsage();
+setInterval(() => {
+  // What the thread computed tells its own work from a machine on which it got no core.
+  const { user, system } = process.threadCpuUsage(before);
+  before = process.threadCpuUsage();
+  send({ at: machineTime(), busyMs: (user + system) / 1000 } satisfies Beat);
+}, BEAT_MS);

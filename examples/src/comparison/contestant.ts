@@ -4,7 +4,7 @@ import { Agent, request } from 'node:http';
 import { fileURLToPath } from 'node:url';
 
 import { machineTime } from './machine-time.ts';
-import type { ContestantState, Way } from './state.ts';
+import type { Beat, ContestantState, Way } from './state.ts';
 import type { StatementName } from './statements.ts';
 
 /** One read each so many milliseconds, whether or not the one before it is answered: as users do. */
@@ -29,7 +29,8 @@ export class Contestant {
   readonly #child: ChildProcess;
   readonly #ready: Ready;
   readonly #agent = new Agent({ keepAlive: true });
-  readonly #beats: number[] = [];
+  readonly #exit: Promise<unknown>;
+  readonly #beats: Beat[] = [];
   readonly #reads: { readonly at: number; readonly ms: number }[] = [];
   readonly #load: NodeJS.Timeout;
   #count = 0;
@@ -54,7 +55,8 @@ export class Contestant {
     this.#way = way;
     this.#child = child;
     this.#ready = ready;
-    child.on('message', (at: number) => this.#beat(at));
+    this.#exit = once(child, 'exit');
+    child.on('message', (beat: Beat) => this.#beat(beat));
     this.#load = setInterval(() => void this.#read(), READ_EVERY_MS);
   }
 
@@ -63,8 +65,10 @@ export class Contestant {
   }
 
   async query(rows: number): Promise<void> {
+    const start = machineTime();
     const { ms } = await this.#ask('query', rows);
-    this.#query = { ms };
+    await this.#beatAfter(machineTime());
+    this.#query = { ms, stopMs: longestStop(this.#beats.filter(({ at }) => at > start)) };
   }
 
   /** Many clients write one row each, at once. */
@@ -86,8 +90,8 @@ export class Contestant {
       driver: this.#ready.driver,
       clock: {
         count: this.#count,
-        beats: this.#beats.filter((at) => at > from),
-        longestStopMs: longestGap([...this.#beats, now]),
+        beats: this.#beats.filter(({ at }) => at > from),
+        longestStopMs: longestStop(this.#beats),
       },
       reads: this.#readFigures(now),
       busy: this.#busy,
@@ -101,17 +105,22 @@ export class Contestant {
   async stop(): Promise<void> {
     clearInterval(this.#load);
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      const exit = once(this.#child, 'exit');
       this.#child.kill('SIGKILL');
-      await exit;
+      await this.#exit;
     }
     this.#agent.destroy();
   }
 
-  #beat(at: number): void {
+  #beat(beat: Beat): void {
     this.#count += 1;
-    this.#beats.push(at);
-    while ((this.#beats[0] ?? at) < at - BEATS_WINDOW_MS) this.#beats.shift();
+    this.#beats.push(beat);
+    while ((this.#beats[0] ?? beat).at < beat.at - BEATS_WINDOW_MS) this.#beats.shift();
+  }
+
+  /** The beat that ends a stop comes after the answer to the request that made it. */
+  async #beatAfter(moment: number): Promise<void> {
+    while (this.running && (this.#beats.at(-1)?.at ?? 0) < moment)
+      await Promise.race([once(this.#child, 'message'), this.#exit]);
   }
 
   async #read(): Promise<void> {
@@ -149,6 +158,7 @@ export class Contestant {
   }
 }
 
-function longestGap(moments: readonly number[]): number {
-  return moments.reduce((longest, at, index) => Math.max(longest, at - (moments[index - 1] ?? at)), 0);
+/** Only what the thread did itself counts: on a busy machine, it stops for others too. */
+function longestStop(beats: readonly Beat[]): number {
+  return Math.max(0, ...beats.map(({ busyMs }) => busyMs));
 }

@@ -54,7 +54,10 @@ export class Race {
   }
 
   state(since?: number): ComparisonState {
-    return { now: machineTime(), contestants: this.#contestants.map((contestant) => contestant.state(since)) };
+    return {
+      now: machineTime(),
+      contestants: this.#contestants.map((contestant) => contestant.state(since)),
+    };
   }
 
   async stop(): Promise<void> {

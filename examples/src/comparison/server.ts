@@ -6,11 +6,8 @@ import { beside, page, PRIVATE } from '../pages/page.ts';
 import type { RunningServer } from '../shared/server.ts';
 import { Race } from './race.ts';
 
-/** The contestants run as long as a page asks for them, and no longer than this after it. */
-const UNWATCHED_MS = 10_000;
-
 /** A form of another site cannot send a header of its own, and a script of it must ask first, which is refused. */
-export const OWN_HEADER = 'x-comparison';
+const OWN_HEADER = 'x-comparison';
 
 interface Answer {
   readonly status: number;
@@ -29,12 +26,19 @@ const { headers, html } = page({
  * Serves the comparison on 127.0.0.1; port 0 is any free one.
  *
  * @param file A seeded database that nothing writes to. The contestants get copies beside it.
+ * @param unwatchedMs The contestants run as long as a page asks for them, and no longer than this after it.
  */
-export async function startComparison(port: number, file: string): Promise<RunningServer> {
-  const watched = new WhileWatched(file);
+export async function startComparison(
+  port: number,
+  file: string,
+  unwatchedMs = 10_000,
+): Promise<RunningServer> {
+  const watched = new WhileWatched(file, unwatchedMs);
   const server = createServer((request, response) => {
     answerTo(request, watched)
-      .catch((error: unknown) => json(500, { message: error instanceof Error ? error.message : String(error) }))
+      .catch((error: unknown) =>
+        json(500, { message: error instanceof Error ? error.message : String(error) }),
+      )
       .then(({ status, headers: own, body }) => response.writeHead(status, own).end(body))
       .catch(console.error);
   });
@@ -78,19 +82,21 @@ async function answerTo(request: IncomingMessage, watched: WhileWatched): Promis
 /** Starts a race when a page asks for one, and ends it when no page has asked for a while. */
 class WhileWatched {
   readonly #file: string;
+  readonly #unwatchedMs: number;
   #race: Promise<Race> | undefined;
   #ending: Promise<unknown> = Promise.resolve();
   #unwatched: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(file: string) {
+  constructor(file: string, unwatchedMs: number) {
     this.#file = file;
+    this.#unwatchedMs = unwatchedMs;
   }
 
   async race(): Promise<Race> {
     if (this.#closed) throw new Error('The comparison has ended.');
     clearTimeout(this.#unwatched);
-    this.#unwatched = setTimeout(() => this.#end(), UNWATCHED_MS);
+    this.#unwatched = setTimeout(() => this.#end(), this.#unwatchedMs);
     this.#race ??= Race.start(this.#file);
     try {
       const race = await this.#race;

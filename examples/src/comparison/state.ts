@@ -4,6 +4,12 @@ export interface ComparisonState {
   readonly contestants: readonly ContestantState[];
 }
 
+/** One round of an event loop: when, and how long its thread has computed since the round before. */
+export interface Beat {
+  readonly at: number;
+  readonly busyMs: number;
+}
+
 export type Way = 'inline' | 'each' | 'pool';
 
 export interface ContestantState {
@@ -13,9 +19,9 @@ export interface ContestantState {
   readonly clock: {
     /** How often its event loop has come round to its timer since the start. */
     readonly count: number;
-    /** When it did so, of the last seconds, or after the `since` of the question. */
-    readonly beats: readonly number[];
-    /** Its longest stop in the last ten seconds. */
+    /** Those of the last seconds, or after the `since` of the question. */
+    readonly beats: readonly Beat[];
+    /** The longest time that its own work has stopped it, in the last ten seconds. */
     readonly longestStopMs: number;
   };
   /** Of the last five seconds; null if no read was answered in them. */
@@ -24,8 +30,8 @@ export interface ContestantState {
   readonly busy: number;
   /** Reads and writes that failed otherwise. */
   readonly failed: number;
-  /** The last 100 ms query: how long its caller waited. */
-  readonly query: { readonly ms: number } | null;
+  /** The last 100 ms query: how long its caller waited, and how long the event loop was stopped for it. */
+  readonly query: { readonly ms: number; readonly stopMs: number } | null;
   /** The last 64 writers. */
   readonly writers: { readonly written: number; readonly busy: number; readonly ms: number } | null;
 }

@@ -33,8 +33,7 @@ function inline(file: string): OpenWay {
   };
   return {
     driver,
-    ask: async (name, value) =>
-      name === 'write' ? prepared.write.run(value) : prepared[name].get(value),
+    ask: async (name, value) => (name === 'write' ? prepared.write.run(value) : prepared[name].get(value)),
   };
 }
 

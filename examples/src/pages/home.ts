@@ -86,7 +86,9 @@ function settings(plugin: string, pool: SqlitePool): string {
     ['Longest statement', milliseconds(limits.statementTimeoutMs)],
     ['Node.js', process.version],
   ];
-  const cells = rows.map(([name, value]) => `<div><dt>${name}</dt><dd>${escape(value)}</dd></div>`).join('\n');
+  const cells = rows
+    .map(([name, value]) => `<div><dt>${name}</dt><dd>${escape(value)}</dd></div>`)
+    .join('\n');
   return `<section><h2>What runs here</h2><dl class="settings">
 ${cells}
 </dl></section>`;

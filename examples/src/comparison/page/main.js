@@ -1,5 +1,5 @@
 // @ts-check
-/** @import { ComparisonState, ContestantState, Way } from '../state.ts' */
+/** @import { Beat, ComparisonState, ContestantState, Way } from '../state.ts' */
 
 const POLL_MS = 250;
 /** So far behind the servers the page shows their clocks: longer than from one question to the next answer. */
@@ -8,12 +8,14 @@ const STRIP_MS = 5_000;
 const STRIP_WIDTH = 300;
 /** A loop that has not come round for this long stands still. The beats come each 10 ms, and machines are busy. */
 const STILL_MS = 50;
+/** Of a stop, this much is the thread's own work. If it is less, the thread was ready and got no core. */
+const OWN_PART = 0.4;
 const BEATS_PER_ROUND = 100;
 
 /** @type {Readonly<Record<Way, { title: string, how: string }>>} */
 const WORDS = {
   inline: {
-    title: 'Inline',
+    title: '',
     how: 'One connection, and each statement runs in the event loop, between two requests.',
   },
   each: {
@@ -22,7 +24,7 @@ const WORDS = {
   },
   pool: {
     title: 'sqlite-pool',
-    how: 'Ten connections stay open on threads, and writers wait in one queue.',
+    how: 'Up to ten connections stay open, on threads, and writers wait in one queue.',
   },
 };
 
@@ -45,9 +47,19 @@ function find(root, selector, type) {
 /** @param {number} ms */
 const inMs = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 
+/**
+ * Whether the thread itself was at work between two beats.
+ * @param {Beat} beat
+ * @param {Beat} before
+ */
+const isOwn = (beat, before) => beat.busyMs >= OWN_PART * (beat.at - before.at);
+
+/** @param {Pick<ContestantState, 'way' | 'driver'>} contestant */
+const titleOf = ({ way, driver }) => (way === 'inline' ? `${driver.split(' ')[0]} inline` : WORDS[way].title);
+
 /** What a browser shows of one contestant. */
 class Card {
-  /** @type {number[]} */
+  /** @type {Beat[]} */
   #beats = [];
   #count = 0;
   #section;
@@ -58,9 +70,9 @@ class Card {
     const copy = document.importNode(template.content, true);
     this.#section = find(copy, 'section', HTMLElement);
     this.#section.dataset['way'] = way;
-    this.#text('h2', WORDS[way].title);
+    this.#text('h2', titleOf({ way, driver }));
     this.#text('.how', WORDS[way].how);
-    this.#text('.driver', driver);
+    this.#text('.driver', `runs on ${driver}`);
     find(document, '#contestants', HTMLElement).append(this.#section);
   }
 
@@ -68,8 +80,7 @@ class Card {
   update({ clock, reads, busy, failed, query, writers }) {
     this.#beats.push(...clock.beats);
     this.#count = clock.count;
-    const stop = clock.longestStopMs;
-    this.#text('.stop', `longest stop in 10 s: ${inMs(stop)}`);
+    this.#text('.stop', `longest block in 10 s: ${inMs(clock.longestStopMs)}`);
     this.#figure('p50', reads ? inMs(reads.p50) : '–');
     this.#figure('p99', reads ? inMs(reads.p99) : '–', reads !== null && reads.p99 >= STILL_MS);
     this.#figure('perSecond', reads ? String(reads.perSecond) : '0');
@@ -81,33 +92,39 @@ class Card {
 
   /** @param {number} now On the clock of the servers. */
   draw(now) {
-    while ((this.#beats[0] ?? now) < now - STRIP_MS - 1_000) this.#beats.shift();
-    const shown = this.#beats.filter((at) => at <= now);
+    while ((this.#beats[0]?.at ?? now) < now - STRIP_MS - 1_000) this.#beats.shift();
+    const shown = this.#beats.filter(({ at }) => at <= now);
     const last = shown.at(-1);
     if (last === undefined) return;
     const moved = this.#count - (this.#beats.length - shown.length);
     const angle = ((moved % BEATS_PER_ROUND) * 360) / BEATS_PER_ROUND;
     find(this.#section, '.hand', SVGElement).setAttribute('transform', `rotate(${angle} 50 50)`);
-    const still = now - last >= STILL_MS;
-    this.#section.classList.toggle('still', still);
-    this.#text('.loop', still ? 'stands still' : 'runs');
+    const next = this.#beats[shown.length];
+    const still = (next?.at ?? now) - last.at >= STILL_MS;
+    const own = next === undefined || isOwn(next, last);
+    this.#section.dataset['loop'] = still ? (own ? 'still' : 'starved') : 'runs';
+    this.#text('.loop', still ? (own ? 'stands still' : 'gets no core') : 'runs');
     this.#drawStrip(now, shown);
   }
 
   /**
    * @param {number} now
-   * @param {readonly number[]} shown
+   * @param {readonly Beat[]} shown
    */
   #drawStrip(now, shown) {
-    const first = shown[0] ?? now;
     /** @param {number} at */
-    const x = (at) => Math.max(0, STRIP_WIDTH * (1 - (now - at) / STRIP_MS));
-    const stops = [...shown, now].flatMap((at, index) => {
-      const before = shown[index - 1] ?? at;
-      return at - before >= STILL_MS && at > now - STRIP_MS ? [`M${x(before).toFixed(1)} 12H${x(at).toFixed(1)}`] : [];
-    });
-    this.#path('.runs', `M${x(first).toFixed(1)} 12H${STRIP_WIDTH}`);
-    this.#path('.stands', stops.join(''));
+    const x = (at) => Math.max(0, STRIP_WIDTH * (1 - (now - at) / STRIP_MS)).toFixed(1);
+    let [own, starved] = ['', ''];
+    for (const [index, beat] of this.#beats.entries()) {
+      const before = this.#beats[index - 1] ?? beat;
+      if (beat.at - before.at < STILL_MS || before.at > now || beat.at < now - STRIP_MS) continue;
+      const line = `M${x(before.at)} 12H${x(Math.min(beat.at, now))}`;
+      if (isOwn(beat, before)) own += line;
+      else starved += line;
+    }
+    this.#path('.runs', `M${x(shown[0]?.at ?? now)} 12H${STRIP_WIDTH}`);
+    this.#path('.stands', own);
+    this.#path('.starved', starved);
   }
 
   /**
@@ -220,8 +237,11 @@ function press(name, result) {
     for (const one of buttons) one.setAttribute('aria-disabled', 'true');
     say('One server after the other …');
     try {
-      const { contestants } = await ask(`compare/${name}`, { method: 'POST', headers: { 'x-comparison': '1' } });
-      say(contestants.map((one) => `${WORDS[one.way].title}: ${result(one)}`).join(' · '));
+      const { contestants } = await ask(`compare/${name}`, {
+        method: 'POST',
+        headers: { 'x-comparison': '1' },
+      });
+      say(contestants.map((one) => `${titleOf(one)}: ${result(one)}`).join(' · '));
     } catch (error) {
       say(`No answer: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -229,7 +249,7 @@ function press(name, result) {
   });
 }
 
-press('query', ({ clock }) => `the loop stood still for ${inMs(clock.longestStopMs)}`);
+press('query', ({ query }) => (query ? `the event loop was blocked for ${inMs(query.stopMs)}` : 'no answer'));
 press('writers', ({ writers }) => (writers ? `${writers.written} of 64 written` : 'no answer'));
 void watch();
 draw();
