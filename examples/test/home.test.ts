@@ -65,8 +65,8 @@ describe.each(examples)('GET / of $name', ({ name, start }) => {
     expect(html).toContain('<a href="http://127.0.0.1:1/compare?a=&quot;&amp;b=&lt;">');
     const inspector = await fetch(`${url}/sqlite`);
     expect(inspector.status).toBe(200);
-    const { pools } = (await (await fetch(`${url}/sqlite/state.json`)).json()) as { pools: unknown[] };
-    expect(pools).toHaveLength(1);
+    const { pool } = (await (await fetch(`${url}/sqlite/state.json`)).json()) as { pool: { name: string } };
+    expect(pool.name).toBe('social.db');
   });
 
   it('says how to fill an empty database, and where the comparison is without a demo', async () => {

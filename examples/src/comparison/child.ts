@@ -11,12 +11,12 @@ import { ways } from './ways.ts';
 const BEAT_MS = 10;
 
 const [way, file] = process.argv.slice(2) as [Way, string];
-const { driver, ask } = ways[way](file);
+const database = ways[way](file);
 
 /** `/read/7` asks the statement `read` with 7. */
 const server = createServer((request, response) => {
   const [, name, value] = (request.url ?? '').split('/') as [string, StatementName, string];
-  ask(name, Number(value)).then(
+  database.ask(name, Number(value)).then(
     () => response.end(),
     (error: unknown) => {
       const busy = isBusy(error);
@@ -26,14 +26,16 @@ const server = createServer((request, response) => {
   );
 });
 // The first calls open connections and compile code, which is not what is compared.
-await Promise.all([ask('read', 1), ask('read', 2), ask('query', 1000)]).catch(() => undefined);
+await Promise.all([database.ask('read', 1), database.ask('read', 2), database.ask('query', 1000)]).catch(
+  () => undefined,
+);
 server.listen(0, '127.0.0.1');
 await once(server, 'listening');
 
 /** The channel to the parent is no part of the load. If the event loop stands still, nothing comes, and that is the signal. */
 const send = (message: object): void => void process.send?.(message, undefined, undefined, () => undefined);
 process.once('disconnect', () => process.exit());
-send({ port: (server.address() as AddressInfo).port, driver });
+send({ port: (server.address() as AddressInfo).port, driver: database.driver });
 let before = process.threadCpuUsage();
 setInterval(() => {
   // What the thread computed tells its own work from a machine on which it got no core.

@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { PRAGMAS, statements, type StatementName } from './statements.ts';
+import type { ThreadAnswer } from './ways.ts';
 
 parentPort?.on('message', ({ name, value }: { name: StatementName; value: number }) => {
   try {
@@ -12,9 +13,8 @@ parentPort?.on('message', ({ name, value }: { name: StatementName; value: number
     if (name === 'write') statement.run(value);
     else statement.get(value);
   } catch (error) {
-    // The properties of an Error that are not standard are lost on the way to another thread.
     const { message, errcode } = error as { message: string; errcode?: number };
-    parentPort?.postMessage({ error: { message, errcode } });
+    parentPort?.postMessage({ error: { message, errcode } } satisfies ThreadAnswer);
     return;
   }
   parentPort?.postMessage({});

@@ -52,6 +52,11 @@ function openSync(file: string): { driver: string; database: SyncDatabase } {
 /** As many threads as libuv has, which is where the connections of an asynchronous driver run. */
 const THREADS = 4;
 
+/** What the thread has caught; not an Error, which would lose its `errcode` on the way. */
+export interface ThreadAnswer {
+  readonly error?: { readonly message: string; readonly errcode: number | undefined };
+}
+
 /** Every call opens a connection of its own, on a thread, and closes it. */
 function each(file: string): OpenWay {
   const idle = Array.from(
@@ -72,11 +77,11 @@ function each(file: string): OpenWay {
     driver: 'node:sqlite',
     async ask(name, value) {
       const thread = await acquire();
-      const answered = new Promise<{ error?: unknown }>((resolve) => thread.once('message', resolve));
+      const answered = new Promise<ThreadAnswer>((resolve) => thread.once('message', resolve));
       thread.postMessage({ name, value });
       const { error } = await answered;
       release(thread);
-      if (error !== undefined) throw error;
+      if (error !== undefined) throw Object.assign(new Error(error.message), error);
       return undefined;
     },
   };
