@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 import { machineTime } from './machine-time.ts';
+import { OWN_HEADER } from './own-header.ts';
 import type { Beat, Way } from './state.ts';
 import { isBusy, type StatementName } from './statements.ts';
 import { ways } from './ways.ts';
@@ -15,6 +16,10 @@ const database = ways[way](file);
 
 /** `/read/7` asks the statement `read` with 7. */
 const server = createServer((request, response) => {
+  if (request.headers[OWN_HEADER] === undefined) {
+    response.writeHead(403).end();
+    return;
+  }
   const [, name, value] = (request.url ?? '').split('/') as [string, StatementName, string];
   database.ask(name, Number(value)).then(
     () => response.end(),

@@ -4,6 +4,7 @@ import { Agent, request } from 'node:http';
 import { fileURLToPath } from 'node:url';
 
 import { machineTime } from './machine-time.ts';
+import { OWN_HEADER } from './own-header.ts';
 import type { Beat, ContestantState, Way } from './state.ts';
 import type { StatementName } from './statements.ts';
 
@@ -145,8 +146,10 @@ export class Contestant {
   async #ask(name: StatementName, value: number): Promise<{ status: number; ms: number }> {
     const start = machineTime();
     const status = await new Promise<number>((resolve) => {
-      const { port } = this.#ready;
-      request({ host: '127.0.0.1', port, path: `/${name}/${value}`, agent: this.#agent }, (response) => {
+      const path = `/${name}/${value}`;
+      const headers = { [OWN_HEADER]: '1' };
+      const options = { host: '127.0.0.1', port: this.#ready.port, path, headers, agent: this.#agent };
+      request(options, (response) => {
         response.resume().once('close', () => resolve(response.statusCode ?? 0));
       })
         .once('error', () => resolve(0))

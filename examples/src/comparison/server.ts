@@ -4,10 +4,8 @@ import type { AddressInfo } from 'node:net';
 
 import { beside, page, PRIVATE } from '../pages/page.ts';
 import type { RunningServer } from '../shared/server.ts';
+import { OWN_HEADER } from './own-header.ts';
 import { Race } from './race.ts';
-
-/** A form of another site cannot send a header of its own, and a script of it must ask first, which is refused. */
-const OWN_HEADER = 'x-comparison';
 
 interface Answer {
   readonly status: number;

@@ -79,7 +79,7 @@ function settings(plugin: string, pool: SqlitePool): string {
   const rows: [string, string][] = [
     ['Plugin', plugin],
     ['Driver', driver],
-    ['Database', database ?? 'unknown'],
+    ...(database === undefined ? [] : [['Database', database] satisfies [string, string]]),
     ['Connections, at most', String(limits.poolSize)],
     ['Callers that may wait', String(limits.maxWaiting)],
     ['Longest wait', milliseconds(limits.acquireTimeoutMs)],

@@ -8,8 +8,6 @@ const STRIP_MS = 5_000;
 const STRIP_WIDTH = 300;
 /** A loop that has not come round for this long stands still. The beats come each 10 ms, and machines are busy. */
 const STILL_MS = 50;
-/** Of a stop, this much is the thread's own work. If it is less, the thread was ready and got no core. */
-const OWN_PART = 0.4;
 const BEATS_PER_ROUND = 100;
 
 /** @type {Readonly<Record<Way, { title: string, how: string }>>} */
@@ -48,11 +46,10 @@ function find(root, selector, type) {
 const inMs = (ms) => `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
 
 /**
- * Whether the thread itself was at work between two beats.
+ * How long the thread itself kept its loop before a beat; less than a stop does not count.
  * @param {Beat} beat
- * @param {Beat} before
  */
-const isOwn = (beat, before) => beat.busyMs >= OWN_PART * (beat.at - before.at);
+const blockOf = ({ busyMs }) => (busyMs >= STILL_MS ? busyMs : 0);
 
 /** @param {Pick<ContestantState, 'way' | 'driver'>} contestant */
 const titleOf = ({ way, driver }) => (way === 'inline' ? `${driver.split(' ')[0]} inline` : WORDS[way].title);
@@ -101,7 +98,7 @@ class Card {
     find(this.#section, '.hand', SVGElement).setAttribute('transform', `rotate(${angle} 50 50)`);
     const next = this.#beats[shown.length];
     const still = (next?.at ?? now) - last.at >= STILL_MS;
-    const own = next === undefined || isOwn(next, last);
+    const own = next === undefined || now < last.at + blockOf(next);
     this.#section.dataset['loop'] = still ? (own ? 'still' : 'starved') : 'runs';
     this.#text('.loop', still ? (own ? 'stands still' : 'gets no core') : 'runs');
     this.#drawStrip(now, shown);
@@ -118,9 +115,10 @@ class Card {
     for (const [index, beat] of this.#beats.entries()) {
       const before = this.#beats[index - 1] ?? beat;
       if (beat.at - before.at < STILL_MS || before.at > now || beat.at < now - STRIP_MS) continue;
-      const line = `M${x(before.at)} 12H${x(Math.min(beat.at, now))}`;
-      if (isOwn(beat, before)) own += line;
-      else starved += line;
+      // What the thread did not compute in a stop, it was ready and got no core. The order of the two is not known.
+      const worked = Math.min(beat.at, before.at + blockOf(beat));
+      if (worked > before.at) own += `M${x(before.at)} 12H${x(Math.min(worked, now))}`;
+      if (worked < Math.min(beat.at, now)) starved += `M${x(worked)} 12H${x(Math.min(beat.at, now))}`;
     }
     this.#path('.runs', `M${x(shown[0]?.at ?? now)} 12H${STRIP_WIDTH}`);
     this.#path('.stands', own);
