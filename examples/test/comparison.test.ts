@@ -71,16 +71,19 @@ describe('the comparison', () => {
   });
 
   it('stops the event loop of the inline one with a 100 ms query, and not the one of the pool', async () => {
-    const { now } = await stateOf('/state');
-    const pressed = await press('query');
-    for (const { query } of pressed.contestants) expect(query!.ms).toBeGreaterThan(80);
-    expect(pressed.by('inline').query!.stopMs).toBeGreaterThanOrEqual(80);
-    for (const way of ['each', 'pool'] as const) {
-      expect(pressed.by(way).query!.stopMs).toBeLessThan(50);
-    }
-    const { beats } = (await stateOf(`/state?since=${now}`)).by('inline').clock;
-    const gaps = beats.map(({ at }, index) => at - (beats[index - 1]?.at ?? at));
-    expect(Math.max(...gaps)).toBeGreaterThanOrEqual(80);
+    // The first query may be too short, if the machine has become faster.
+    await vi.waitFor(async () => {
+      const { now } = await stateOf('/state');
+      const { contestants, by } = await press('query');
+      for (const { query } of contestants) expect(query!.ms).toBeGreaterThan(80);
+      expect(by('inline').query!.stopMs).toBeGreaterThanOrEqual(80);
+      expect(by('each').query!.stopMs).toBeLessThan(50);
+      expect(by('pool').query!.stopMs).toBeLessThan(50);
+      // The beat before the query may be older than the state.
+      const { beats } = (await stateOf(`/state?since=${now - 1_000}`)).by('inline').clock;
+      const gaps = beats.map(({ at }, index) => at - (beats[index - 1]?.at ?? at));
+      expect(Math.max(...gaps)).toBeGreaterThanOrEqual(80);
+    }, PATIENT);
   });
 
   it('counts which of 64 writers at once wrote, and which met a locked database', async () => {

@@ -65,11 +65,13 @@ export class Contestant {
     return this.#child.connected;
   }
 
-  async query(rows: number): Promise<void> {
+  /** Resolves to the milliseconds until the answer. */
+  async query(rows: number): Promise<number> {
     const start = machineTime();
     const { ms } = await this.#ask('query', rows);
     await this.#beatAfter(machineTime());
     this.#query = { ms, stopMs: longestStop(this.#beats.filter(({ at }) => at > start)) };
+    return ms;
   }
 
   /** Many clients write one row each, at once. */
