@@ -11,6 +11,8 @@ import { ways } from './ways.ts';
 
 const BEAT_MS = 10;
 
+// From here on: the parent may end at any moment.
+process.once('disconnect', () => process.exit());
 const [way, file] = process.argv.slice(2) as [Way, string];
 const database = ways[way](file);
 
@@ -39,7 +41,6 @@ await once(server, 'listening');
 
 /** The channel to the parent is no part of the load. If the event loop stands still, nothing comes, and that is the signal. */
 const send = (message: object): void => void process.send?.(message, undefined, undefined, () => undefined);
-process.once('disconnect', () => process.exit());
 send({ port: (server.address() as AddressInfo).port, driver: database.driver });
 let before = process.threadCpuUsage();
 setInterval(() => {
