@@ -33,7 +33,7 @@ class Program {
   }
 
   /** Resolves once it has printed what matches. */
-  async printed(pattern: RegExp, timeout = 10_000): Promise<RegExpExecArray> {
+  async printed(pattern: RegExp, timeout = 40_000): Promise<RegExpExecArray> {
     return vi.waitUntil(() => pattern.exec(this.output), { timeout });
   }
 
