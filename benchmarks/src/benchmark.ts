@@ -12,8 +12,6 @@ export interface Job<Task> {
   readonly task: Task;
   /** The database: a new one, the seeded one (only to read), or a copy of the seeded one. Default `'new'`. */
   readonly data?: 'new' | 'seeded' | 'copy';
-  /** UV_THREADPOOL_SIZE. Default: not set, which is 4 threads. */
-  readonly threads?: number;
   /** For Node.js, `--expose-gc` for example. */
   readonly execArgv?: readonly string[];
   /** Measured in the first round only, because it takes long. */

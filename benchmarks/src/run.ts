@@ -69,7 +69,6 @@ async function runOne(
 
 async function inChild(job: Job<unknown>, order: Order): Promise<Answer> {
   const { UV_THREADPOOL_SIZE: _, ...env } = process.env;
-  if (job.threads !== undefined) env['UV_THREADPOOL_SIZE'] = String(job.threads);
   const process_ = fork(child, {
     env,
     execArgv: ['--disable-warning=ExperimentalWarning', ...(job.execArgv ?? [])],

@@ -2,12 +2,12 @@ import type { Contender, Opened } from '../contender.ts';
 import { PRAGMAS } from '../by-hand.ts';
 import * as better from './on-better-sqlite3.ts';
 import * as sqlite3 from './on-sqlite3.ts';
-import { sqlitePool } from './sqlite-pool.ts';
+import { sqlitePool, sqlitePoolOnSqlite3 } from './sqlite-pool.ts';
 
-export { sqlitePool };
+export { sqlitePool, sqlitePoolOnSqlite3 };
 export const { connectionPerQuery, fixedConnections, oneConnection } = sqlite3;
 
-/** Those that one could use instead, on the same driver. */
+/** Those that one could use instead, on the sqlite3 package. */
 export const onSqlite3: readonly Contender[] = [
   sqlite3.oneConnection,
   sqlite3.sqlite,
@@ -27,6 +27,7 @@ export const onBetterSqlite3: readonly Contender[] = [
 
 export const everyone: readonly Contender[] = [
   sqlitePool,
+  sqlitePoolOnSqlite3,
   fixedConnections,
   connectionPerQuery,
   ...onSqlite3,

@@ -11,8 +11,8 @@ import { POST } from '../contenders/workload.ts';
 export const frameworks = ['Fastify', 'Hono', 'Express'] as const;
 export type Framework = (typeof frameworks)[number];
 
-/** Where a route has its row from: `none` is the framework by itself. */
-export type Way = 'req.db' | 'by hand' | 'none' | 'better-sqlite3 inline';
+/** Where a route has its row from: `req.db` on the default driver or on sqlite3; `none` is the framework by itself. */
+export type Way = 'req.db' | 'req.db on sqlite3' | 'by hand' | 'none' | 'better-sqlite3 inline';
 
 interface Reader {
   get(sql: string, params: number[]): Promise<Row | undefined>;
@@ -27,7 +27,8 @@ const count = (db: Reader, rows: string) => db.get(COUNT, [Number(rows)]);
 
 /** The two routes, on a framework as its own documentation has it; not listening yet. */
 export async function serve(framework: Framework, way: Way, filename: string): Promise<Server> {
-  const options = { driver: sqlite3({ filename, pragmas: PRAGMAS }) };
+  const database = { filename, pragmas: PRAGMAS };
+  const options = way === 'req.db on sqlite3' ? { driver: sqlite3(database) } : database;
   const reader = await readerOf(way, filename);
   switch (framework) {
     case 'Fastify': {
@@ -76,6 +77,7 @@ export async function serve(framework: Framework, way: Way, filename: string): P
 async function readerOf(way: Way, filename: string): Promise<Reader | undefined> {
   switch (way) {
     case 'req.db':
+    case 'req.db on sqlite3':
       return undefined;
     case 'none':
       return { get: async (_, [id]) => ({ id, body: 'Notes on joins', createdAt: 0, author: 'Ada Allen' }) };

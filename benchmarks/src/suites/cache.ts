@@ -1,7 +1,6 @@
 import { stat } from 'node:fs/promises';
 
 import { createPool } from '@sqlite-pool/core';
-import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 
 import type { Benchmark, Place, Table } from '../benchmark.ts';
 import { PRAGMAS } from '../by-hand.ts';
@@ -70,7 +69,7 @@ async function measure(
   { filename, seconds, scale }: Place,
 ): Promise<Sample> {
   const pragmas = { ...PRAGMAS, cache_size: -cacheMiB * 1024, mmap_size: mmap ? WHOLE_FILE : 0 };
-  await using pool = createPool({ driver: sqlite3({ filename, pragmas }) });
+  await using pool = createPool({ filename, pragmas });
   const posts = Number((await pool.get('SELECT max(id) AS n FROM posts'))?.['n']);
   const hot = Math.max(1, Math.floor(posts / 100));
   let round = 0;

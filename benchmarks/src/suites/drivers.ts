@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { createPool, type Driver, type Pragmas } from '@sqlite-pool/core';
-
 import type { Benchmark, Chart, Job, Table, Target } from '../benchmark.ts';
 import { PRAGMAS } from '../by-hand.ts';
 import type { Contender } from '../contender.ts';
 import { fixedConnections } from '../contenders/contenders.ts';
 import { inline } from '../contenders/on-better-sqlite3.ts';
+import { poolOn } from '../contenders/sqlite-pool.ts';
 import { Reads } from '../contenders/workload.ts';
 import type { Figures, Labels, Sample } from '../figures.ts';
 import { hammer } from '../measure.ts';
@@ -26,36 +25,13 @@ type Work = 'point' | 'rows' | 'NORMAL' | 'FULL' | 'memory';
 const CONNECTIONS = 10;
 const ROWS = 10_000;
 
-/** The pool on one of its drivers. */
-function pool(name: string, load: () => Promise<(options: PoolDriverOptions) => Driver>): Contender {
-  return {
-    name,
-    async open(filename, { connections, pragmas }) {
-      const driver = (await load())({ filename, pragmas });
-      const opened = createPool({ driver, poolSize: connections });
-      await opened.open();
-      return {
-        get: (sql, params) => opened.get(sql, params as number[]),
-        all: (sql, params) => opened.all(sql, params as number[]),
-        run: (sql, params) => opened.run(sql, params as number[]),
-        close: () => opened.close(),
-      };
-    },
-  };
-}
-
-interface PoolDriverOptions {
-  readonly filename: string;
-  readonly pragmas: Pragmas;
-}
-
-const onNodeSqlite = pool('pool, node:sqlite', async () => {
+const onNodeSqlite = poolOn('pool, node:sqlite', async () => {
   return (await import('@sqlite-pool/core/node-sqlite')).nodeSqlite;
 });
-const onBetterSqlite3 = pool('pool, better-sqlite3', async () => {
+const onBetterSqlite3 = poolOn('pool, better-sqlite3', async () => {
   return (await import('@sqlite-pool/core/better-sqlite3')).betterSqlite3;
 });
-const onSqlite3 = pool('pool, sqlite3', async () => {
+const onSqlite3 = poolOn('pool, sqlite3', async () => {
   return (await import('@sqlite-pool/core/sqlite3')).sqlite3;
 });
 

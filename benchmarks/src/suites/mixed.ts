@@ -1,7 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 
 import { createPool } from '@sqlite-pool/core';
-import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 import BetterSqlite3 from 'better-sqlite3';
 
 import type { Benchmark, Chart, Place } from '../benchmark.ts';
@@ -83,7 +82,7 @@ interface Database extends AsyncDisposable {
 }
 
 function openPool(filename: string): Database {
-  return createPool({ driver: sqlite3({ filename, pragmas: PRAGMAS }) });
+  return createPool({ filename, pragmas: PRAGMAS });
 }
 
 /** One connection, as its documentation recommends: every call blocks the event loop until SQLite is done. */

@@ -1,5 +1,4 @@
 import { createPool } from '@sqlite-pool/core';
-import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 
 import type { Benchmark, Job, Table } from '../benchmark.ts';
 import { PRAGMAS } from '../by-hand.ts';
@@ -10,6 +9,7 @@ import { shownFigure } from '../results.ts';
 interface Task {
   readonly load: Load;
   readonly poolSize: number;
+  readonly threads: number;
 }
 type Load = 'point' | 'scan';
 
@@ -25,13 +25,11 @@ const GOOD_ENOUGH = 0.9;
 
 export const benchmark: Benchmark<Task> = {
   name: 'threads',
-  about: 'the throughput of reads by pool size and UV_THREADPOOL_SIZE',
+  about: 'the throughput of reads by poolSize and threads',
   plan: ({ complete }) =>
-    complete
-      ? plan(['point', 'scan'], [4, 8, 16], [1, 2, 4, 8, 10, 16, 32])
-      : plan(['point'], [4, 16], [1, 4, 10]),
-  async measure({ load, poolSize }, { filename, seconds, scale }) {
-    await using pool = createPool({ driver: sqlite3({ filename, pragmas: PRAGMAS }), poolSize });
+    complete ? plan(['point', 'scan'], [1, 2, 4], [1, 2, 4, 10, 32]) : plan(['point'], [1, 4], [1, 4, 10]),
+  async measure({ load, poolSize, threads }, { filename, seconds, scale }) {
+    await using pool = createPool({ filename, pragmas: PRAGMAS, poolSize, threads });
     const users = Number((await pool.get('SELECT max(id) AS n FROM users'))?.['n']);
     const rows = Math.min(SCANNED, users);
     const readOne = async (id: number) => {
@@ -66,15 +64,16 @@ export const benchmark: Benchmark<Task> = {
   },
 };
 
+const threadsOf = (count: number): string => (count === 1 ? '1 thread' : `${count} threads`);
+
 function plan(loads: readonly Load[], threads: readonly number[], poolSizes: readonly number[]): Job<Task>[] {
   return loads.flatMap((load) =>
     threads.flatMap((count) =>
       poolSizes.map((poolSize) => ({
         labels: { threads: count, poolSize },
         variant: LOADS[load],
-        task: { load, poolSize },
+        task: { load, poolSize, threads: count },
         data: 'seeded' as const,
-        threads: count,
       })),
     ),
   );
@@ -91,11 +90,11 @@ function table(load: string, entries: readonly Entry[]): Table {
     const medians = poolSizes.map((poolSize) => at(count, poolSize)?.median ?? NaN);
     const best = Math.max(...medians);
     const size = poolSizes[medians.findIndex((median) => median >= GOOD_ENOUGH * best)];
-    return `${size} with ${count} threads`;
+    return `${size} with ${threadsOf(count)}`;
   });
   return {
     title: `${load}, ${WORKERS} at once: per second`,
-    head: ['poolSize', ...threads.map((count) => `${count} threads`)],
+    head: ['poolSize', ...threads.map(threadsOf)],
     rows: poolSizes.map((poolSize) => [
       String(poolSize),
       ...threads.map((count) => shownFigure(at(count, poolSize))),
@@ -107,13 +106,13 @@ function table(load: string, entries: readonly Entry[]): Table {
 function chart(entries: readonly Entry[]) {
   const values = entries.map(({ labels, variant, metrics }) => ({
     ...labels,
-    threads: `${labels['threads']} threads`,
+    threads: threadsOf(Number(labels['threads'])),
     load: variant,
     perSecond: metrics['perSecond']?.median ?? NaN,
   }));
   return {
     name: 'threads',
-    title: 'Reads per second, by pool size and UV_THREADPOOL_SIZE',
+    title: 'Reads per second, by poolSize and threads',
     spec: {
       data: { values },
       facet: { row: { field: 'load', type: 'nominal' as const, title: null, sort: null } },

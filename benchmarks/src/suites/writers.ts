@@ -5,7 +5,6 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { BusyError, createPool, type SqlitePool } from '@sqlite-pool/core';
-import { sqlite3 } from '@sqlite-pool/core/sqlite3';
 
 import type { Place } from '../benchmark.ts';
 import { HandConnection, isBusy, PRAGMAS } from '../by-hand.ts';
@@ -121,7 +120,8 @@ async function writerOfPool({ kind, way, synchronous }: WriteTask, filename: str
 
 function openPool(filename: string, way: Way, synchronous: Synchronous): SqlitePool {
   return createPool({
-    driver: sqlite3({ filename, pragmas: { ...PRAGMAS, synchronous } }),
+    filename,
+    pragmas: { ...PRAGMAS, synchronous },
     groupCommit: way !== 'ungrouped',
   });
 }
