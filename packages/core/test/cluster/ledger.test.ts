@@ -37,8 +37,8 @@ describe.skipIf(SQLD === undefined)('a program whose server fails', () => {
       expect(ledger.acknowledged).toBeGreaterThan(100);
       // A call over HTTP is under way for so short a time that none may be hit.
       if (wire === 'ws') expect(ledger.codes.get('OUTCOME_UNKNOWN')).toBeGreaterThan(0);
-      // The pauses between two tries to connect are a second at most.
-      expect(Math.max(...gaps)).toBeLessThan(2000);
+      // The pauses between two tries to connect are half a second at most.
+      expect(Math.max(...gaps)).toBeLessThan(1000);
       expect(ledger.longestMs).toBeLessThan(LONGEST_MS);
       expect(pool.stats()).toMatchObject({ quarantined: 0 });
     },

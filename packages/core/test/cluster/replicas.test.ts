@@ -97,7 +97,7 @@ describe.skipIf(SQLD === undefined)('reads at replicas while servers fail', () =
     const seen = await during(failures);
     console.log(seen);
     expect(seen.stale).toBe(0);
-    expect(seen.reads).toBeGreaterThan(1000);
+    expect(seen.reads).toBeGreaterThanOrEqual(5000);
     expect(pool.stats()).toMatchObject({ quarantined: 0 });
   });
 

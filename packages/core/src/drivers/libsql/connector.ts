@@ -9,7 +9,7 @@ import { loadWebSocket } from './ws-package.ts';
 
 /** Between two tries to reach a server that cannot be reached, in milliseconds. */
 const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 1000;
+const LONGEST_PAUSE_MS = 500;
 
 /** Opens streams to one server. While that fails, few try, and the others fail at once with what the last try has said. */
 export class Connector {
