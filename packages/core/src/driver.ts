@@ -58,7 +58,7 @@ export interface ExecuteHint {
    */
   readonly urgency?: 'control' | 'writer' | 'reader';
   /**
-   * No lease holds the connection, no transaction is open on it, and the statement changes only the database. So a
+   * No lease needs this connection, no transaction is open on it, and the statement changes only the database. So a
    * driver may run the statement on any handle of the same database, at the same time as the calls of other
    * connections. All statements of a batch have the same value here.
    */

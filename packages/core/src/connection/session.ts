@@ -141,7 +141,7 @@ export class Session {
   /**
    * Runs one statement. Most statements run through here, so it waits only where it must.
    *
-   * @param unleased - Whether no lease holds the connection.
+   * @param unleased - Whether no lease needs the statement to run on this connection.
    */
   async perform(call: Call, unleased: boolean = false): Promise<Result> {
     const limit = statementLimit(this.#context, call.timeoutMs, call.signal);

@@ -205,8 +205,13 @@ export class Statements {
       returnsRows,
       effect,
       urgency: urgency ?? this.#urgencyOf(statement),
-      unleased: unleased && this.#settings.sharesHandles && !taints && !this.transaction.isOpen,
+      unleased: unleased && !taints && this.#hasNoState && this.#settings.sharesHandles,
     };
+  }
+
+  /** Whether the next statement would be the same on another handle. */
+  get #hasNoState(): boolean {
+    return !this.transaction.isOpen && !this.tainted && this.cursors.size === 0;
   }
 
   /**

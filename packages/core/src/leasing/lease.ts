@@ -228,6 +228,15 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return this.#record.session.perform(call);
   }
 
+  /**
+   * As `perform`, for a caller to whom this connection means nothing: the driver may run the statement on another handle
+   * of the file, as far as nothing is open on this one. @internal
+   */
+  performAnywhere(call: Call): Promise<Result> {
+    this.#check();
+    return this.#record.session.perform(call, true);
+  }
+
   protected override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
     this.#check();
     return this.#record.session.batch(calls, options);

@@ -2,7 +2,7 @@ import type { RequestOrigin } from '../diagnostics/channels.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import type { Result, Row } from '../driver.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
-import type { Lease } from '../leasing/lease.ts';
+import { Lease } from '../leasing/lease.ts';
 import type { SqlitePool } from '../pool.ts';
 import {
   performAllOn,
@@ -177,7 +177,8 @@ export class RequestLease extends QueryMethods implements RequestDb {
 
   protected override perform(call: Call): Promise<Result> {
     const statements = [call.statement];
-    return this.#use(needOf(statements), mustWait(statements), call, performOn);
+    const need = needOf(statements);
+    return this.#use(need, mustWait(statements), call, need === 'read' ? readOn : performOn);
   }
 
   protected override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
@@ -373,6 +374,11 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#own = own.before;
     own.release();
   };
+}
+
+/** A read of a request runs on any thread, so that no request waits for the long statement of another one. */
+function readOn(db: Lease | SqlitePool, call: Call): Promise<Result> {
+  return db instanceof Lease ? db.performAnywhere(call) : performOn(db, call);
 }
 
 const ROLLED_BACK =

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { createPool, type PoolOptions, type SqlitePool } from '../../../src/index.ts';
+import { RequestLease } from '../../../src/plugin.ts';
 import { BINDINGS, connect, counting, newFile, OTHER, read, run } from './helpers.ts';
 
 const LONG = counting(1_500_000);
@@ -39,6 +40,38 @@ describe.for(BINDINGS)('a pool on the driver %s', ([name, make]) => {
       expect(await lease.get('SELECT count(*) AS n FROM t')).toEqual({ n: 0 });
       await long;
     });
+  });
+
+  test('serves the reads of requests beside the long statement of another request', async () => {
+    const pool = await open({}, 2);
+    const request = (): RequestLease =>
+      new RequestLease(pool, { mode: 'request', disconnectGraceMs: 1000, method: 'GET' });
+    const [slow, ...others] = Array.from({ length: 5 }, request);
+    // Each keeps a connection from now on.
+    for (const db of [slow, ...others]) await db?.get('SELECT 1');
+    const stop = new AbortController();
+    const long = slow?.get(counting(5_000_000_000), [], { signal: stop.signal });
+    const count = 'SELECT count(*) AS n FROM t';
+    for (const db of others) expect(await db.get(count)).toEqual({ n: 0 });
+    stop.abort(new Error('enough'));
+    await expect(long).rejects.toThrow('enough');
+  });
+
+  test('runs the reads of a request where its transaction, its temporary table or its cursor is', async () => {
+    const pool = await open({ poolSize: 3 }, 2);
+    const db = new RequestLease(pool, { mode: 'request', disconnectGraceMs: 1000, method: 'POST' });
+    await db.run('BEGIN IMMEDIATE');
+    await db.run('INSERT INTO t (n) VALUES (1)');
+    expect(await db.get('SELECT count(*) AS n FROM t')).toEqual({ n: 1 });
+    await db.run('COMMIT');
+    for await (const _ of db.iterate('SELECT n FROM t')) {
+      await pool.run('INSERT INTO t (n) VALUES (2)');
+      // The cursor keeps its connection at the state of the file in which it began.
+      expect(await db.get('SELECT count(*) AS n FROM t')).toEqual({ n: 1 });
+    }
+    await db.run('CREATE TEMP TABLE mine (n)');
+    expect(await db.get('SELECT count(*) AS n FROM mine')).toEqual({ n: 0 });
+    db.respond();
   });
 
   test('gives up nothing of a file that another driver has open', async () => {
