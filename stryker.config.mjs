@@ -8,7 +8,7 @@ export default {
   // By name: pnpm keeps plugins where a search does not find them.
   plugins: ['@stryker-mutator/vitest-runner'],
   vitest: { configFile: 'vitest.mutation.config.ts' },
-  // What lends, waits and takes turns. For another part: pnpm test:mutation --mutate packages/core/src/connection/session.ts
+  // What leases, waits and locks. For another part: pnpm test:mutation --mutate packages/core/src/connection/session.ts
   mutate: [
     'packages/core/src/{engine,waiting}/*.ts',
     'packages/core/src/connection/{call-queue,cursors,transaction-state,write-lock}.ts',

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-/** Long tests against real libSQL servers, which are killed, frozen and cut off: `pnpm test:cluster`. */
+/** Long tests against real libSQL servers, which are killed, frozen and isolated: `pnpm test:cluster`. */
 export default defineConfig({
   test: {
     root: './packages/core',

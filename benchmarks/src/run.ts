@@ -7,7 +7,7 @@ import { databaseFor } from './data.ts';
 import { Figures, type Sample } from './figures.ts';
 import type { Scale } from './scale.ts';
 
-/** What a child is told. */
+/** The task of a child. */
 export interface Order {
   readonly benchmark: string;
   readonly task: unknown;
@@ -25,7 +25,7 @@ function tooLongMs({ warmUpSeconds, seconds }: Scale): number {
 
 const child = fileURLToPath(new URL('child.ts', import.meta.url));
 
-/** Told before each run: how many are done, and which is next. */
+/** Called before each run: how many are done, and which is next. */
 export type OnRun = (done: number, next: string) => void;
 
 export function countRuns(benchmark: Benchmark<unknown>, scale: Scale): number {

@@ -71,7 +71,7 @@ async function promisesOf(call: () => Promise<unknown>): Promise<number> {
   return promises;
 }
 
-/** How often others come before the caller is told. */
+/** How many ticks of the microtask queue pass before the caller goes on. */
 async function ticksOf(call: () => Promise<unknown>): Promise<number> {
   const told = new AbortController();
   void call().then(() => told.abort());

@@ -85,7 +85,7 @@ describe('the cost of a call', () => {
     expect(await ratio(get(many), get(few))).toBeLessThan(3);
   });
 
-  it('does not grow with the number of those who wait', async () => {
+  it('does not grow with the number of waiters', async () => {
     const pool = await poolOf(4);
     const waiters = (count: number, times: number) => async () => {
       for (let i = 0; i < times; i++)

@@ -54,7 +54,7 @@ describe('a target', () => {
     [{ value: 0, atMost: 0 }, 'reached: 0'],
     [{ value: 30, atMost: 25 }, 'not reached: 30, 5 too much'],
     [{ value: NaN, atMost: 25 }, 'not reached: –, – too much'],
-  ])('%j is told as %s', (target, verdict) => {
+  ])('%j reads as %s', (target, verdict) => {
     expect(verdictOf({ text: 'a target', ...target })).toBe(verdict);
   });
 });

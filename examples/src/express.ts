@@ -54,7 +54,7 @@ export async function createExpressApp(options: SqlitePoolOptions, links: Links 
 
   // Four parameters: that is how Express tells an error handler from any other.
   app.use(((error, _req, res, next) => {
-    // An answer that has begun can only be cut off, which is what the default handler does.
+    // An answer that has begun can only be ended, which the default handler does.
     if (res.headersSent) {
       next(error);
       return;

@@ -154,7 +154,7 @@ async function leftIn(directory: string): Promise<string[]> {
 }
 
 describe.each(['fastify.ts', 'hono.ts', 'express.ts'])('%s as a program', (file) => {
-  it('serves the database it is given until it is told to stop', async () => {
+  it('serves the database it is given until a signal stops it', async () => {
     const program = new Program(file, [], { PORT: '0', DATABASE: await seededFile() });
     const [, url] = await program.printed(/(http:\S+) serves/);
     expect((await get(`${url!}/users/1`)).status).toBe(200);

@@ -44,7 +44,7 @@ describe.skipIf(missing).each(examples)('trouble behind the social API on $name'
     await expect(start(0, await nowhere())).rejects.toMatchObject({ code: 'OPEN_FAILED' });
   });
 
-  it('does not cut off a request that is under way when the server is closed', async () => {
+  it('answers a request that is under way when the server is closed', async () => {
     const pool = createPool(await seededDatabase());
     const server = await start(0, { pool, closePool: true });
 

@@ -24,7 +24,7 @@ export const PNPM_12: Manager = { name: 'pnpm-12', isScript: false, add: ['add']
 
 export const MANAGERS: readonly Manager[] = [
   { name: 'npm-11', isScript: true, add: ['install', '--ignore-scripts'] },
-  // These two run none unless they are told to.
+  // These two run none by default.
   NPM_12,
   PNPM_12,
   // The caches of yarn go by version, and here that stays the same while its contents change.
@@ -34,7 +34,7 @@ export const MANAGERS: readonly Manager[] = [
     isScript: true,
     add: ['add'],
     settings: { YARN_ENABLE_SCRIPTS: 'false', YARN_ENABLE_GLOBAL_CACHE: 'false' },
-    // It makes no node_modules, unless it is told to.
+    // It makes no node_modules by default.
     start: ['node'],
   },
 ];

@@ -17,7 +17,7 @@ interface Load {
   readonly answers: { method: string; status: number }[];
   /** Codes of requests that got no answer. */
   readonly failures: (string | undefined)[];
-  /** Answers that were cut off in the middle. */
+  /** Answers that ended in the middle. */
   readonly halves: string[];
   /** Resolves when the last client has found the server gone. */
   readonly ended: Promise<unknown>;

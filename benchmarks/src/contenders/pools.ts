@@ -36,7 +36,7 @@ export const sqlitePool: PoolContender = {
 
 const create = async (): Promise<object> => ({});
 const destroy = async (): Promise<void> => undefined;
-/** The only one that must be told how many may wait. */
+/** The only pool that needs to know how many users may wait. */
 const MOST = 1_000_000;
 
 const tarn: PoolContender = {

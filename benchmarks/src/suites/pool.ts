@@ -19,7 +19,7 @@ const CROWD = 10_000;
 const IDLE = 1000;
 const WAITERS = 10_000;
 const WARM_UP = 0.25;
-/** Processor time needs no longer to be told apart. */
+/** With processor time, this is long enough to see a difference. */
 const LONGEST_SECONDS = 1;
 /** So many acquires at least between two looks at the clock. */
 const BATCH = 1000;

@@ -76,7 +76,7 @@ async function write(task: WriteTask, place: Place, small: string): Promise<Samp
   const idleBefore = stalls ? await probeIdle(small, probeSeconds) : undefined;
   let before = acknowledged;
   const probe = probeFile(small);
-  // By hand a stall lasts as long as some busy timeouts; what has not ended twelve times the time later is told as it is.
+  // By hand a stall lasts as long as some busy timeouts; what has not ended twelve times the time later counts with the time that it took so far.
   const patienceSeconds = seconds * 12;
   const { perSecond, count, inFlight, ...latency } = await hammer(
     { workers: task.workers, seconds, warmUpSeconds: stalls ? 0 : warmUpSeconds, patienceSeconds },

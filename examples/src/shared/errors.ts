@@ -11,7 +11,7 @@ export class HttpError extends Error {
   }
 }
 
-/** What a client is told of an error. */
+/** What a client reads of an error. */
 export interface ErrorAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -27,7 +27,7 @@ interface MaybeHttpError {
 }
 
 /**
- * Turns any error into an answer: a client's mistake keeps its message, everything else becomes generic.
+ * Makes an answer of any error: a client's mistake keeps its message, everything else becomes generic.
  *
  * An overloaded pool throws errors with the status 503 and a `Retry-After` header, which pass through here.
  */

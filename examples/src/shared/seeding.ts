@@ -6,7 +6,7 @@ import { createPool } from '@sqlite-pool/core';
 import { indices, tables } from './schema.ts';
 import { scales, seedSteps, type ScaleName } from './seed-data.ts';
 
-/** Told how much work is done, of how much, and what is next. */
+/** Called with how much work is done, of how much, and what is next. */
 export type OnProgress = (done: number, total: number, next: string) => void;
 
 /** Large enough for SQLite to be the only cost, small enough for a bar that moves. */

@@ -25,7 +25,7 @@ export async function listen(
   };
 }
 
-/** Runs one example until it is told to stop; PORT and DATABASE in the environment replace the defaults. */
+/** Runs one example until a signal stops it; PORT and DATABASE in the environment replace the defaults. */
 export async function main(
   start: (port: number, options: { filename: string }) => Promise<RunningServer>,
   defaultPort: number,

@@ -60,7 +60,7 @@ describe('the hooks of Fastify', () => {
     expect(app.sqlite.stats()).toMatchObject({ acquires, leased: 0 });
   });
 
-  it('that want the db before the hook of the plugin are told what to change', async () => {
+  it('that want the db before the hook of the plugin get an error that says what to change', async () => {
     const app = fastify();
     onTestFinished(() => app.close());
     app.addHook('onRequest', async (request) => {

@@ -15,7 +15,7 @@ await db.pool.script('CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT)');
 const ends = [];
 const insert = "INSERT INTO notes (body) VALUES ('a')";
 
-/** Uses its connection until that is taken back. */
+/** Uses its connection until the pool revokes it. */
 const endless = async (c) => {
   try {
     for (;;) {

@@ -4,7 +4,7 @@ import { reads, statementsOf, type Statement } from './program.ts';
 import type { Place, Recorder } from './recorder.ts';
 import type { Outcome } from './users.ts';
 
-/** Something that a pool did and statements that run alone would not have done. */
+/** Something that a pool did, and that the same statements without a pool would not have done. */
 export class Difference extends Error {
   constructor(what: string, ...details: unknown[]) {
     super([what, ...details.map((each) => inspect(each, { depth: 9, breakLength: 120 }))].join('\n'));

@@ -78,7 +78,7 @@ test('the nearest directory counts, and those above it if it says nothing', asyn
   expect(packageManager('', inner)).toBe('yarn');
 });
 
-test('without being told it looks at the process', () => {
+test('by default it looks at the process', () => {
   vi.stubEnv('npm_config_user_agent', 'bun/1.4.5');
   expect(packageManager()).toBe('bun');
   expect(installCommand('better-sqlite3')).toBe('bun add better-sqlite3');

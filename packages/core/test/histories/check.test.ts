@@ -256,7 +256,7 @@ test('A complaint of a process, and a line that a kill has torn', () => {
   expect(check(parseLog(text))).toEqual([{ kind: 'complaint', words: 'an unhandled rejection' }]);
 });
 
-test('A cycle is told in words: which transactions, and why each comes before the next', () => {
+test('A cycle is described in words: which transactions, and why each comes before the next', () => {
   const events = [begin(A, append('x', a1)), ok(A), begin(B, read('x')), ok(B, []), ...finally_({ x: [a1] })];
   const [anomaly] = check(parseLog(events.map((event) => JSON.stringify(event)).join('\n')));
   expect(anomaly!.words).toBe(`Each of these must come before the next, and the last before the first:

@@ -77,7 +77,7 @@ export async function generation({
   return { anomalies: check(history), totals: totalsOf(history, place.kills), directory };
 }
 
-/** What all processes of a database are told. */
+/** The task of all processes of a database. */
 type Common = Pick<WorkerSettings, 'filename' | 'log' | 'deferred' | 'cache'>;
 
 /** A database, and the processes that use it. */
@@ -93,7 +93,7 @@ class Place {
     this.#random = random;
   }
 
-  /** Has one process at a time until it is enough; the last one is told to end. */
+  /** Has one process at a time until it is enough; it ends the last one with a message. */
   async keepBusy(isOver: () => boolean): Promise<void> {
     const random = this.#random;
     let mustCheck = false;

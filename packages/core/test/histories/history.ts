@@ -61,7 +61,7 @@ export function idOf(process: number, n: number): number {
   return process * IDS_PER_PROCESS + n;
 }
 
-/** The `n`th value that a transaction appends: which transaction it was can be told from it. */
+/** The `n`th value that a transaction appends: it says which transaction it was. */
 export function valueOf(id: number, n: number): number {
   return id * VALUES_PER_ID + n;
 }

@@ -11,7 +11,7 @@ const GENERATION_MS = 6000;
 const MOST_PRINTED = 5;
 
 /**
- * Makes histories and checks them for as long as it is told, and stops at the first that no serial order explains. The seed decides
+ * Makes histories and checks them for as long as its arguments say, and stops at the first that no serial order explains. The seed decides
  * what the processes do; when it happens, the machine does.
  */
 export async function runHistories(forMs: number, onlySeed: number | undefined): Promise<number> {

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { noteComplaint, noteDeath } from './log.ts';
 
-/** How long a process that is told to end may take, in milliseconds. */
+/** How long a process may take to end after the message to end, in milliseconds. */
 const LONGEST_END_MS = 30_000;
 
-/** What a process of a history is told. */
+/** The task of a process of a history. */
 export interface WorkerSettings {
   readonly filename: string;
   readonly log: string;

@@ -31,7 +31,7 @@ describe('a connection that can only do what it must', () => {
   });
 
   it.for([undefined, null, [], { rows: 'none' }, 'done'])(
-    'and resolves to %o instead of a result is told what to resolve to',
+    'and resolves to %o instead of a result gets an error that says what to resolve to',
     async (answer) => {
       const connection: BasicConnection = {
         // What JavaScript would let pass.

@@ -6,7 +6,7 @@ import { errorOf, fakePool, follow } from './support.ts';
 const MS = 100;
 
 describe('an AcquireTimeoutError', () => {
-  it('says "wait" when every connection was in use, and counts those who held and those who waited', async () => {
+  it('says "wait" when every connection was in use, and counts the holders and the waiters', async () => {
     const { pool, clock } = fakePool({}, { poolSize: 2, acquireTimeoutMs: MS });
     await Promise.all([pool.acquire(), pool.acquire()]);
     const first = follow(pool.acquire());

@@ -7,7 +7,7 @@ import { byHand, errorOf, fakePool, follow } from './support.ts';
 const LIMITS = { operationTimeoutMs: 1000, closeTimeoutMs: 5000 };
 
 describe('closing the pool', () => {
-  it('F48 rejects those who wait at once, lets what is leased come back, and closes it then', async () => {
+  it('F48 rejects the waiters at once, and closes each leased connection when it is released', async () => {
     const { pool, driver, clock } = fakePool({ execute: { 1: 'hang' } }, { ...LIMITS, poolSize: 2 });
     const lease = await pool.acquire();
     const running = follow(pool.get('SELECT slow'));

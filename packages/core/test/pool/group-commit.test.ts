@@ -63,7 +63,7 @@ async function expectGood({ pool, driver, clock }: FakePool, opens = 2): Promise
 
 const states = (writes: readonly ReturnType<typeof follow>[]): string[] => writes.map(({ now }) => now.state);
 
-it('writes that wait are one transaction, and are told after its COMMIT', async () => {
+it('writes that wait are one transaction, and resolve after its COMMIT', async () => {
   const group = await grouped(({ sql }) => (sql === 'COMMIT' ? 'hang' : undefined));
   const writes = [1, 2, 3].map((n) => group.write(n));
   await group.clock.settle();
@@ -169,7 +169,7 @@ it('behind one that takes for ever alone, nobody waits for longer than acquireTi
   expect(errorOf(writes[0]!)).toMatchObject({ code: 'POOL_CLOSED' });
 });
 
-it('when some are run alone, acquireTimeouts counts only those whose time is up', async () => {
+it('when some are run alone, acquireTimeouts counts only the ones whose time is up', async () => {
   const group = await grouped(
     ({ sql }) => (sql === insert(2) ? 'interruptible' : sql === 'COMMIT' ? FK : undefined),
     { acquireTimeoutMs: 300 },
@@ -320,7 +320,7 @@ it.for([1, 10])('each waits for acquireTimeoutMs from when it came (poolSize %i)
   await expectGood(group, Math.min(poolSize, 2));
 });
 
-it('the time limit of a statement counts from when the group has its connection, for those who came later from then', async () => {
+it('the time limit of a statement counts from when the group has its connection, and for a later member from when it joined', async () => {
   const group = await grouped(undefined, { poolSize: 1 });
   const write = group.write(1, { timeoutMs: 100 });
   await group.clock.advance(5000);
@@ -337,7 +337,7 @@ it('the time limit of a statement counts from when the group has its connection,
   expect(first.now.state).toBe('resolved');
 });
 
-it('maxWaiting counts those who wait in a group, and those who wait behind it', async () => {
+it('maxWaiting counts the writers in a group, and the writers behind it', async () => {
   const group = await grouped(undefined, { poolSize: 2, maxWaiting: 3 });
   // The first one waits for a connection, with a place among the writers; three more may queue.
   const writes = [1, 2, 3, 4].map((n) => group.write(n));
@@ -359,7 +359,7 @@ it('a group has room for 100, and the next ones are another group', async () => 
   expect(group.texts().indexOf('COMMIT')).toBe(103);
 });
 
-it('a writer that queued for the file behind a group is not overtaken by those who come after it', async () => {
+it('a writer that queued for the file behind a group is not overtaken by later ones', async () => {
   const group = await grouped();
   const lease = await group.pool.acquire();
   const first = [1, 2].map((n) => group.write(n));
@@ -387,7 +387,7 @@ it('a writer behind a group does not hear of its write before the last of the gr
   expect(told).toEqual([...Array.from({ length: 20 }, () => 'group'), 'lease']);
 });
 
-it('F11 an open that fails is told to the first of a group, and the others wait for the next one', async () => {
+it('F11 an open that fails rejects the first of a group, and the others wait for the next open', async () => {
   const { pool, driver, clock } = fakePool({ open: { 2: { reject: new Error('no') } } });
   const writer = await pool.acquire();
   await writer.run('BEGIN IMMEDIATE');
@@ -416,7 +416,7 @@ it('F35 the lock of another process is waited for, and BusyError is for everyone
 });
 
 describe('a pool that closes', () => {
-  it('refuses those who wait without a connection', async () => {
+  it('refuses the writers that wait without a connection', async () => {
     const group = await grouped(undefined, { poolSize: 1 });
     const writes = [1, 2].map((n) => group.write(n));
     const closing = follow(group.pool.close());
@@ -508,7 +508,7 @@ it('without an acquireTimeoutMs a group waits for as long as it takes', async ()
   expect(states(writes)).toEqual(['resolved', 'resolved']);
 });
 
-it('a pool that closes while everyone is run alone refuses those who have not been', async () => {
+it('a pool that closes while each write runs alone refuses the ones that have not run', async () => {
   let tries = 0;
   const group = await grouped(
     ({ sql }) => {

@@ -201,7 +201,7 @@ describe('an open that fails', () => {
   });
 
   it.for(['at operationTimeoutMs', 'when the pool closes'])(
-    'F75 is told %s that nobody wants it any more, and what it opens late is closed without onConnect',
+    'F75 is aborted %s, and what it opens late is closed without onConnect',
     async (when) => {
       const clock = fakeClock();
       const driver = fakeDriver({ open: { 1: 'hang' } });
@@ -238,7 +238,7 @@ describe('an open that fails', () => {
     },
   );
 
-  it('F75 is told nothing once it has succeeded', async () => {
+  it('F75 is not aborted once it has succeeded', async () => {
     const driver = fakeDriver();
     const signals: (AbortSignal | undefined)[] = [];
     const open = (signal?: AbortSignal): Promise<Connection> => {

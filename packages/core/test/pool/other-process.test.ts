@@ -162,7 +162,7 @@ it.for([
   { what: 'that is out of date', errno: 517, before: [] },
   { what: 'after another one in its transaction', errno: 5, before: ['BEGIN', 'SELECT 1'] },
   { what: 'after a savepoint', errno: 5, before: ['SAVEPOINT a'] },
-])('F37 a statement $what is told that the database is busy at once', async ({ errno, before }) => {
+])('F37 a statement $what fails at once because the database is busy', async ({ errno, before }) => {
   const busy = { reject: Object.assign(new Error('busy'), { errno }) };
   const { pool, driver, clock } = fakePool(({ sql }) => (sql === INSERT ? busy : undefined));
   const lease = await pool.acquire();
@@ -173,7 +173,7 @@ it.for([
   expect(driver.calls.filter(({ sql }) => sql === INSERT)).toHaveLength(1);
 });
 
-it('F37 a write beside an open cursor is told that the database is busy at once', async () => {
+it('F37 a write beside an open cursor fails at once because the database is busy', async () => {
   const { pool, clock } = fakePool(lock(INSERT).script);
   const lease = await pool.acquire();
   await lease.iterate('SELECT 1').next();
@@ -182,7 +182,7 @@ it('F37 a write beside an open cursor is told that the database is busy at once'
   expect(errorOf(write)).toMatchObject({ code: 'SQLITE_BUSY' });
 });
 
-it('F37 a loop over rows beside an open cursor is told that the database is busy at once', async () => {
+it('F37 a loop over rows beside an open cursor fails at once because the database is busy', async () => {
   const { pool, driver, clock } = fakePool({ next: { 2: BUSY } });
   const lease = await pool.acquire();
   const outer = lease.iterate('SELECT 1');
@@ -194,7 +194,7 @@ it('F37 a loop over rows beside an open cursor is told that the database is busy
   await expect(outer.next()).resolves.toMatchObject({ done: false });
 });
 
-it('F37 a write after a loop over rows in its transaction is told that the database is busy at once', async () => {
+it('F37 a write after a loop over rows in its transaction fails at once because the database is busy', async () => {
   const { pool, clock } = fakePool(lock(INSERT).script);
   const lease = await pool.acquire();
   await lease.run('BEGIN');

@@ -99,7 +99,7 @@ describe('a transaction that cannot work', () => {
       Object.entries(WRONG).map(([what, call]) => ({ host, dbOf, what, call })),
     ),
   )(
-    'because it has $what is refused by $host at once, and those who write go on in order',
+    'because it has $what is refused by $host at once, and the writers go on in order',
     async ({ dbOf, call }) => {
       const { pool, driver, clock } = fakePool({}, { poolSize: 2 });
       const { promise, resolve } = byHand();

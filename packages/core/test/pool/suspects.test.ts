@@ -60,7 +60,7 @@ describe('a connection on which a call has failed', () => {
     { reject: new Error('no code') },
     { throw: 'anything' },
     'hang',
-  ])('F77 and whose check ends like this is replaced for those who wait: %j', async (check) => {
+  ])('F77 and whose check ends like this is replaced for the waiters: %j', async (check) => {
     const fake = failing(refused(21), check);
     const { pool, driver, clock } = fake;
     const call = follow(pool.all(FAILS));
@@ -153,7 +153,7 @@ describe('validateAfterIdleMs: 0', () => {
     await pool.close();
   });
 
-  it('F92 gives a new connection to those who wait for one that fails its check', async () => {
+  it('F92 opens a new connection for the waiters of one that fails its check', async () => {
     const { pool, driver, clock } = fakePool({ execute: { 1: { reject: refused(21) } } }, ALWAYS);
     const lease = await pool.acquire();
     const next = follow(pool.all('SELECT next'));

@@ -6,7 +6,7 @@ import { byHand, errorOf, fakePool, follow } from './support.ts';
 const INSERT = 'INSERT INTO t VALUES (1)';
 const SNAPSHOT = { reject: Object.assign(new Error('snapshot'), { errno: 517 }) };
 
-/** The inner transaction of each waits for `until`, and is told of no error. */
+/** The inner transaction of each waits for `until`, and sees no error. */
 const TOO_SOON: readonly {
   readonly what: string;
   readonly options?: TransactionOptions;

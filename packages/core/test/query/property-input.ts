@@ -84,7 +84,7 @@ const PIECES = [
 
 const pieces = fc.array(fc.constantFrom(...PIECES), { maxLength: 14 });
 
-/** Texts: real statements, real statements cut or joined with noise, noise, and huge ones. */
+/** Texts: real statements, parts of real statements, real statements joined with noise, noise, and huge ones. */
 export const sqlText: fc.Arbitrary<string> = fc.oneof(
   { weight: 4, arbitrary: pieces.map((parts) => parts.join(' ')) },
   { weight: 2, arbitrary: pieces.map((parts) => parts.join('')) },

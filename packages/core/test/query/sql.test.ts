@@ -23,7 +23,7 @@ test.for([null, undefined, 0, 1n, true, Symbol('x'), {}, [], () => 'SELECT 1', n
   },
 );
 
-test('F61 a NUL, which would cut the text, is refused', () => {
+test('F61 a NUL, which would end the text, is refused', () => {
   expect(refusal(() => parse("SELECT 'a\0b'"))).toBe('The SQL text has a NUL character in it.');
 });
 

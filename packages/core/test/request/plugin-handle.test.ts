@@ -15,7 +15,7 @@ it('the handle of a plugin is ready when a first connection is open', async () =
   await handle.close();
 });
 
-it('the handle of a plugin says why a database cannot be opened, to those who ask', async () => {
+it('the handle of a plugin says why a database cannot be opened, if the application awaits it', async () => {
   const handle = pluginHandle({
     pool: makePool({ open: { 1: { reject: new Error('disk') } } }),
     closesPool: true,

@@ -135,7 +135,7 @@ describe('a request lease whose client leaves', () => {
     const holder = await pool.acquire();
     const waits = db.connection((connection) => connection.get('SELECT 2'));
     await vi.waitFor(() => expect(pool.stats().waiting).toBe(1));
-    // Leased, but not told yet.
+    // Leased, but its promise has not resolved yet.
     void holder.release();
     response.close();
     await expect(waits).rejects.toMatchObject(LEASE_ENDED);

@@ -242,7 +242,7 @@ describe('a request lease', () => {
     expect(pool.stats().acquires).toBe(0);
   });
 
-  it('is told apart by its pool and its mode', () => {
+  it('is the lease of one pool and one mode', () => {
     const { db, pool } = make();
     const other = make().pool;
     expect([db.isFor(pool, 'request'), db.isFor(pool, 'statement'), db.isFor(other, 'request')]).toEqual([

@@ -104,7 +104,7 @@ test('F85 a file that is put back has the write lock that a lease has kept all t
   expect(await valuesOf(pool)).toEqual(['lease', 'pool']);
 });
 
-test('a file that another program has cut short is an error of SQLite, not the end of the process', async () => {
+test('a file that another program has truncated is an error of SQLite, not the end of the process', async () => {
   const child = new Child('truncated.ts', [await temporaryFile()]);
   expect(await child.next()).toEqual({
     name: 'SqliteError',

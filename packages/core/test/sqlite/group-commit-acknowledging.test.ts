@@ -7,7 +7,7 @@ const INSERT = 'INSERT INTO t (v) VALUES (?)';
 
 const numbers = (length: number): number[] => Array.from({ length }, (_, n) => n);
 
-test('callers who write again when they are told go in together again, though they are told a few at a time', async () => {
+test('callers that write again after their acknowledgement share a COMMIT again', async () => {
   const { pool, together } = await group();
   const twice = Array.from({ length: 32 }, (_, n) => async () => {
     for (const v of [n, n + 100]) await pool.run('INSERT INTO t (v) VALUES (?)', [v]);
@@ -81,7 +81,7 @@ test('while callers get their results, no later caller overtakes a lease that wa
   await lease.release();
 });
 
-test('a pool that is closed while callers are being told keeps every write that it has said is done, and no other', async () => {
+test('a pool that is closed while it acknowledges writes keeps every write that it has acknowledged, and no other', async () => {
   const { pool, filename, together } = await group();
   const written: number[] = [];
   const write = async (n: number): Promise<void> => {

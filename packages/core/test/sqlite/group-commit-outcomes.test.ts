@@ -67,7 +67,7 @@ async function outcomeOf(
   };
 }
 
-test('whatever single writes come together, each is told the same as without group commit, and the database is the same', async () => {
+test('whatever single writes come together, each has the same outcome as without group commit, and the database is the same', async () => {
   const grouped = await side(true);
   const alone = await side(false);
   let writes = 0;

@@ -83,7 +83,7 @@ test('F08 a failed open fails every acquire that waits for it, and none of them 
   expect(pool.stats()).toMatchObject({ size: 0, waiting: 0, leased: 0 });
 });
 
-test('F08 a directory in place of the file, and a file in place of the directory, are told apart', async () => {
+test('F08 a directory in place of the file, and a file in place of the directory, have different reasons', async () => {
   const directory = await temporaryDirectory();
   await writeFile(join(directory, 'file'), '');
   const reasonOf = async (name: string): Promise<unknown> =>

@@ -13,7 +13,7 @@ const canMount = spawnSync('unshare', ['--mount', 'true']).status === 0;
 if (!canMount) console.warn('F86 is not tested with a real file system: this user may not mount one.');
 
 test.skipIf(!canMount)(
-  'F86 a database on a read-only file system is told from one that may not be accessed',
+  'F86 a database on a read-only file system has another reason than one that may not be accessed',
   async () => {
     const directory = await temporaryDirectory();
     const files = ['wal.db', 'rollback.db', 'open.db', 'new.db'].map((name) => join(directory, name));

@@ -42,7 +42,7 @@ test('close() lets SQLite bring its statistics up to date', async () => {
   expect(await next.get("SELECT count(*) AS n FROM sqlite_stat1 WHERE tbl = 't'")).toEqual({ n: 1 });
 });
 
-test('F48 close() rejects those who wait, lets running work end, and resolves when all is closed', async () => {
+test('F48 close() rejects the waiters, lets running work end, and resolves when all is closed', async () => {
   const { pool, filename } = await fileWithTable({ poolSize: 2, closeTimeoutMs: 10_000 });
   const release = moment();
   const begun = moment();

@@ -10,7 +10,7 @@ interface Busy {
   readonly end: () => Promise<void>;
 }
 
-/** Two pools, and `queries` that never end, by turns on the one and the other. */
+/** Two pools, and `queries` that never end, alternately on the one and the other. */
 async function busyPools(queries: number, options: Omit<PoolOptions, 'filename'> = {}): Promise<Busy> {
   const pools = [(await fileWithTable(options)).pool, (await fileWithTable(options)).pool] as const;
   for (const pool of pools) {

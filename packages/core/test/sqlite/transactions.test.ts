@@ -109,7 +109,7 @@ test('a transaction runs scripts and loops, and ends with them', async () => {
 });
 
 test.for(['BEGIN', 'COMMIT', 'END TRANSACTION', 'ROLLBACK'])(
-  'a transaction that is told %s refuses that, as a statement and in a script, and goes on',
+  'a transaction refuses %s, as a statement and in a script, and goes on',
   async (sql) => {
     const pool = await poolWithTable();
     await pool.transaction(async (tx) => {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { fakeClock } from '../../src/testing/index.ts';
 
 describe('a fake clock', () => {
-  it('stands still until it is told to go on', async () => {
+  it('stands still until a test moves it', async () => {
     const clock = fakeClock();
     const ran: string[] = [];
     clock.schedule(() => ran.push('due'), 10);

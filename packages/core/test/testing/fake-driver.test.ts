@@ -11,7 +11,7 @@ async function opened(script: FakeScript = {}): Promise<{ driver: FakeDriver; co
 const DISK = new Error('disk');
 
 describe('a fake driver', () => {
-  it('does what it is told at each call, and what it should at all others', async () => {
+  it('does what its script says at a call, and what a driver should do at all others', async () => {
     const { driver, connection } = await opened({
       execute: { 2: { reject: DISK }, 3: { throw: DISK }, 4: { resolve: { rows: [{ n: 1 }] } } },
     });
@@ -61,7 +61,7 @@ describe('a fake driver', () => {
     expect(driver.openTransactions).toBe(0);
   });
 
-  it('calls back twice when it is told to settle twice', async () => {
+  it('calls back twice if its script says so', async () => {
     const { connection } = await opened({ execute: { 1: 'twice' } });
     const heard: string[] = [];
     const call = connection.execute('SELECT 1');
@@ -117,7 +117,7 @@ describe('a fake driver', () => {
     expect(driver.violations).toHaveLength(4);
   });
 
-  it('leaves out the abilities it is told to', async () => {
+  it('leaves out the abilities that its options name', async () => {
     const driver = fakeDriver({}, { without: ['interrupt', 'inTransaction'], databaseId: 'mine' });
     const connection = await driver.open();
     expect([connection.interrupt, connection.inTransaction]).toEqual([undefined, undefined]);

@@ -61,7 +61,7 @@ describe('a limit', () => {
     expect(clock.pending).toBe(0);
   });
 
-  it('of many who wait on one revocation cancels those who still do, in order, each once, for the first reason', () => {
+  it('of many that wait on one revocation cancels the ones that still wait, in order, each once, for the first reason', () => {
     const clock = fakeClock();
     const revocation = new CancelSource();
     const cancellations: [string, unknown][] = [];

@@ -27,7 +27,7 @@ describe('a gate', () => {
     expect([entered, gate.held, gate.waiting]).toEqual([['a', 'b', 'c', 'd'], 0, 0]);
   });
 
-  it('does not let anyone overtake those who wait, not even in the tick in which a place comes free', async () => {
+  it('does not let anyone overtake the waiters, not even in the tick in which a permit is released', async () => {
     const gate = new Semaphore();
     expect(gate.tryAcquire()).toBe(true);
     const waits = follow(gate.acquire(limit()));
@@ -58,7 +58,7 @@ describe('a gate', () => {
     expect([late.now.state, next.now.state, gate.held]).toEqual(['rejected', 'resolved', 1]);
   });
 
-  it('fails all who wait, and keeps those who are inside', async () => {
+  it('fails all waiters, and keeps the holders of permits', async () => {
     const gate = new Semaphore(1, 2);
     gate.tryAcquire();
     const waits = [

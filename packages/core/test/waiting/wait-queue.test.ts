@@ -103,7 +103,7 @@ describe('a wait queue', () => {
     const waits = Array.from({ length: 2500 }, () => follow(queue.wait(limit(Infinity, controller.signal))));
     const other = follow(queue.wait(limit()));
     controller.abort('gone');
-    // The last ones have not been told yet.
+    // The last ones have not heard of it yet.
     expect(queue.serve('for the other')).toBe(true);
     expect(queue.serve('for nobody')).toBe(false);
     for (let tick = 0; tick < 3; tick += 1) await clock.settle();

@@ -129,7 +129,7 @@ const LEAVING = casesOf('clients that leave', [], {
     has(pool.stats(), { leased: 0, writerHeld: false });
   },
   ...onBoth(
-    'F62 gives up the place of a %s in the queue of those who write',
+    'F62 takes a %s out of the queue of writers',
     (route) =>
       async ({ start, eventually }) => {
         const ended = deferred<string>();

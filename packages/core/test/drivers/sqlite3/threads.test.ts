@@ -121,7 +121,7 @@ describe('the slots for calls that may run long', () => {
     expect(begun).toEqual([waiting]);
   });
 
-  it('are not for a call that was taken back', () => {
+  it('are not for a call that was withdrawn', () => {
     const { slots, begun, enter } = bench(2);
     const [first, second, third] = [enter('reader'), enter('reader'), enter('reader')];
     slots.cancel(second);

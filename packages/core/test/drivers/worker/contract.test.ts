@@ -65,7 +65,7 @@ describe.for(ALL_WAYS)('a connection of the driver %s', ([, make]) => {
   });
 });
 
-test('a text with a NUL in it is refused where node:sqlite would cut it', async () => {
+test('a text with a NUL in it is refused where node:sqlite would end it there', async () => {
   const connection = await connect(
     inThisThread({ name: 'node:sqlite' }, { truncatesText: true })({ filename: ':memory:' }),
   );
@@ -139,7 +139,7 @@ test.for(['20.20.2', '22.12.0', '22.15.1', '23.10.0'])(
   },
 );
 
-test('Deno is told to use sqlite3', async () => {
+test('on Deno the error says to use sqlite3', async () => {
   vi.stubEnv('npm_config_user_agent', 'deno/2.9.6');
   stubVersions({ deno: '2.9.6' });
   await expect(nodeSqlite({ filename: ':memory:' }).open()).rejects.toMatchObject({

@@ -36,7 +36,7 @@ describe.for(BINDINGS)('a thread that ends under a pool on the driver %s', ([, m
     expect(await rows(pool)).toEqual([0, 1]);
   });
 
-  test('F64 in writes that share a COMMIT lets none hang, and none is there that was told to have failed', async () => {
+  test('F64 in writes that share a COMMIT lets none hang, and none is there that was reported as failed', async () => {
     const pool = await open();
     const writes = Array.from({ length: 20 }, (_, n) =>
       pool.run(`INSERT INTO t VALUES (${n === 10 ? 'leave()' : '?'})`, n === 10 ? [] : [n + 1]),

@@ -86,7 +86,7 @@ function threadOf(database: Parameters<Host['add']>[1], words: HandleWords): Lin
       queueMicrotask(() => {
         host.handle(writer.pack().message);
         host.flush();
-        // A call that was taken back has no answer.
+        // A call that was withdrawn has no answer.
         if (sent === undefined) return;
         answers.reader.open(sent);
         sent = undefined;

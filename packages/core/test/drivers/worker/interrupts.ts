@@ -54,7 +54,7 @@ async function interruptOne(connections: readonly Connection[], random: () => nu
     } catch (error) {
       const { errno } = fromDriver(error) as { errno?: number };
       if (at !== target || errno !== 9) wrong.push(error);
-      // Others were taken back before they began.
+      // Others were withdrawn before they began.
       else if (!(error as Error).message.includes('before it began')) interrupted = true;
     }
   });

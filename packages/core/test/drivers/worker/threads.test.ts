@@ -71,7 +71,7 @@ describe.for(BINDINGS)('the threads of the driver %s', ([, make]) => {
     expect([first.broken, other.broken]).toEqual([true, false]);
   });
 
-  test('a call that waits for its handle to be opened can be taken back', async () => {
+  test('a call that waits for its handle to be opened can be withdrawn', async () => {
     const driver = make({ filename: await newFile(), threads: 1 });
     const connection = await connect(driver);
     const create = connection.execute('CREATE TABLE t (n)', [], OTHER);
@@ -92,7 +92,7 @@ describe.for(BINDINGS)('the threads of the driver %s', ([, make]) => {
     expect([await again(first), await again(second)]).toEqual([[{ n: 0 }], [{ n: 0 }]]);
   });
 
-  test('a call that has not begun can be taken back, and has done nothing', async () => {
+  test('a call that has not begun can be withdrawn, and has done nothing', async () => {
     const driver = make({ filename: await newFile(), threads: 1 });
     const first = await connect(driver);
     const second = await connect(driver);
@@ -117,7 +117,7 @@ describe.for(BINDINGS)('the threads of the driver %s', ([, make]) => {
     expect([first.withdraw?.(), second.withdraw?.()]).toEqual([false, false]);
   });
 
-  test('a call that is taken back before it is sent has done nothing', async () => {
+  test('a call that is withdrawn before it is sent has done nothing', async () => {
     const connection = await connect(make({ filename: ':memory:', threads: 1 }));
     const create = connection.execute('CREATE TABLE t (n)', [], INSERT);
     expect(connection.withdraw?.()).toBe(true);
@@ -125,7 +125,7 @@ describe.for(BINDINGS)('the threads of the driver %s', ([, make]) => {
     await expect(read(connection, 'SELECT * FROM t')).rejects.toThrow('no such table');
   });
 
-  test('of many calls that are taken back at any moment, each has either rejected or been done', async () => {
+  test('of many calls that are withdrawn at any moment, each has either rejected or been done', async () => {
     const connection = await connect(make({ filename: ':memory:', threads: 1 }));
     await run(connection, 'CREATE TABLE t (n)');
     let done = 0;

@@ -1,6 +1,6 @@
 /**
  * One process of a history: several pools on one file, and clients that do random things with them and note each in the log, until
- * it is told to end, or is killed.
+ * it gets a message to end, or is killed.
  */
 import { flushCompileCache } from 'node:module';
 import { createPool, type PoolOptions, type SqlitePool } from '../../../src/index.ts';

@@ -36,7 +36,7 @@ export class Ledger {
   #justEvicted: boolean = false;
   #sweeping: boolean = false;
   #gaveUp: boolean = false;
-  /** How many must wait once promises have settled, where that can be told. */
+  /** How many must wait once promises have settled, where the model knows it. */
   #expectWaiting: number | undefined;
   /** Whether promises have settled since the last step. */
   #quiet = true;

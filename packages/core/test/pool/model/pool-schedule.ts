@@ -203,7 +203,7 @@ async function apply(crowd: Crowd, next: PoolStep): Promise<void> {
   else void pool.close();
 }
 
-/** Those who use a pool at the same time, and what must hold for all of them. */
+/** The callers that use a pool at the same time, and what must hold for all of them. */
 class Crowd {
   readonly fake: FakePool;
   readonly #uses: Promise<unknown>[] = [];

@@ -1,4 +1,4 @@
-/** Holds the write lock of a database for a time, or until it is told to let go. */
+/** Holds the write lock of a database for a time, or until it gets a message to release it. */
 import { createPool } from '../../../src/index.ts';
 
 const [filename = '', milliseconds = ''] = process.argv.slice(2);

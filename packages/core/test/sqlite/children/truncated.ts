@@ -1,4 +1,4 @@
-/** Reads a database whose file is cut short under it, and reports what comes of it. */
+/** Reads a database while another program truncates its file, and reports what happens. */
 import { truncateSync } from 'node:fs';
 import { createPool, SqliteError } from '../../../src/index.ts';
 

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { createPool } from '../../../../src/index.ts';
 import { interruptibleDriver } from '../interrupts.ts';
 
-// Runs a statement without end, and prints for how many milliseconds the process lived after it was told to end.
+// Runs a statement without end, and prints for how many milliseconds the process lived after the call to end it.
 const [name, how] = process.argv.slice(2);
 const ENDLESS = 'WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c';
 const driver = interruptibleDriver(

@@ -3,7 +3,7 @@ import type { SqlitePool } from '../../src/index.ts';
 import type { FakeCall } from '../../src/testing/index.ts';
 import { fakePool } from './support.ts';
 
-/** One connection, and nobody may queue for it. */
+/** One connection, and no queue for it. */
 const ALONE = { poolSize: 1, maxWaiting: 0 };
 const LEAVES_BEHIND = 'PRAGMA foreign_keys = OFF';
 
@@ -36,8 +36,8 @@ const USES: Readonly<Record<string, (pool: SqlitePool) => Promise<unknown>>> = {
     pool.transaction((tx) => tx.iterate('SELECT 1').next()),
 };
 
-describe('in a pool of one for which nobody may queue', () => {
-  it.for(Object.entries(USES))('%s has given its connection back when it resolves', async ([, use]) => {
+describe('in a pool of one connection and no queue', () => {
+  it.for(Object.entries(USES))('%s has released its connection when it resolves', async ([, use]) => {
     const { pool, driver } = fakePool({}, ALONE);
     for (let round = 0; round < 3; round += 1) {
       await use(pool);
