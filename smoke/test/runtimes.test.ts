@@ -70,7 +70,7 @@ describe.each([
   ['Deno', 'sqlite3', deno, ['run', '-A']],
   ['Bun', 'default', bun, []],
 ] as const)('Hono on %s, with the %s driver', (_name, driver, command, args) => {
-  test.skipIf(command === undefined)('gives each request its connection and takes it back', async () => {
+  test.skipIf(command === undefined)('leases a connection to each request, and revokes it', async () => {
     const app = await start(String(command), args, driver);
     // An answer can be here a moment before its connection is back.
     const isFree = () =>

@@ -73,7 +73,7 @@ export async function settled<T>(
 }
 
 /**
- * Takes as many leases as the pool has places, and gives them back. Rejects if it does not get them; the call that
+ * Acquires as many leases as the pool has places, and releases them. Rejects if it does not get them; the call that
  * goes wrong may be one of its own, so it tries twice.
  */
 export async function checkCapacity(

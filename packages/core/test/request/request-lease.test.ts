@@ -305,7 +305,7 @@ describe('a request lease on SQLite itself', () => {
     expect(pool.stats()).toMatchObject({ opens: 1, acquireTimeouts: 0 });
   });
 
-  it('gives it back as soon as it does not use it, when someone waits already', async () => {
+  it('releases it as soon as it does not use it, when another caller waits already', async () => {
     const { db, pool } = make({}, { poolSize: 1, acquireTimeoutMs: 200 });
     await Promise.all([db.get('SELECT 1'), pool.get('SELECT 2'), db.get('SELECT 3')]);
     expect(pool.stats().acquireTimeouts).toBe(0);

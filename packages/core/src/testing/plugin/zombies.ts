@@ -88,7 +88,7 @@ const ABANDONED = casesOf('zombies', [], {
     assert.deepEqual(await zombie.promise, ENDED);
     assert.deepEqual(await notes(pool), ['of the honest one']);
   },
-  'F27 takes the connection of a handler back after maxLeaseMs, while its client waits': async ({
+  'F27 revokes the connection of a handler after maxLeaseMs, while its client waits': async ({
     start,
   }) => {
     const [begun, ended, others] = [deferred(), deferred<string>(), deferred()];
@@ -117,7 +117,7 @@ const ABANDONED = casesOf('zombies', [], {
     assert.equal(await ended.promise, 'LEASE_ENDED');
     assert.deepEqual(await notes(pool), ['of the honest one']);
   },
-  'F62 takes the connection back when the connection to the client times out': async ({
+  'F62 revokes the connection when the connection to the client times out': async ({
     start,
     eventually,
   }) => {

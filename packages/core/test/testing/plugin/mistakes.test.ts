@@ -6,7 +6,7 @@ import { starter, type MakeDb } from './every-ability.ts';
 
 /** What a plugin can get wrong, and cases that must not pass then. */
 const MISTAKES: Readonly<Record<string, { makeDb: MakeDb; fails: readonly RegExp[] }>> = {
-  'never gives a connection back': {
+  'never releases a connection': {
     makeDb: ({ pool, mode, disconnectGraceMs }, method) =>
       new RequestLease(pool, { mode, disconnectGraceMs, method }),
     fails: [
@@ -15,7 +15,7 @@ const MISTAKES: Readonly<Record<string, { makeDb: MakeDb; fails: readonly RegExp
       /^F63 gives the connection of a handler that rejects/,
     ],
   },
-  'gives a connection back when the response has travelled': {
+  'releases a connection when the response has travelled': {
     makeDb: ({ pool, mode, disconnectGraceMs }, method, response) => {
       const events = { ...closeOnly(response), headersSent: false };
       return new RequestLease(pool, { mode, disconnectGraceMs, method, response: events });
@@ -106,7 +106,7 @@ describe.concurrent('the cases for plugins fail for a plugin that', () => {
 
 describe('a case that fails', () => {
   it('says how the pool is, and how many listeners are left', async () => {
-    const { makeDb } = MISTAKES['never gives a connection back']!;
+    const { makeDb } = MISTAKES['never releases a connection']!;
     await expect(pluginCases[0]!.run(starter(makeDb), 2000)).rejects.toThrow(
       /has not ended after 2000 ms. Listeners left: 0. The pool: .*"leased":[12]/,
     );
