@@ -214,7 +214,7 @@ export const KEEP_ALIVE: readonly PluginCase[] = casesOf('keep-alive', [], {
     assert.deepEqual(client.statuses, [...round, ...round, ...round, ...round]);
     assert.deepEqual(client.received.match(/\{"n":\d\}/g)?.slice(0, 2), ['{"n":1}', '{"n":2}']);
   },
-  'F62 takes the connections of pipelined requests back when their client leaves': async ({
+  'F62 revokes the connections of pipelined requests when their client leaves': async ({
     start,
     eventually,
   }) => {

@@ -4,7 +4,7 @@ import type { PluginCase } from './contract.ts';
 
 /** A handler that fails, and the answer to its client. */
 const HANDLERS = casesOf('errors', [], {
-  'F63 gives the connection of a handler that rejects back, once': async ({ start }) => {
+  'F63 releases the connection of a handler that rejects, once': async ({ start }) => {
     const { fetch, pool } = await start(
       { poolSize: 1 },
       {

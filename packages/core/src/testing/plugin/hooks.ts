@@ -162,7 +162,7 @@ const INJECTED = casesOf('without a socket', ['inject'], {
     has(await inject('GET', '/nowhere'), { status: 404 });
     has(pool.stats(), { leased: 0, idle: 1 });
   },
-  'F63 gives the connection of a handler that rejects back': async ({ start }) => {
+  'F63 releases the connection of a handler that rejects': async ({ start }) => {
     const { inject, pool } = await start(
       { poolSize: 1 },
       {

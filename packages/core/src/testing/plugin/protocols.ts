@@ -35,7 +35,7 @@ const HTTP2 = casesOf('HTTP/2', ['http2'], {
     has(answer, { status: 200, body: '{"leased":2}' });
     has(pool.stats(), { leased: 0, idle: 2 });
   },
-  'F63 gives the connection of a handler that rejects back': async ({ start }) => {
+  'F63 releases the connection of a handler that rejects': async ({ start }) => {
     const { http2, pool } = await start(
       { poolSize: 1 },
       {

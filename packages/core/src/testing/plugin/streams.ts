@@ -27,7 +27,7 @@ const BODIES = casesOf('streams', [], {
     has(await fetch('GET', '/'), { status: 200, body: '{"n":1}{"n":2}' });
     await noCursor(pool);
   },
-  'F63 gives the connection of a body that fails midway back, once': async ({ start, eventually }) => {
+  'F63 releases the connection of a body that fails midway, once': async ({ start, eventually }) => {
     const { fetch, pool } = await start(
       { poolSize: 1 },
       {

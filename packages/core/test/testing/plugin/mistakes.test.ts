@@ -12,7 +12,7 @@ const MISTAKES: Readonly<Record<string, { makeDb: MakeDb; fails: readonly RegExp
     fails: [
       /^answers with what the database has/,
       /HEAD/,
-      /^F63 gives the connection of a handler that rejects/,
+      /^F63 releases the connection of a handler that rejects/,
     ],
   },
   'releases a connection when the response has travelled': {
@@ -64,7 +64,7 @@ const MISTAKES: Readonly<Record<string, { makeDb: MakeDb; fails: readonly RegExp
         },
       });
     },
-    fails: [/^answers with what the database has/, /F63 gives the connection of a handler that rejects/],
+    fails: [/^answers with what the database has/, /F63 releases the connection of a handler that rejects/],
   },
   'leaves a listener on every connection': {
     makeDb: ({ pool, mode, disconnectGraceMs }, method, response) => {
