@@ -128,30 +128,26 @@ const LEAVING = casesOf('clients that leave', [], {
     assert.deepEqual(await notes(pool), ['kept']);
     has(pool.stats(), { leased: 0, writerHeld: false });
   },
-  ...onBoth(
-    'F62 takes a %s out of the queue of writers',
-    (route) =>
-      async ({ start, eventually }) => {
-        const ended = deferred<string>();
-        const { send, pool } = await start(
-          { poolSize: 2, disconnectGraceMs: 0 },
-          {
-            [route]: async ({ db }: PluginContext) => {
-              ended.resolve(await ending(db.run(INSERT, ['never'])));
-              return {};
-            },
-          },
-        );
-        await pool.transaction(async () => {
-          const client = send(route);
-          await eventually(() => pool.stats().writersWaiting === 1);
-          client.leave();
-          assert.equal(await ended.promise, 'LEASE_ENDED');
-          assert.equal(pool.stats().writersWaiting, 0);
-        });
-        assert.deepEqual(await notes(pool), []);
+  ...onBoth('F62 takes a %s out of the queue of writers', (route) => async ({ start, eventually }) => {
+    const ended = deferred<string>();
+    const { send, pool } = await start(
+      { poolSize: 2, disconnectGraceMs: 0 },
+      {
+        [route]: async ({ db }: PluginContext) => {
+          ended.resolve(await ending(db.run(INSERT, ['never'])));
+          return {};
+        },
       },
-  ),
+    );
+    await pool.transaction(async () => {
+      const client = send(route);
+      await eventually(() => pool.stats().writersWaiting === 1);
+      client.leave();
+      assert.equal(await ended.promise, 'LEASE_ENDED');
+      assert.equal(pool.stats().writersWaiting, 0);
+    });
+    assert.deepEqual(await notes(pool), []);
+  }),
   ...inModes(
     'F62 gives up the wait for a connection',
     (lease) =>

@@ -88,9 +88,7 @@ const ABANDONED = casesOf('zombies', [], {
     assert.deepEqual(await zombie.promise, ENDED);
     assert.deepEqual(await notes(pool), ['of the honest one']);
   },
-  'F27 revokes the connection of a handler after maxLeaseMs, while its client waits': async ({
-    start,
-  }) => {
+  'F27 revokes the connection of a handler after maxLeaseMs, while its client waits': async ({ start }) => {
     const [begun, ended, others] = [deferred(), deferred<string>(), deferred()];
     const { fetch, send, pool } = await start(
       // Every request of the case has to finish within this time, also on a slow disk.
@@ -117,10 +115,7 @@ const ABANDONED = casesOf('zombies', [], {
     assert.equal(await ended.promise, 'LEASE_ENDED');
     assert.deepEqual(await notes(pool), ['of the honest one']);
   },
-  'F62 revokes the connection when the connection to the client times out': async ({
-    start,
-    eventually,
-  }) => {
+  'F62 revokes the connection when the connection to the client times out': async ({ start, eventually }) => {
     const ended = deferred<string>();
     const { send, pool } = await start(
       { poolSize: 1 },
