@@ -128,6 +128,15 @@ test('the table of rooms in docs/architecture.md is the list that the imports ar
   expect(rows).toEqual(rooms);
 });
 
+test('docs/architecture.md names the optional peer dependencies of core', async () => {
+  const manifest = await readFile(new URL('packages/core/package.json', ROOT), 'utf8');
+  const { peerDependencies } = JSON.parse(manifest) as { peerDependencies: Record<string, string> };
+  const [beginning = ''] = ((await pages()).get('docs/architecture.md') ?? '').split('\n## ');
+  const names = Object.keys(peerDependencies);
+  expect(names.filter((name) => !beginning.includes(`\`${name}\``))).toEqual([]);
+  expect(names).toHaveLength(5);
+});
+
 test('each folder of core has a README', async () => {
   const source = new URL('packages/core/src/', ROOT);
   const folders = (await readdir(source, { withFileTypes: true })).filter((entry) => entry.isDirectory());
