@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
+/**
+ * The pages of the examples. They look like the inspector and have the same policy, but share no file with it: the inspector is
+ * published with its page inside, and an example has only what an application can have.
+ *
+ * @module
+ */
+
 /** A page, ready for any framework. */
 export interface Page {
   readonly headers: Readonly<Record<string, string>>;
