@@ -94,6 +94,8 @@ async function outcomesOf(files: readonly string[]): Promise<string[]> {
   const ended = once(child, 'exit').then((): [ExampleOutcome[]] => [[]]);
   child.send(files);
   const [outcomes] = (await Promise.race([once(child, 'message'), ended])) as [ExampleOutcome[]];
+  // Its directories can be removed then, on Windows too.
+  await ended;
   return outcomes.map(({ error }) => error);
 }
 
