@@ -23,7 +23,6 @@ import { checkOptions, type PoolOptions, type Settings } from './options.ts';
 import {
   checkCallOptions,
   QueryMethods,
-  stepOn,
   type Call,
   type CallOptions,
   type Queryable,
@@ -215,7 +214,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     return await withLease(await this.acquire(options), fn);
   }
 
-  protected override async performScript(sql: string, options: CallOptions): Promise<void> {
+  /** @internal */
+  override async performScript(sql: string, options: CallOptions): Promise<void> {
     await this.#withSession(scriptWrites(sql), options, (session) => session.script(sql, options));
   }
 
@@ -402,7 +402,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     return this.#writers.acquire(options);
   }
 
-  protected override perform(call: Call): Promise<Result> {
+  /** @internal */
+  override perform(call: Call): Promise<Result> {
     const { control, readonly } = call.statement;
     if (control !== 'none') {
       throw new InvalidArgumentError(
@@ -413,16 +414,18 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     return this.#connections.use(boundsOf(call), (session) => session.perform(call, true));
   }
 
-  protected override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
+  /** @internal */
+  override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
     const writes = calls.some(({ statement }) => !statement.readonly);
     return this.#withSession(writes, options, (session) => session.batch(calls, options, true));
   }
 
-  protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
+  /** @internal */
+  override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
     const acquired = this.#lease(boundsOf(call), this.#registry.caller());
     const lease = acquired instanceof Promise ? await acquired : acquired;
     try {
-      yield* stepOn(lease, call);
+      yield* lease.step(call);
     } finally {
       await lease.release();
     }

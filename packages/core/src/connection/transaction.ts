@@ -47,7 +47,7 @@ const SAVEPOINT = `sqlite_pool_${randomBytes(4).toString('hex')}`;
 /** Runs `fn` in a transaction. Runs it again from its start after a BUSY_SNAPSHOT, up to `retries` times. */
 export function transact<T>(
   host: TransactionHost,
-  fn: (tx: Queryable) => T | Promise<T>,
+  fn: (tx: QueryMethods) => T | Promise<T>,
   options: TransactionOptions = {},
 ): Promise<T> {
   checkTransaction(fn, options);
@@ -59,7 +59,7 @@ export function transact<T>(
 
 async function transactAgain<T>(
   host: TransactionHost,
-  fn: (tx: Queryable) => T | Promise<T>,
+  fn: (tx: QueryMethods) => T | Promise<T>,
   { mode = 'immediate', retries = 0, signal, timeoutMs = Infinity }: TransactionOptions,
 ): Promise<T> {
   const timeoutError = (): Error => new StatementTimeoutError('transaction', timeoutMs);
@@ -96,7 +96,7 @@ const ended = (): Error => new LeaseEndedError(ENDED);
 
 async function transactOnce<T>(
   host: TransactionHost,
-  fn: (tx: Queryable) => T | Promise<T>,
+  fn: (tx: QueryMethods) => T | Promise<T>,
   begin: string,
   limit: Limit,
 ): Promise<T> {
@@ -190,30 +190,36 @@ class Transaction extends QueryMethods implements Scope {
     this.#ended?.cancelEach(ended);
   }
 
-  protected override get observer(): Observer {
+  /** @internal */
+  override get observer(): Observer {
     return this.#host.observer;
   }
 
-  protected override origin(): RequestOrigin | undefined {
+  /** @internal */
+  override origin(): RequestOrigin | undefined {
     return this.#host.request;
   }
 
-  protected override perform(call: Call): Promise<Result> {
+  /** @internal */
+  override perform(call: Call): Promise<Result> {
     this.#check(call.statement.control);
     return this.#host.session.perform(call);
   }
 
-  protected override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
+  /** @internal */
+  override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
     this.#check('none');
     return this.#host.session.batch(calls, options);
   }
 
-  protected override step(call: Call): AsyncIterableIterator<Row> {
+  /** @internal */
+  override step(call: Call): AsyncIterableIterator<Row> {
     this.#check('none');
     return this.#host.session.iterate(call);
   }
 
-  protected override async performScript(sql: string, options: CallOptions): Promise<void> {
+  /** @internal */
+  override async performScript(sql: string, options: CallOptions): Promise<void> {
     for (const { control } of parseScript(sql)) this.#check(control);
     await this.#host.session.script(sql, options);
   }

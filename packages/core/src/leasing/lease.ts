@@ -215,15 +215,18 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return this.release();
   }
 
-  protected override get observer(): Observer {
+  /** @internal */
+  override get observer(): Observer {
     return this.#record.observer;
   }
 
-  protected override origin(): RequestOrigin | undefined {
+  /** @internal */
+  override origin(): RequestOrigin | undefined {
     return this.#record.acquire?.request;
   }
 
-  protected override perform(call: Call): Promise<Result> {
+  /** @internal */
+  override perform(call: Call): Promise<Result> {
     this.#check();
     return this.#record.session.perform(call);
   }
@@ -237,12 +240,14 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return this.#record.session.perform(call, true);
   }
 
-  protected override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
+  /** @internal */
+  override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
     this.#check();
     return this.#record.session.batch(calls, options);
   }
 
-  protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
+  /** @internal */
+  override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
     this.#check();
     const rows = this.#record.session.iterate(call);
     for await (const row of rows) {
@@ -251,13 +256,22 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     }
   }
 
-  protected override async performScript(sql: string, options: CallOptions): Promise<void> {
+  /** @internal */
+  override async performScript(sql: string, options: CallOptions): Promise<void> {
     this.#check();
     await this.#record.session.script(sql, options);
   }
 
-  override async transaction<T>(
+  override transaction<T>(
     fn: (tx: Queryable) => T | Promise<T>,
+    options?: TransactionOptions,
+  ): Promise<T> {
+    return this.transact(fn, options);
+  }
+
+  /** The same, for a callback that runs checked calls. @internal */
+  async transact<T>(
+    fn: (tx: QueryMethods) => T | Promise<T>,
     options?: TransactionOptions,
   ): Promise<T> {
     const record = this.#record;

@@ -175,50 +175,30 @@ export interface Call extends CallOptions, ExecuteOptions {
   readonly outlivesCommit?: boolean;
 }
 
-/** Runs a call that another handle has already checked. */
-export let performOn: (db: QueryMethods, call: Call) => Promise<Result>;
-/** Runs the calls of a batch that another handle has already checked. */
-export let performAllOn: (
-  db: QueryMethods,
-  calls: readonly Call[],
-  options: CallOptions,
-) => Promise<Result[]>;
-/** Runs a script whose options another handle has already checked. */
-export let scriptOn: (db: QueryMethods, sql: string, options: CallOptions) => Promise<void>;
-/** Steps through the rows of a call that another handle has already checked. */
-export let stepOn: (db: QueryMethods, call: Call) => AsyncIterableIterator<Row>;
-
-/** The observer of another handle. */
-export let observerOf: (db: QueryMethods) => Observer;
-/** The request that makes the calls of another handle. */
-export let originOf: (db: QueryMethods) => RequestOrigin | undefined;
-
 /**
- * Implements the query methods on top of operations on checked calls, which each subclass defines. The subclasses
- * differ only in the source of the connection: some acquire a lease for each statement, others stand for one lease.
+ * Implements the query methods: checks each call once, reports it, and runs it with the four methods that every handle
+ * defines. The handles differ only in the source of the connection: some acquire a lease for each statement, others
+ * stand for one lease.
+ *
+ * Code of this package that has a checked call runs it on a handle with the same four methods. They are public only for
+ * that, so they are no part of the published types.
  */
 export abstract class QueryMethods implements Queryable {
-  static {
-    performOn = (db, call) => db.perform(call);
-    stepOn = (db, call) => db.step(call);
-    performAllOn = (db, calls, options) => db.performAll(calls, options);
-    scriptOn = (db, sql, options) => db.performScript(sql, options);
-    observerOf = (db) => db.observer;
-    originOf = (db) => db.origin();
-  }
-
   /** Hears of every call. @internal */
-  protected abstract readonly observer: Observer;
+  abstract readonly observer: Observer;
 
-  protected abstract perform(call: Call): Promise<Result>;
-  /** Runs several checked statements, at least one, all or nothing. */
-  protected abstract performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]>;
-  protected abstract performScript(sql: string, options: CallOptions): Promise<void>;
-  protected abstract step(call: Call): AsyncIterableIterator<Row>;
+  /** Runs one checked statement. @internal */
+  abstract perform(call: Call): Promise<Result>;
+  /** Runs several checked statements, at least one, all or nothing. @internal */
+  abstract performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]>;
+  /** Runs a script, whose options are checked. @internal */
+  abstract performScript(sql: string, options: CallOptions): Promise<void>;
+  /** Steps through the rows of a checked statement. @internal */
+  abstract step(call: Call): AsyncIterableIterator<Row>;
   abstract transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options?: TransactionOptions): Promise<T>;
 
-  /** The request that makes the calls, if there is one. */
-  protected origin(): RequestOrigin | undefined {
+  /** The request that makes the calls, if there is one. @internal */
+  origin(): RequestOrigin | undefined {
     return undefined;
   }
 

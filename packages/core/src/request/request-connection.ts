@@ -17,7 +17,7 @@ export type Need = 'read' | 'write' | 'state' | 'pin';
 type Nature = Pick<Statement, 'control' | 'readonly' | 'taints'>;
 
 /** The need of the statements of one call. */
-export function needOf(statements: readonly Nature[]): Need {
+export function needOf(statements: readonly Nature[]): Exclude<Need, 'pin'> {
   if (statements.some(({ control, taints }) => control !== 'none' || taints)) return 'state';
   return mustWait(statements) ? 'write' : 'read';
 }

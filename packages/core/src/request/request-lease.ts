@@ -5,11 +5,7 @@ import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
 import { Lease } from '../leasing/lease.ts';
 import type { SqlitePool } from '../pool.ts';
 import {
-  performAllOn,
-  performOn,
   QueryMethods,
-  stepOn,
-  scriptOn,
   type Call,
   type CallOptions,
   type Queryable,
@@ -133,12 +129,15 @@ export class RequestLease extends QueryMethods implements RequestDb {
 
   async connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T> {
     if (typeof fn !== 'function') throw new InvalidArgumentError('connection() takes a function.');
-    return await this.#use('pin', false, {}, (lease) => fn(lease));
+    return await this.#pin(false, {}, fn);
   }
 
-  protected override async performScript(sql: string, options: CallOptions): Promise<void> {
+  /** @internal */
+  override async performScript(sql: string, options: CallOptions): Promise<void> {
     const statements = parseScript(sql);
-    await this.#use(needOf(statements), mustWait(statements), options, (db, own) => scriptOn(db, sql, own));
+    await this.#use(needOf(statements), mustWait(statements), options, (db, own) =>
+      db.performScript(sql, own),
+    );
   }
 
   override async transaction<T>(
@@ -146,15 +145,15 @@ export class RequestLease extends QueryMethods implements RequestDb {
     options: TransactionOptions = {},
   ): Promise<T> {
     checkTransaction(fn, options);
-    return await this.#transact('state', fn, options);
+    return await this.#use('state', options.mode !== 'deferred', options, (db, own) => db.transaction(fn, own));
   }
 
   /**
    * As `transaction`, but in every mode on a connection of the request, which {@link RequestLease.keepWhile} can keep.
    * @internal
    */
-  pinnedTransaction(fn: (tx: Queryable) => Promise<void>, options: TransactionOptions): Promise<void> {
-    return this.#transact('pin', fn, options);
+  pinnedTransaction(fn: (tx: QueryMethods) => Promise<void>, options: TransactionOptions): Promise<void> {
+    return this.#pin(options.mode !== 'deferred', options, (lease, own) => lease.transact(fn, own));
   }
 
   /** Keeps the connection of the request until `rows` have been read. `rows` must be open on that connection. @internal */
@@ -167,44 +166,64 @@ export class RequestLease extends QueryMethods implements RequestDb {
     }
   }
 
-  protected override get observer(): Observer {
+  /** @internal */
+  override get observer(): Observer {
     return this.#pool.observer;
   }
 
-  protected override origin(): RequestOrigin | undefined {
+  /** @internal */
+  override origin(): RequestOrigin | undefined {
     return this.#lifetime.origin();
   }
 
-  protected override perform(call: Call): Promise<Result> {
+  /** @internal */
+  override perform(call: Call): Promise<Result> {
     const statements = [call.statement];
     const need = needOf(statements);
-    return this.#use(need, mustWait(statements), call, need === 'read' ? readOn : performOn);
-  }
-
-  protected override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
-    const statements = calls.map(({ statement }) => statement);
-    return this.#use(needOf(statements), mustWait(statements), options, (db, own) =>
-      performAllOn(db, calls, own),
+    return this.#use(need, mustWait(statements), call, (db, own) =>
+      // A read of a request runs on any thread, so that no request waits for the long statement of another one.
+      need === 'read' && db instanceof Lease ? db.performAnywhere(own) : db.perform(own),
     );
   }
 
-  protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
+  /** @internal */
+  override performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
+    const statements = calls.map(({ statement }) => statement);
+    return this.#use(needOf(statements), mustWait(statements), options, (db, own) =>
+      db.performAll(calls, own),
+    );
+  }
+
+  /** @internal */
+  override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
     this.#check('pin', false);
     const own = this.#beginUse('pin', undefined);
     try {
-      yield* stepOn(await own.leaseFor(call.signal), call);
+      const lease = await own.leaseFor(call.signal);
+      yield* lease.step(call);
     } finally {
       this.#endUse(own, 'pin');
     }
   }
 
-  #transact<T>(need: Need, fn: (tx: Queryable) => T | Promise<T>, options: TransactionOptions): Promise<T> {
-    return this.#use(need, options.mode !== 'deferred', options, (db, own) => db.transaction(fn, own));
+  /** Runs `use` on a connection that stays the request's until `use` has settled. `waits`: as in {@link RequestLease.#use}. */
+  async #pin<Limits extends CallOptions, T>(
+    waits: boolean,
+    options: Limits,
+    use: (lease: Lease, options: Limits) => T | Promise<T>,
+  ): Promise<T> {
+    this.#check('pin', waits);
+    try {
+      return await this.#useOwn('pin', waits, options, use);
+    } catch (error) {
+      this.failed(error);
+      throw error;
+    }
   }
 
   /** Runs `use` on a connection of the request, or on the pool itself. `waits`: the call must wait for the write lock. */
   async #use<Limits extends CallOptions, T>(
-    need: Need,
+    need: Exclude<Need, 'pin'>,
     waits: boolean,
     options: Limits,
     use: (db: Lease | SqlitePool, options: Limits) => T | Promise<T>,
@@ -374,11 +393,6 @@ export class RequestLease extends QueryMethods implements RequestDb {
     this.#own = own.before;
     own.release();
   };
-}
-
-/** A read of a request runs on any thread, so that no request waits for the long statement of another one. */
-function readOn(db: Lease | SqlitePool, call: Call): Promise<Result> {
-  return db instanceof Lease ? db.performAnywhere(call) : performOn(db, call);
 }
 
 const ROLLED_BACK =

@@ -5,13 +5,7 @@ import type { Result, Row } from '../driver.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
 import type { SqlitePool } from '../pool.ts';
 import {
-  observerOf,
-  originOf,
-  performAllOn,
-  performOn,
   QueryMethods,
-  scriptOn,
-  stepOn,
   type Call,
   type CallOptions,
   type Queryable,
@@ -133,17 +127,21 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     return await fn(await this.#own());
   }
 
-  protected override get observer(): Observer {
-    return observerOf(this.#lease);
+  /** @internal */
+  override get observer(): Observer {
+    return this.#lease.observer;
   }
 
-  protected override origin(): RequestOrigin | undefined {
-    return originOf(this.#lease);
+  /** @internal */
+  override origin(): RequestOrigin | undefined {
+    return this.#lease.origin();
   }
 
-  protected override async performScript(sql: string, options: CallOptions): Promise<void> {
+  /** @internal */
+  override async performScript(sql: string, options: CallOptions): Promise<void> {
     await this.#noting(async () => {
-      await scriptOn(await this.#own(options.signal), sql, options);
+      const tx = await this.#own(options.signal);
+      await tx.performScript(sql, options);
     });
   }
 
@@ -157,18 +155,27 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     return await tx.transaction(fn, options);
   }
 
-  protected override async perform(call: Call): Promise<Result> {
-    return await this.#noting(async () => performOn(await this.#handleFor(call), call));
+  /** @internal */
+  override async perform(call: Call): Promise<Result> {
+    return await this.#noting(async () => {
+      const db = await this.#handleFor(call);
+      return await db.perform(call);
+    });
   }
 
-  protected override async performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
-    return await this.#noting(async () => performAllOn(await this.#own(options.signal), calls, options));
+  /** @internal */
+  override async performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
+    return await this.#noting(async () => {
+      const tx = await this.#own(options.signal);
+      return await tx.performAll(calls, options);
+    });
   }
 
-  protected override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
+  /** @internal */
+  override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
     const db = await this.#handleFor(call);
-    if (db === this.#lease) yield* stepOn(db, call);
-    else yield* this.#lease.keepWhile(stepOn(db, { ...call, outlivesCommit: true }));
+    if (db === this.#lease) yield* db.step(call);
+    else yield* this.#lease.keepWhile(db.step({ ...call, outlivesCommit: true }));
   }
 
   /** Runs a statement, and notes its failure for the log. */
@@ -197,13 +204,11 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
 
   #begin(): Promise<QueryMethods> {
     return new Promise((resolve, reject) => {
-      const untilDecided = (tx: Queryable): Promise<void> =>
+      const untilDecided = (tx: QueryMethods): Promise<void> =>
         new Promise((commit, rollback) => {
           this.#decide = { commit, rollback };
           this.#enclosing.session = enclosing()?.session;
-          // A lease passes a Transaction to its callback; the declared type shows only what users need.
-          // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment
-          resolve(tx as QueryMethods);
+          resolve(tx);
         });
       const options = { ...this.#options, signal: this.#cancel.signal };
       this.#done = this.#lease.pinnedTransaction(untilDecided, options);
