@@ -20,14 +20,9 @@ import { Housekeeping } from './database/housekeeping.ts';
 import { LeaseRegistry, withLease, type IdleLeases } from './leasing/lease-registry.ts';
 import { boundsOf, ConnectionPool, type Bounds } from './leasing/connection-pool.ts';
 import { checkOptions, type PoolOptions, type Settings } from './options.ts';
-import {
-  checkCallOptions,
-  QueryMethods,
-  type Call,
-  type CallOptions,
-  type Queryable,
-  type TransactionOptions,
-} from './query/queryable.ts';
+import { checkCallOptions, type Call, type CallOptions } from './query/call.ts';
+import { QueryMethods } from './query/query-methods.ts';
+import type { Queryable, TransactionOptions } from './query/queryable.ts';
 import { ResourcePool } from './engine/resource-pool.ts';
 import type { Session, SessionContext } from './connection/session.ts';
 import { checkHealth, type HealthOptions, type PoolHealth } from './database/health.ts';

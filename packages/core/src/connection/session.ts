@@ -6,7 +6,7 @@ import type { CompleteConnection } from '../drivers/completed-connection.ts';
 import { LeaseEndedError, noteSql, TransactionLostError, UnsupportedError } from '../errors.ts';
 import { beginLimit, operationLimit, statementLimit } from '../waiting/limits.ts';
 import { asFarAsKnown, outcomeOf } from './outcome.ts';
-import type { Call, CallOptions } from '../query/queryable.ts';
+import type { Call, CallOptions } from '../query/call.ts';
 import type { QueryOperation } from '../diagnostics/operation.ts';
 import type { SharedFile } from './shared-file.ts';
 import { isAllOrNothing, parse, parseScript } from '../query/sql.ts';

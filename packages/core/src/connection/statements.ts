@@ -9,9 +9,10 @@ import { TransactionLostError } from '../errors.ts';
 import type { Semaphore } from '../waiting/semaphore.ts';
 import { operationLimit, writeLockLimit, type TimeSettings } from '../waiting/limits.ts';
 import { outcomeOf, unknownBecause } from './outcome.ts';
-import type { Call } from '../query/queryable.ts';
+import type { Call } from '../query/call.ts';
 import type { QueryOperation } from '../diagnostics/operation.ts';
-import { parse, type Statement, type TransactionControl } from '../query/sql.ts';
+import { parse, type Statement } from '../query/sql.ts';
+import type { TransactionControl } from '../query/kind.ts';
 import { TransactionState } from './transaction-state.ts';
 import { WriteLock } from './write-lock.ts';
 

@@ -1,5 +1,5 @@
 import { TransactionLostError } from '../errors.ts';
-import type { TransactionControl } from '../query/sql.ts';
+import type { TransactionControl } from '../query/kind.ts';
 
 /**
  * The state of a connection's transaction. Only {@link TransactionState} changes it.

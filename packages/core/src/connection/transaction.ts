@@ -13,14 +13,9 @@ import {
   StatementTimeoutError,
   TransactionActiveError,
 } from '../errors.ts';
-import {
-  checkCallOptions,
-  QueryMethods,
-  type Call,
-  type Queryable,
-  type CallOptions,
-  type TransactionOptions,
-} from '../query/queryable.ts';
+import { checkCallOptions, type Call, type CallOptions } from '../query/call.ts';
+import { QueryMethods } from '../query/query-methods.ts';
+import type { Queryable, TransactionOptions } from '../query/queryable.ts';
 import { EnclosingTransaction, runInside } from './enclosing-transaction.ts';
 import type { Scope, Session } from './session.ts';
 import { parseScript } from '../query/sql.ts';

@@ -2,7 +2,8 @@ import { checkpointChannel } from '../diagnostics/channels.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import type { Result } from '../driver.ts';
 import { InvalidArgumentError, OutcomeUnknownError } from '../errors.ts';
-import { checkCallOptions, type Call, type QueryOptions } from '../query/queryable.ts';
+import { checkCallOptions, type Call } from '../query/call.ts';
+import type { QueryOptions } from '../query/queryable.ts';
 import { parse } from '../query/sql.ts';
 
 /**

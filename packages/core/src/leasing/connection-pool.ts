@@ -7,7 +7,7 @@ import { enclosingSessions } from '../connection/enclosing-transaction.ts';
 import { AcquireTimeoutError, TransactionActiveError, type AcquirePhase } from '../errors.ts';
 import type { LeaseEnding } from './lease.ts';
 import { IdleLeases, type LeaseRegistry } from './lease-registry.ts';
-import type { CallOptions } from '../query/queryable.ts';
+import type { CallOptions } from '../query/call.ts';
 import type { ResourcePool } from '../engine/resource-pool.ts';
 import type { Session } from '../connection/session.ts';
 

@@ -2,13 +2,9 @@ import type { Result, Row } from '../driver.ts';
 import type { Entry } from '../engine/entries.ts';
 import { LeaseEndedError, TransactionActiveError } from '../errors.ts';
 import type { Listed, Place } from '../waiting/linked-list.ts';
-import {
-  QueryMethods,
-  type Call,
-  type CallOptions,
-  type Queryable,
-  type TransactionOptions,
-} from '../query/queryable.ts';
+import { QueryMethods } from '../query/query-methods.ts';
+import type { Call, CallOptions } from '../query/call.ts';
+import type { Queryable, TransactionOptions } from '../query/queryable.ts';
 import type { Session } from '../connection/session.ts';
 import { transact } from '../connection/transaction.ts';
 import type { RequestOrigin } from '../diagnostics/channels.ts';

@@ -2,7 +2,7 @@ import { bounded, limitOf, noTimeout, systemClock } from '../waiting/deadline.ts
 import type { Lease } from '../leasing/lease.ts';
 import type { ReclaimableLease } from '../leasing/lease-registry.ts';
 import type { Place } from '../waiting/linked-list.ts';
-import type { Statement } from '../query/sql.ts';
+import type { Kind } from '../query/kind.ts';
 
 /**
  * The connection that a call of a request needs.
@@ -14,16 +14,14 @@ import type { Statement } from '../query/sql.ts';
  */
 export type Need = 'read' | 'write' | 'state' | 'pin';
 
-type Nature = Pick<Statement, 'control' | 'readonly' | 'taints'>;
-
 /** The need of the statements of one call. */
-export function needOf(statements: readonly Nature[]): Exclude<Need, 'pin'> {
+export function needOf(statements: readonly Kind[]): Exclude<Need, 'pin'> {
   if (statements.some(({ control, taints }) => control !== 'none' || taints)) return 'state';
   return mustWait(statements) ? 'write' : 'read';
 }
 
 /** Whether the statements wait for the write lock. */
-export function mustWait(statements: readonly Nature[]): boolean {
+export function mustWait(statements: readonly Kind[]): boolean {
   return statements.some(({ readonly }) => !readonly);
 }
 

@@ -4,13 +4,9 @@ import type { Result, Row } from '../driver.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
 import { Lease } from '../leasing/lease.ts';
 import type { SqlitePool } from '../pool.ts';
-import {
-  QueryMethods,
-  type Call,
-  type CallOptions,
-  type Queryable,
-  type TransactionOptions,
-} from '../query/queryable.ts';
+import { QueryMethods } from '../query/query-methods.ts';
+import type { Call, CallOptions } from '../query/call.ts';
+import type { Queryable, TransactionOptions } from '../query/queryable.ts';
 import { RequestLifetime, type RequestFacts } from './request-lifetime.ts';
 import { mustWait, needOf, RequestConnection, type Need } from './request-connection.ts';
 import { parseScript } from '../query/sql.ts';

@@ -2,7 +2,7 @@ import type { RequestOrigin } from '../diagnostics/channels.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import { CancelSource } from '../waiting/deadline.ts';
 import { LeaseEndedError } from '../errors.ts';
-import type { CallOptions } from '../query/queryable.ts';
+import type { CallOptions } from '../query/call.ts';
 import { RequestReport } from './request-report.ts';
 
 /**

@@ -4,14 +4,9 @@ import type { Observer } from '../diagnostics/observer.ts';
 import type { Result, Row } from '../driver.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
 import type { SqlitePool } from '../pool.ts';
-import {
-  QueryMethods,
-  type Call,
-  type CallOptions,
-  type Queryable,
-  type TransactionMode,
-  type TransactionOptions,
-} from '../query/queryable.ts';
+import { QueryMethods } from '../query/query-methods.ts';
+import type { Call, CallOptions } from '../query/call.ts';
+import type { Queryable, TransactionMode, TransactionOptions } from '../query/queryable.ts';
 import type { LeaseMode, RequestDb, RequestLease } from './request-lease.ts';
 import { enclosing, EnclosingTransaction, runInside } from '../connection/enclosing-transaction.ts';
 import { checkTransaction, checkTransactionOptions } from '../connection/transaction.ts';

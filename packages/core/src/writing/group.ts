@@ -13,7 +13,7 @@ import type { Result } from '../driver.ts';
 import { OutcomeUnknownError } from '../errors.ts';
 import { statementLimit, type TimeSettings } from '../waiting/limits.ts';
 import type { Listed, Place } from '../waiting/linked-list.ts';
-import type { Call } from '../query/queryable.ts';
+import type { Call } from '../query/call.ts';
 import { failTogether } from '../waiting/rejections.ts';
 
 /** One write of a group. It is settled once, by its outcome or by its own limit, whichever comes first. */

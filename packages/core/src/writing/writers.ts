@@ -8,7 +8,7 @@ import type { Session } from '../connection/session.ts';
 import { Group } from './group.ts';
 import { boundsOf, type ConnectionPool } from '../leasing/connection-pool.ts';
 import { LinkedList } from '../waiting/linked-list.ts';
-import type { Call, CallOptions } from '../query/queryable.ts';
+import type { Call, CallOptions } from '../query/call.ts';
 import { commitTogether } from './group-transaction.ts';
 import type { TimeSettings } from '../waiting/limits.ts';
 import type { Statements } from '../connection/statements.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TransactionLostError } from '../../src/errors.ts';
-import type { TransactionControl } from '../../src/query/sql.ts';
+import type { TransactionControl } from '../../src/query/kind.ts';
 import { TransactionState } from '../../src/connection/transaction-state.ts';
 
 /** What was done to a state, in order, and what it says of itself then. */

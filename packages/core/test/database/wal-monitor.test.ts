@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { Result } from '../../src/driver.ts';
 import type { Entry } from '../../src/engine/entries.ts';
-import type { Call } from '../../src/query/queryable.ts';
+import type { Call } from '../../src/query/call.ts';
 import type { Session } from '../../src/connection/session.ts';
 import { fakeClock } from '../../src/testing/index.ts';
 import { WalMonitor, type Reader } from '../../src/database/wal-monitor.ts';

@@ -1,7 +1,8 @@
 import type { ExecuteHint, Result, Row, Value } from '../../driver.ts';
 import { toInteger } from '../integers.ts';
 import { UnsupportedError } from '../../errors.ts';
-import { numberedParameters, parse, type Statement } from '../../query/sql.ts';
+import { numberedParameters } from '../../query/placeholders.ts';
+import { parse, type Statement } from '../../query/sql.ts';
 import type { StatementResult, WireColumn, WireStatement, WireValue } from './protocol.ts';
 
 /** A statement as it travels. Parameters go by number: the server binds a name by its name only. */

@@ -1,4 +1,5 @@
-import { plainParameters, parse } from '../../query/sql.ts';
+import { plainParameters } from '../../query/placeholders.ts';
+import { parse } from '../../query/sql.ts';
 import type { Text } from './calls.ts';
 
 /**
