@@ -1,13 +1,13 @@
-import { bounded, outsideCalls, type Clock, type Limit } from '../waiting/deadline.ts';
-import { OperationTimeoutError, PoolClosedError, PoolOverloadedError, type AcquirePhase } from '../errors.ts';
+import type { Limit } from '../waiting/deadline.ts';
+import { PoolClosedError, PoolOverloadedError, type AcquirePhase } from '../errors.ts';
 import { Entries, type Entry, type EntryState, type OwnEntry } from './entries.ts';
-import { operationLimit } from '../waiting/limits.ts';
+import { Lifecycle, type LifecycleSettings, type ResourceHooks } from './lifecycle.ts';
 import { WaitHistogram, type EvictionReason } from '../diagnostics/stats.ts';
 import { WaitQueue } from '../waiting/wait-queue.ts';
 
 /**
  * The engine leases a bounded number of resources to waiters. It leases the newest resource first and serves the oldest
- * waiter first. It knows nothing of SQL. Its only timers are those that limit an operation.
+ * waiter first. It knows nothing of SQL.
  *
  * {@link ResourcePool.#supply} follows one rule. A resource is pending while the engine opens or checks it. While there
  * are more waiters than pending resources, the engine takes the newest idle resource, or else opens one. A resource
@@ -15,39 +15,15 @@ import { WaitQueue } from '../waiting/wait-queue.ts';
  * oldest waiter. So a waiter that gives up takes no resource with it. When an open fails, the engine rejects the oldest
  * waiter, unless enough other resources are pending for all waiters.
  *
- * The engine runs opens, health checks and closes outside the async context of the call that causes them, because they
- * serve the whole pool.
- *
  * No method awaits between reading and writing the state. So each method runs to its end before another one begins.
  */
 
-/** The operations on a resource that the engine does not know. A hook never throws: when it fails, it rejects. */
-export interface ResourceHooks<R> {
-  /** `signal` aborts when the engine no longer wants the resource. */
-  open(signal: AbortSignal): Promise<R>;
-  /** Rejects if the resource is no longer usable. */
-  validate(resource: R): Promise<void>;
-  /** Cancels the calls on the resource. Resolves when no call runs any more. */
-  drain(resource: R): Promise<void>;
-  /** Drains and closes the resource. `last`: the pool is closing and has no other resource. */
-  close(resource: R, last: boolean): Promise<void>;
-  /**
-   * The engine calls this when a close does not return. The hook must release everything that the resource holds for
-   * others.
-   */
-  abandon(resource: R): void;
-  /** The engine has begun to close a resource. */
-  retired?(reason: EvictionReason): void;
-}
-
-export interface ResourcePoolSettings {
-  readonly clock: Clock;
+export interface ResourcePoolSettings extends LifecycleSettings {
   readonly poolSize: number;
   readonly minIdle: number;
   readonly maxWaiting: number;
   readonly idleTimeoutMs: number;
   readonly validateAfterIdleMs: number;
-  readonly operationTimeoutMs: number;
 }
 
 type PoolState = 'open' | 'draining' | 'closed';
@@ -55,8 +31,8 @@ type PoolState = 'open' | 'draining' | 'closed';
 /** Leases resources. The head of this file explains the rules. */
 export class ResourcePool<R> {
   readonly #settings: ResourcePoolSettings;
-  readonly #hooks: ResourceHooks<R>;
   readonly #entries = new Entries<R>();
+  readonly #lifecycle: Lifecycle<R>;
   /** A stack: the last entry is the newest. */
   readonly #idle: OwnEntry<R>[] = [];
   /** The wait times of the waiters that got a resource. */
@@ -64,32 +40,25 @@ export class ResourcePool<R> {
   readonly #waiters = new WaitQueue<Entry<R>>(Infinity, (waitedMs) => {
     this.waits.add(waitedMs);
   });
-  readonly #evictions: Record<EvictionReason, number> = {
-    idle: 0,
-    evicted: 0,
-    invalid: 0,
-    dirty: 0,
-    discarded: 0,
-    replaced: 0,
-    closed: 0,
-  };
-  /** Aborts the opens in progress. */
-  readonly #opening = new Set<AbortController>();
-  /** While the engine drains, aborts the calls that do not return. */
-  readonly #givenUp = new AbortController();
   #state: PoolState = 'open';
   #generation = 0;
   /** The reason for retiring the entries of an earlier generation when they are released. */
   #evictedAs: EvictionReason = 'evicted';
-  #opens = 0;
-  #openFailures = 0;
-  #lastOpenError: unknown;
-  #onClosed!: () => void;
-  readonly #closed = new Promise<void>((resolve) => (this.#onClosed = resolve));
+  readonly #closed = Promise.withResolvers<void>();
 
   constructor(settings: ResourcePoolSettings, hooks: ResourceHooks<R>) {
     this.#settings = settings;
-    this.#hooks = hooks;
+    this.#lifecycle = new Lifecycle(settings, hooks, this.#entries, {
+      good: (entry) => {
+        this.#arrive(entry);
+      },
+      notOpened: (error) => {
+        if (this.#isShort()) this.#waiters.fail(error);
+      },
+      changed: () => {
+        this.#changed();
+      },
+    });
   }
 
   get state(): PoolState {
@@ -101,7 +70,7 @@ export class ResourcePool<R> {
   }
 
   get evictions(): Readonly<Record<EvictionReason, number>> {
-    return this.#evictions;
+    return this.#lifecycle.evictions;
   }
 
   get waiting(): number {
@@ -109,16 +78,16 @@ export class ResourcePool<R> {
   }
 
   get opens(): number {
-    return this.#opens;
+    return this.#lifecycle.opens;
   }
 
   get openFailures(): number {
-    return this.#openFailures;
+    return this.#lifecycle.openFailures;
   }
 
   /** The error of the newest failed open. The next successful open clears it. */
   get lastOpenError(): unknown {
-    return this.#lastOpenError;
+    return this.#lifecycle.lastOpenError;
   }
 
   /**
@@ -172,21 +141,21 @@ export class ResourcePool<R> {
     if (own.state !== 'leased') return;
     const isKept = this.#state === 'open' && own.generation === this.#generation;
     const isAlwaysChecked = this.#settings.validateAfterIdleMs === 0 && this.#waiters.size > 0;
-    if (isKept && (isSuspect || isAlwaysChecked)) this.#validate(own);
+    if (isKept && (isSuspect || isAlwaysChecked)) this.#lifecycle.validate(own);
     else this.#arrive(own);
   }
 
   /** Closes a leased resource instead of releasing it. Resolves when it is closed, or when the close has taken too long. */
   async destroy(entry: Entry<R>, reason: EvictionReason): Promise<void> {
     const own = entry as OwnEntry<R>;
-    if (own.state === 'leased') await this.#retire(own, reason);
+    if (own.state === 'leased') await this.#lifecycle.retire(own, reason);
   }
 
   /** Retires every resource: the idle ones now, the others when they are released. */
   evict(reason: EvictionReason = 'evicted'): void {
     this.#generation += 1;
     this.#evictedAs = reason;
-    for (const entry of this.#idle.splice(0)) void this.#retire(entry, reason);
+    for (const entry of this.#idle.splice(0)) void this.#lifecycle.retire(entry, reason);
   }
 
   /** Closes resources that were idle for too long, at most a quarter of the pool per sweep. Then opens up to `minIdle`. */
@@ -197,11 +166,11 @@ export class ResourcePool<R> {
       const oldest = this.#idle[0];
       if (oldest === undefined || this.#idle.length <= minIdle || this.#idleMs(oldest) < idleTimeoutMs) break;
       this.#idle.shift();
-      void this.#retire(oldest, 'idle');
+      void this.#lifecycle.retire(oldest, 'idle');
     }
     const { idle, opening } = this.#entries.counts;
     for (let missing = minIdle - idle - opening; missing > 0 && this.size < poolSize; missing -= 1)
-      this.#open();
+      this.#lifecycle.open(this.#generation);
   }
 
   /**
@@ -212,9 +181,9 @@ export class ResourcePool<R> {
   close(): Promise<void> {
     this.#state = 'draining';
     this.#waiters.rejectAll(() => new PoolClosedError());
-    for (const unwanted of this.#opening) unwanted.abort(new PoolClosedError());
+    this.#lifecycle.abortOpens();
     this.#drain();
-    return this.#closed;
+    return this.#closed.promise;
   }
 
   /** The resources that are leased now. */
@@ -229,8 +198,8 @@ export class ResourcePool<R> {
 
   /** While the engine drains, discards the leased resources and abandons the calls that do not return. */
   giveUp(): void {
-    this.#givenUp.abort(new OperationTimeoutError('last call', this.#settings.operationTimeoutMs));
-    for (const entry of this.#entries.leased()) void this.#retire(entry, 'discarded');
+    this.#lifecycle.giveUp();
+    for (const entry of this.#entries.leased()) void this.#lifecycle.retire(entry, 'discarded');
   }
 
   #idleMs({ idleSince }: OwnEntry<R>): number {
@@ -263,9 +232,9 @@ export class ResourcePool<R> {
       if (entry === undefined) break;
       // While there are waiters, no idle resource is fresh: `tryAcquire` takes the fresh ones, and `#offer` leaves none
       // idle.
-      this.#validate(entry);
+      this.#lifecycle.validate(entry);
     }
-    while (this.#isShort() && this.size < this.#settings.poolSize) this.#open();
+    while (this.#isShort() && this.size < this.#settings.poolSize) this.#lifecycle.open(this.#generation);
   }
 
   /** Handles a resource that was opened, checked or released. */
@@ -273,7 +242,7 @@ export class ResourcePool<R> {
     if (this.#state !== 'open') {
       this.#layAside(entry);
       this.#drain();
-    } else if (entry.generation !== this.#generation) void this.#retire(entry, this.#evictedAs);
+    } else if (entry.generation !== this.#generation) void this.#lifecycle.retire(entry, this.#evictedAs);
     else this.#offer(entry);
   }
 
@@ -292,118 +261,6 @@ export class ResourcePool<R> {
     this.#idle.push(entry);
   }
 
-  #open(): void {
-    outsideCalls(() => {
-      const entry = this.#entries.add(this.#generation);
-      const unwanted = new AbortController();
-      this.#opening.add(unwanted);
-      const opening = this.#hooks.open(unwanted.signal);
-      const limit = operationLimit(this.#settings, 'open', this.#givenUp.signal);
-      const over = (): void => void this.#opening.delete(unwanted);
-      opening.then(over, over);
-      bounded(opening, limit, (reason) => {
-        unwanted.abort(reason);
-      }).then(
-        (resource) => {
-          this.#opens += 1;
-          this.#lastOpenError = undefined;
-          entry.resource = resource;
-          this.#arrive(entry);
-        },
-        (error: unknown) => {
-          // An open that a close has aborted did not fail.
-          if (this.#state === 'open') this.#openFailures += 1;
-          this.#lastOpenError = error;
-          if (error instanceof OperationTimeoutError) this.#quarantineOpen(entry, opening);
-          else this.#entries.move(entry, 'closed');
-          if (this.#isShort()) this.#waiters.fail(error);
-          this.#changed();
-        },
-      );
-    });
-  }
-
-  /**
-   * An open that takes too long loses its place. If it ever succeeds, the engine closes the resource and never leases
-   * it.
-   */
-  #quarantineOpen(entry: OwnEntry<R>, opening: Promise<R>): void {
-    this.#entries.move(entry, 'quarantined');
-    const gone = (): void => {
-      this.#gone(entry);
-    };
-    opening.then((resource) => this.#hooks.close(resource, false)).then(gone, gone);
-  }
-
-  #validate(entry: OwnEntry<R>): void {
-    outsideCalls(() => {
-      this.#entries.move(entry, 'validating');
-      bounded(
-        this.#hooks.validate(entry.resource),
-        operationLimit(this.#settings, 'health check', this.#givenUp.signal),
-      ).then(
-        () => {
-          this.#arrive(entry);
-        },
-        () => {
-          void this.#retire(entry, 'invalid');
-        },
-      );
-    });
-  }
-
-  /** Closes a resource. Its place is free when the close has returned, or when the close has taken too long. */
-  #retire(entry: OwnEntry<R>, reason: EvictionReason): Promise<void> {
-    return outsideCalls(() => {
-      this.#evictions[reason] += 1;
-      this.#hooks.retired?.(reason);
-      this.#entries.move(entry, 'closing');
-      const orderly = reason === 'closed';
-      const last = orderly && this.#entries.alive === 1;
-      const closing = this.#hooks.close(entry.resource, last);
-      const limit = operationLimit(this.#settings, 'close');
-      // The engine abandons only a call that does not return. It waits for a close in progress, which may write a large
-      // WAL.
-      const drained = bounded(this.#hooks.drain(entry.resource), {
-        ...limit,
-        signals: orderly ? [] : [this.#givenUp.signal],
-      });
-      const closed = drained
-        .then(() => bounded(closing, limit))
-        .then(
-          () => {
-            this.#gone(entry);
-          },
-          (error: unknown) => {
-            // A close that fails has ended: the handle is useless, and the engine can do no more with it.
-            if (error instanceof OperationTimeoutError) this.#quarantine(entry, closing);
-            else this.#gone(entry);
-          },
-        );
-      this.#changed();
-      return closed;
-    });
-  }
-
-  /**
-   * The close of a resource does not return. Its place is free now; the entry ends when the close returns, if it ever
-   * does.
-   */
-  #quarantine(entry: OwnEntry<R>, closing: Promise<void>): void {
-    this.#entries.move(entry, 'quarantined');
-    this.#hooks.abandon(entry.resource);
-    const gone = (): void => {
-      this.#gone(entry);
-    };
-    closing.then(gone, gone);
-    this.#changed();
-  }
-
-  #gone(entry: OwnEntry<R>): void {
-    this.#entries.move(entry, 'closed');
-    this.#changed();
-  }
-
   /** Runs after a place became free, and after a resource was released while the engine drains. */
   #changed(): void {
     if (this.#state === 'open') this.#supply();
@@ -419,10 +276,10 @@ export class ResourcePool<R> {
     const alive = this.#entries.alive;
     if (alive === 0) {
       this.#state = 'closed';
-      this.#onClosed();
+      this.#closed.resolve();
     } else if (this.#idle.length > 1 || alive === 1) {
       const entry = this.#idle.pop();
-      if (entry !== undefined) void this.#retire(entry, 'closed');
+      if (entry !== undefined) void this.#lifecycle.retire(entry, 'closed');
     }
   }
 }
