@@ -16,13 +16,13 @@ export { type BindValue, type Params } from './query/parameters.ts';
 export { type Connection, type Driver, type Result, type Row, type Value } from './driver.ts';
 export { RECOMMENDED_PRAGMAS, type Pragmas } from './drivers/pragmas.ts';
 export { type Logger } from './diagnostics/logger.ts';
-export {
-  type ConnectionInspection,
-  type LeaseInspection,
-  type PlanStep,
-  type PoolInspection,
-  type RunningQuery,
+export type {
+  ConnectionInspection,
+  LeaseInspection,
+  PoolInspection,
+  RunningQuery,
 } from './diagnostics/inspection.ts';
+export type { PlanStep } from './query/explain.ts';
 export { type HealthOptions, type PoolHealth } from './database/health.ts';
 export { type EvictionReason, type PoolStats, type WaitStats } from './diagnostics/stats.ts';
 export { type Clock } from './waiting/deadline.ts';

@@ -6,44 +6,30 @@ import {
   type CheckpointOptions,
   type CheckpointResult,
 } from './database/checkpoint.ts';
-import { Database } from './database/database.ts';
-import { closeChannel, evictChannel, openChannel, type RequestOrigin } from './diagnostics/channels.ts';
-import { Observer } from './diagnostics/observer.ts';
-import { OpenOperation, traced } from './diagnostics/operation.ts';
-import { bounded, limitOf, outsideCalls, type CancelToken, type Clock } from './waiting/deadline.ts';
+import type { RequestOrigin } from './diagnostics/channels.ts';
+import type { Observer } from './diagnostics/observer.ts';
+import { outsideCalls, type CancelToken, type Clock } from './waiting/deadline.ts';
 import type { Result, Row } from './driver.ts';
 import type { Entry } from './engine/entries.ts';
-import { InvalidArgumentError, PoolClosedError, UnsupportedError } from './errors.ts';
-import { Writers } from './writing/writers.ts';
+import { InvalidArgumentError, UnsupportedError } from './errors.ts';
 import type { AcquireOptions, Lease } from './leasing/lease.ts';
-import { Housekeeping } from './database/housekeeping.ts';
-import { LeaseRegistry, withLease, type IdleLeases } from './leasing/lease-registry.ts';
-import { boundsOf, ConnectionPool, type Bounds } from './leasing/connection-pool.ts';
-import { checkOptions, type PoolOptions, type Settings } from './options.ts';
+import { withLease, type IdleLeases } from './leasing/lease-registry.ts';
+import { boundsOf, type Bounds } from './leasing/connection-pool.ts';
+import { checkOptions, type PoolOptions } from './options.ts';
 import { checkCallOptions, type Call, type CallOptions } from './query/call.ts';
 import { QueryMethods } from './query/query-methods.ts';
 import type { Queryable, TransactionOptions } from './query/queryable.ts';
-import { ResourcePool } from './engine/resource-pool.ts';
-import type { Session, SessionContext } from './connection/session.ts';
+import type { Session } from './connection/session.ts';
 import { checkHealth, type HealthOptions, type PoolHealth } from './database/health.ts';
-import type { PlanStep, PoolInspection } from './diagnostics/inspection.ts';
+import type { PoolInspection } from './diagnostics/inspection.ts';
+import { PoolParts } from './pool/parts.ts';
+import { explainCall, planOf, type PlanStep } from './query/explain.ts';
 import { inspectPool } from './leasing/inspect.ts';
-import { parse, scriptWrites } from './query/sql.ts';
-import { querySummary } from './query/summary.ts';
+import { scriptWrites } from './query/sql.ts';
 import type { PoolStats } from './diagnostics/stats.ts';
 import { checkTransaction } from './connection/transaction.ts';
-import { WalMonitor } from './database/wal-monitor.ts';
-
-/** The statements that have a plan. */
-const EXPLAINED: ReadonlySet<string> = new Set(['SELECT', 'VALUES', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE']);
 
 const NO_OPTIONS: AcquireOptions = {};
-
-/** How long a request may keep a connection between two of its statements while the pool closes, in milliseconds. */
-const IDLE_LEASE_GRACE_MS = 1000;
-
-/** How long `close()` waits for an interrupted call to return before it abandons the connection, in milliseconds. */
-const INTERRUPT_GRACE_MS = 50;
 
 /**
  * A pool of connections to one SQLite database.
@@ -61,70 +47,13 @@ const INTERRUPT_GRACE_MS = 50;
 export class SqlitePool extends QueryMethods implements AsyncDisposable {
   /** Hears of everything that the pool does. @internal */
   readonly observer: Observer;
-  readonly #settings: Settings;
-  readonly #engine: ResourcePool<Session>;
-  readonly #context: SessionContext;
-  readonly #writers: Writers;
-  readonly #registry: LeaseRegistry;
-  readonly #database: Database;
-  readonly #connections: ConnectionPool;
-  readonly #walMonitor: WalMonitor;
-  readonly #housekeeping: Housekeeping;
-  /** Aborts when the pool begins to close. */
-  readonly #closed = new AbortController();
+  readonly #parts: PoolParts;
   #closing: Promise<void> | undefined;
 
   constructor(options: PoolOptions) {
     super();
-    const settings = checkOptions(options);
-    this.#settings = settings;
-    this.observer = new Observer(this, settings);
-    this.#registry = new LeaseRegistry(settings, this.observer, (entry, ending) =>
-      this.#connections.release(entry, ending),
-    );
-    this.#database = new Database(settings, () => {
-      this.#engine.evict('replaced');
-    });
-    this.#context = {
-      ...settings,
-      keepTainted: settings.driver.inMemory === true,
-      sharesHandles: settings.onConnect === undefined,
-      writeTimeoutError: () => this.#connections.timeoutError(settings.acquireTimeoutMs, 'write'),
-    };
-    this.#engine = new ResourcePool(settings, {
-      open: (signal) => {
-        this.#housekeeping.start();
-        return this.#open(signal);
-      },
-      validate: async (session) => {
-        await this.#database.check();
-        await session.validate();
-      },
-      drain: (session) => session.drain(),
-      close: (session, last) => session.close(last),
-      abandon: (session) => {
-        session.abandon();
-      },
-      retired: (reason) => {
-        this.observer.debug('A connection is retired.', { reason });
-        if (evictChannel.hasSubscribers) evictChannel.publish({ ...this.observer.source, reason });
-      },
-    });
-    this.#connections = new ConnectionPool(settings, this.#engine, this.#registry, this.observer);
-    this.#writers = new Writers({ ...settings, ...this.#context }, this.#connections, this.#database);
-    const untilClosed = { ...settings, observer: this.observer, closed: this.#closed.signal };
-    this.#walMonitor = new WalMonitor(untilClosed, this.#database, this.#connections, this.#registry);
-    this.#housekeeping = new Housekeeping(settings, {
-      sweep: () => {
-        this.#engine.sweep();
-        this.#registry.sweep();
-      },
-      checkFile: () => this.#database.check(),
-      careForWal: () => this.#walMonitor.check(),
-      onFileGone: () => {
-        this.#engine.evict('replaced');
-      },
-    });
+    this.#parts = new PoolParts(this, checkOptions(options));
+    this.observer = this.#parts.observer;
   }
 
   /**
@@ -133,7 +62,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * @example if (!pool.closed) await pool.run('DELETE FROM sessions');
    */
   get closed(): boolean {
-    return this.#closed.signal.aborted;
+    return this.#parts.closed;
   }
 
   /**
@@ -148,9 +77,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * await pool.open();
    */
   async open(): Promise<this> {
-    const entry = await this.#connections.acquire({});
-    this.#engine.release(entry);
-    this.#engine.sweep();
+    const entry = await this.#parts.connections.acquire({});
+    this.#parts.engine.release(entry);
+    this.#parts.engine.sweep();
     return this;
   }
 
@@ -165,7 +94,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * await connection.run('INSERT INTO log (line) VALUES (?)', ['hello']);
    */
   async acquire(options: AcquireOptions = NO_OPTIONS): Promise<Lease> {
-    const caller = this.#registry.caller();
+    const caller = this.#parts.registry.caller();
     if (options !== NO_OPTIONS) checkCallOptions(options);
     return this.#lease(options, caller);
   }
@@ -179,15 +108,15 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     ready?: Promise<unknown>,
     request?: RequestOrigin,
   ): Lease | Promise<Lease> {
-    const caller = this.#registry.caller();
+    const caller = this.#parts.registry.caller();
     const lease = (): Lease | Promise<Lease> => this.#lease({ signal, request }, caller);
     return ready === undefined ? lease() : ready.then(lease);
   }
 
   #lease(bounds: Bounds, caller: string | undefined): Lease | Promise<Lease> {
-    const acquired = this.#connections.acquire(bounds);
+    const acquired = this.#parts.connections.acquire(bounds);
     const create = (entry: Entry<Session>): Lease =>
-      this.#registry.createLease(entry, caller, bounds.request);
+      this.#parts.registry.createLease(entry, caller, bounds.request);
     return acquired instanceof Promise ? acquired.then(create) : create(acquired);
   }
 
@@ -219,7 +148,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     options: TransactionOptions = {},
   ): Promise<T> {
     checkTransaction(fn, options);
-    const caller = this.#registry.caller();
+    const caller = this.#parts.registry.caller();
     const { mode, signal } = options;
     const releaseWriter = mode === 'deferred' ? undefined : await this.acquireWriter({ signal });
     try {
@@ -238,7 +167,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * @example pool.evict();
    */
   evict(): void {
-    if (this.#settings.driver.inMemory !== true) this.#engine.evict();
+    if (this.#parts.settings.driver.inMemory !== true) this.#parts.engine.evict();
   }
 
   /**
@@ -254,13 +183,13 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    */
   async checkpoint(options: CheckpointOptions = {}): Promise<CheckpointResult> {
     const call = checkpointCall(options);
-    if (this.#settings.driver.locks === 'server')
+    if (this.#parts.settings.driver.locks === 'server')
       throw new UnsupportedError('The server of the database looks after its WAL itself.');
     const writes = !call.statement.readonly;
     return await reportCheckpoint(
       this.observer,
       options.mode ?? 'passive',
-      this.#walMonitor.bytes,
+      this.#parts.walMonitor.bytes,
       async () => {
         const done = this.#withSession(writes, call, (session) => session.perform(call, true));
         return checkpointResult(await done.catch(checkpointFailure));
@@ -274,30 +203,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * @example const { leased, waiting, wait } = pool.stats();
    */
   stats(): PoolStats {
-    const engine = this.#engine;
-    const { opening, idle, validating, leased, closing, quarantined } = engine.counts;
-    const wait = engine.waits.snapshot();
-    return {
-      driver: this.#settings.driver.name,
-      size: engine.size,
-      idle,
-      leased,
-      opening,
-      validating,
-      closing,
-      quarantined,
-      waiting: engine.waiting,
-      writerHeld: this.#database.writeLock.held > 0,
-      writersWaiting: this.#writers.waiting,
-      acquires: wait.count,
-      acquireTimeouts: this.#connections.timeouts,
-      opens: engine.opens,
-      openFailures: engine.openFailures,
-      evictions: { ...engine.evictions },
-      leaks: this.#registry.leaks,
-      walBytes: this.#walMonitor.bytes,
-      wait,
-    };
+    return this.#parts.stats();
   }
 
   /**
@@ -308,13 +214,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * @example console.table(pool.inspect().connections);
    */
   inspect(): PoolInspection {
-    return inspectPool(
-      this.observer,
-      this.#settings,
-      this.stats(),
-      this.#engine.resources(),
-      this.#registry.bySession(),
-    );
+    const { observer, settings, engine, registry } = this.#parts;
+    return inspectPool(observer, settings, this.stats(), engine.resources(), registry.bySession());
   }
 
   /**
@@ -327,19 +228,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * @example console.table(await pool.explain('SELECT * FROM users WHERE name = ?'));
    */
   async explain(sql: string): Promise<PlanStep[]> {
-    const { parameters } = parse(sql);
-    const [operation = ''] = querySummary(sql).split(' ');
-    if (!EXPLAINED.has(operation))
-      throw new InvalidArgumentError('explain() takes one statement that reads or changes rows.');
-    const rows = await this.perform({
-      statement: parse(`EXPLAIN QUERY PLAN ${sql}`),
-      values: parameters.map(() => null),
-    });
-    return rows.rows.map(({ id, parent, detail }) => ({
-      id: Number(id),
-      parent: Number(parent),
-      detail: String(detail),
-    }));
+    return planOf(await this.perform(explainCall(sql)));
   }
 
   /**
@@ -357,7 +246,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       clock: this.clock,
       pool: this.observer.source.poolName,
       read: (signal: AbortSignal) => this.get('SELECT count(*) FROM sqlite_schema', [], { signal }),
-      file: () => this.#database.check(),
+      file: () => this.#parts.database.check(),
       write: (signal: AbortSignal) => this.transaction(() => undefined, { signal }),
     };
     return await checkHealth(checks, options);
@@ -371,7 +260,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * @example process.once('SIGTERM', () => void pool.close());
    */
   close(): Promise<void> {
-    return (this.#closing ??= this.#close());
+    return (this.#closing ??= this.#parts.close());
   }
 
   /** The same as {@link SqlitePool.close}. */
@@ -381,12 +270,12 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
 
   /** The clock of the pool. @internal */
   get clock(): Clock {
-    return this.#settings.clock;
+    return this.#parts.settings.clock;
   }
 
   /** The holders of idle leases, which keep a connection between two uses. @internal */
   get idleLeases(): IdleLeases {
-    return this.#connections.idleLeases;
+    return this.#parts.connections.idleLeases;
   }
 
   /**
@@ -394,7 +283,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * the permit. @internal
    */
   acquireWriter(options: CallOptions): Promise<() => void> {
-    return this.#writers.acquire(options);
+    return this.#parts.writers.acquire(options);
   }
 
   /** @internal */
@@ -405,8 +294,8 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
         'The pool leases a connection per statement, so a transaction would end before its next statement. Use pool.transaction().',
       );
     }
-    if (!readonly) return this.#writers.run(call);
-    return this.#connections.use(boundsOf(call), (session) => session.perform(call, true));
+    if (!readonly) return this.#parts.writers.run(call);
+    return this.#parts.connections.use(boundsOf(call), (session) => session.perform(call, true));
   }
 
   /** @internal */
@@ -417,7 +306,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
 
   /** @internal */
   override async *step(call: Call): AsyncGenerator<Row, void, undefined> {
-    const acquired = this.#lease(boundsOf(call), this.#registry.caller());
+    const acquired = this.#lease(boundsOf(call), this.#parts.registry.caller());
     const lease = acquired instanceof Promise ? await acquired : acquired;
     try {
       yield* lease.step(call);
@@ -428,39 +317,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
 
   /** Runs `use` with a connection, and as a writer if it writes. */
   #withSession<T>(writes: boolean, options: CallOptions, use: (session: Session) => Promise<T>): Promise<T> {
-    return writes ? this.#writers.use(options, use) : this.#connections.use(boundsOf(options), use);
+    return writes ? this.#parts.writers.use(options, use) : this.#parts.connections.use(boundsOf(options), use);
   }
 
-  #open(signal: AbortSignal): Promise<Session> {
-    const open = (): Promise<Session> => this.#database.open(this.#context, signal);
-    if (!openChannel.hasSubscribers) return open();
-    return traced(openChannel, new OpenOperation(this.observer, undefined), open);
-  }
-
-  async #close(): Promise<void> {
-    const { clock, closeTimeoutMs } = this.#settings;
-    const since = clock.now();
-    const reason = (): PoolClosedError => new PoolClosedError();
-    this.#housekeeping.stop();
-    this.#closed.abort(reason());
-    this.#writers.close(reason);
-    const closed = this.#engine.close();
-    const inTime = async (ms: number): Promise<boolean> => {
-      const waited = await Promise.allSettled([bounded(closed, limitOf(clock, ms, reason))]);
-      return waited[0].status === 'fulfilled';
-    };
-    const idleLeaseMs = Math.min(IDLE_LEASE_GRACE_MS, closeTimeoutMs);
-    if (!(await inTime(idleLeaseMs))) this.idleLeases.close();
-    if (!(await inTime(closeTimeoutMs - idleLeaseMs))) {
-      this.#registry.revokeAll(reason);
-      for (const session of this.#engine.leased()) session.end(reason);
-      if (!(await inTime(INTERRUPT_GRACE_MS))) this.#engine.giveUp();
-      await closed;
-    }
-    this.#database.leave();
-    if (closeChannel.hasSubscribers)
-      closeChannel.publish({ ...this.observer.source, durationMs: clock.now() - since });
-  }
 }
 
 /**

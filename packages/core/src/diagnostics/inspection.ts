@@ -62,15 +62,3 @@ export interface PoolInspection {
   };
   readonly connections: readonly ConnectionInspection[];
 }
-
-/**
- * One step of a query plan: https://www.sqlite.org/eqp.html
- *
- * @example const scans = (await pool.explain(sql)).filter(({ detail }) => detail.startsWith('SCAN'));
- */
-export interface PlanStep {
-  readonly id: number;
-  /** The `id` of the step around it; 0 for none. */
-  readonly parent: number;
-  readonly detail: string;
-}
