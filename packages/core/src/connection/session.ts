@@ -1,16 +1,18 @@
-import { asThrown, Cancelled, type CallQueue } from './call-queue.ts';
+import { performAll } from './batch.ts';
+import { asThrown, type CallQueue } from './call-queue.ts';
 import type { Cursor, Cursors } from './cursors.ts';
 import type { Limit } from '../waiting/deadline.ts';
 import type { Result, Row } from '../driver.ts';
 import type { CompleteConnection } from '../drivers/completed-connection.ts';
-import { LeaseEndedError, noteSql, TransactionLostError, UnsupportedError } from '../errors.ts';
+import { LeaseEndedError, noteSql, UnsupportedError } from '../errors.ts';
 import { beginLimit, operationLimit, statementLimit } from '../waiting/limits.ts';
-import { asFarAsKnown, outcomeOf } from './outcome.ts';
 import type { Call, CallOptions } from '../query/call.ts';
 import type { QueryOperation } from '../diagnostics/operation.ts';
 import type { SharedFile } from './shared-file.ts';
-import { isAllOrNothing, parse, parseScript } from '../query/sql.ts';
-import { CHECK, Statements, type Origin, type StatementsSettings } from './statements.ts';
+import { parse } from '../query/sql.ts';
+import { CHECK } from './hints.ts';
+import { runScript } from './script.ts';
+import { Statements, type Origin, type StatementsSettings } from './statements.ts';
 import type { TransactionState } from './transaction-state.ts';
 import type { WriteLock } from './write-lock.ts';
 
@@ -165,37 +167,8 @@ export class Session {
     const limit = statementLimit(this.#context, timeoutMs, signal);
     return this.#calls.withLock(limit, () => {
       if (operation !== undefined) this.#statements.observe(operation);
-      return this.#statements.performAll(calls, limit, unleased);
+      return performAll(this.#statements, calls, limit, unleased);
     });
-  }
-
-  /**
-   * Runs `work` with the lock. If it fails, runs `undo` under the same lock, so that the next call does not find half
-   * of the work.
-   */
-  async #withLockOrUndone<T>(
-    limit: Limit | undefined,
-    work: () => Promise<T>,
-    undo: () => Promise<void>,
-  ): Promise<T> {
-    await this.#calls.acquire(limit);
-    let undone: Promise<void> | undefined;
-    try {
-      return await work();
-    } catch (error) {
-      undone = undo().catch(this.#endUnlessLost);
-      // After a cancellation the caller does not wait for the undo, but the session keeps the lock until the undo is
-      // done.
-      if (!(error instanceof Cancelled)) await undone;
-      throw asThrown(error);
-    } finally {
-      if (undone === undefined) this.#calls.release();
-      else {
-        void undone.then(() => {
-          this.#calls.release();
-        });
-      }
-    }
   }
 
   /** Runs several statements with the lock. `work` must leave nothing open. */
@@ -221,41 +194,8 @@ export class Session {
    * Runs several statements. If one fails, or the call is cancelled, rolls back a transaction that the script itself
    * has opened.
    */
-  script(sql: string, { signal, timeoutMs, operation }: CallOptions): Promise<void> {
-    const statements = parseScript(sql);
-    const limit = statementLimit(this.#context, timeoutMs, signal);
-    let isOurs = false;
-    const work = async (): Promise<void> => {
-      const run = this.connection.script?.bind(this.connection);
-      if (run === undefined)
-        throw new UnsupportedError('This connection runs no scripts: it has no script().');
-      const outside = !this.#transaction.isOpen;
-      if (operation !== undefined) this.#statements.observe(operation);
-      for (const statement of statements) await this.#statements.prepare(statement, limit);
-      // A script with transaction control can leave a transaction open wherever it stops.
-      const controls = statements.some(({ control }) => control !== 'none');
-      const commits = (outside || controls) && statements.some(({ readonly }) => !readonly);
-      try {
-        await this.#calls
-          .call(() => run(sql), limit)
-          .catch(async (error: unknown) => {
-            if (!commits) throw error;
-            if (!isAllOrNothing(statements)) throw asFarAsKnown(error);
-            await outcomeOf(error, this.#context.clock);
-          });
-      } catch (error) {
-        this.#transaction.failed(controls ? 'script' : 'none', error instanceof Cancelled, error);
-        isOurs = outside;
-        throw error;
-      }
-      if (controls) this.#transaction.scripted();
-      else this.#transaction.touched();
-      await this.#statements.confirm(commits);
-    };
-    const done = this.#withLockOrUndone(limit, work, async () => {
-      if (isOurs) await this.#statements.rollback();
-    });
-    return done.catch((error: unknown) => Promise.reject(noteSql(error, sql)));
+  script(sql: string, options: CallOptions): Promise<void> {
+    return runScript(this.#statements, sql, options, this.#context);
   }
 
   /** Steps through rows. The time limit is for each step: it counts the time of SQLite, not the time of the consumer. */
@@ -332,27 +272,21 @@ export class Session {
     });
   }
 
-  /**
-   * Undoes work under one lock, so that the next caller does not find it half undone. If the undo fails, the session
-   * refuses all later callers: their statements would be part of a transaction that is lost with the connection.
-   */
+  /** Undoes work under one lock, so that the next caller does not find it half undone. Never rejects. */
   async #undo(work: () => Promise<void>): Promise<void> {
     const undone = this.#calls.operate(operationLimit(this.#context, 'rollback'), async () => {
       try {
         await work();
       } catch (error) {
-        this.#endUnlessLost(error);
+        this.#statements.undoFailed(error);
         throw error;
       }
     });
     // The undo also fails if the lock was not free in time.
-    await undone.catch(this.#endUnlessLost);
+    await undone.catch((error: unknown) => {
+      this.#statements.undoFailed(error);
+    });
   }
-
-  /** The undo has failed. A transaction that SQLite has rolled back has already removed its savepoints. */
-  readonly #endUnlessLost = (error: unknown): void => {
-    if (!(error instanceof TransactionLostError)) this.end(() => new TransactionLostError(asThrown(error)));
-  };
 
   /** Ends everything that the last user has left open. Rejects if that is not possible. */
   reset(): Promise<void> {

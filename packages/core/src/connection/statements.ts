@@ -2,12 +2,13 @@ import { BusyWait } from './busy-wait.ts';
 import { asThrown, CallQueue, Cancelled, type CallKind } from './call-queue.ts';
 import { Cursors, type Cursor, type Lifetime } from './cursors.ts';
 import type { Limit } from '../waiting/deadline.ts';
-import type { BatchedStatement, BatchOutcome, ExecuteHint, Result, Row, Value } from '../driver.ts';
+import type { ExecuteHint, Result, Row, Value } from '../driver.ts';
 import { brokenContract, isLocked } from '../driver-errors.ts';
 import type { CompleteConnection } from '../drivers/completed-connection.ts';
 import { TransactionLostError } from '../errors.ts';
 import type { Semaphore } from '../waiting/semaphore.ts';
 import { operationLimit, writeLockLimit, type TimeSettings } from '../waiting/limits.ts';
+import { CONTROL, hintOf } from './hints.ts';
 import { outcomeOf, unknownBecause } from './outcome.ts';
 import type { Call } from '../query/call.ts';
 import type { QueryOperation } from '../diagnostics/operation.ts';
@@ -15,18 +16,6 @@ import { parse, type Statement } from '../query/sql.ts';
 import type { TransactionControl } from '../query/kind.ts';
 import { TransactionState } from './transaction-state.ts';
 import { WriteLock } from './write-lock.ts';
-
-/** The hint for statements that begin or end a transaction. */
-const CONTROL: ExecuteHint = {
-  rowMode: 'object',
-  readonly: true,
-  returnsRows: false,
-  effect: 'none',
-  urgency: 'control',
-};
-
-/** The hint for a health check. */
-export const CHECK: ExecuteHint = { ...CONTROL, returnsRows: true };
 
 /** A statement without the fields that only its callers need. */
 type Runnable = Omit<Statement, 'firstRow' | 'parameters'>;
@@ -135,61 +124,24 @@ export class Statements {
 
   /** Runs a caller's statement. */
   perform(call: Call, limit: Limit | undefined, { since, unleased }: Origin = LEASED): Promise<Result> {
-    return this.execute(call.statement, call.values, this.#hintOf(call, unleased), limit, undefined, since);
+    return this.execute(call.statement, call.values, this.hintOf(call, unleased), limit, undefined, since);
   }
 
-  /** Runs several statements in one call, all or nothing. Rejects with the error of the one that failed. */
-  async performAll(calls: readonly Call[], limit: Limit | undefined, unleased: boolean): Promise<Result[]> {
-    const batched = this.#batched(calls, unleased);
-    const start = async (): Promise<Result[]> => {
-      const outcomes = await this.connection.batch(batched, 'abort', this.transaction.isOpen);
-      if (!isOutcomes(outcomes, calls)) throw unknownBecause(brokenContract());
-      const failure =
-        outcomes.find(({ status }) => status === 'failed') ??
-        outcomes.find(({ status }) => status === 'undone');
-      if (failure !== undefined && failure.status !== 'done') throw failure.error;
-      return outcomes.map((outcome) => (outcome as { readonly result: Result }).result);
-    };
-    return await this.#batch(calls, start, limit, undefined);
-  }
-
-  /** Runs writes in one call and one transaction of their own. The outcome of each is the same as if it had run alone. */
-  async performTogether(
-    calls: readonly Call[],
-    limit: Limit | undefined,
-    since: number | undefined,
-  ): Promise<readonly BatchOutcome[]> {
-    const batched = this.#batched(calls, true);
-    const start = async (): Promise<readonly BatchOutcome[]> => {
-      const outcomes = await this.connection.batch(batched, 'continue', false);
-      if (!isOutcomes(outcomes, calls)) throw unknownBecause(brokenContract());
-      return outcomes;
-    };
-    return await this.#batch(calls, start, limit, since);
-  }
-
-  #batched(calls: readonly Call[], unleased: boolean): BatchedStatement[] {
-    const apart = unleased && calls.every(({ statement }) => !statement.taints);
-    return calls.map((call) => ({
-      sql: call.statement.sql,
-      params: call.values,
-      hint: this.#hintOf(call, apart),
-    }));
-  }
-
-  async #batch<T>(
-    calls: readonly Call[],
+  /**
+   * Makes one call that runs several statements, and tries again while another process holds the lock.
+   *
+   * @param since - The time at which the call began to wait for the write lock, if it did.
+   */
+  async callBatch<T>(
+    whole: Omit<Whole, 'control'>,
     start: () => Promise<T>,
     limit: Limit | undefined,
-    since: number | undefined,
+    since: number = this.#settings.clock.now(),
   ): Promise<T> {
-    const readonly = calls.every(({ statement }) => statement.readonly);
-    const taints = calls.some(({ statement }) => statement.taints);
-    const whole = { control: 'batch', readonly, taints } as const;
-    await this.prepare(whole, limit);
-    const waitsSince = since ?? this.#settings.clock.now();
+    const batch: Whole = { ...whole, control: 'batch' };
+    await this.prepare(batch, limit);
     try {
-      return await this.#untilUnlocked(whole, start, limit, undefined, 'statement', waitsSince);
+      return await this.#untilUnlocked(batch, start, limit, undefined, 'statement', since);
     } catch (error) {
       // SQLite may have rolled back an outer transaction, and the batch's own one has ended. The next call must know the
       // state.
@@ -198,16 +150,10 @@ export class Statements {
     }
   }
 
-  #hintOf({ statement, rowMode = 'object', urgency }: Call, unleased: boolean): ExecuteHint {
-    const { readonly, returnsRows, effect, taints } = statement;
-    return {
-      rowMode,
-      readonly,
-      returnsRows,
-      effect,
-      urgency: urgency ?? this.#urgencyOf(statement),
-      unleased: unleased && !taints && this.#hasNoState && this.#settings.sharesHandles,
-    };
+  /** The hint for a caller's statement. `unleased`: no lease needs the statement to run on this connection. */
+  hintOf(call: Call, unleased: boolean): ExecuteHint {
+    const anyHandle = unleased && this.#hasNoState && this.#settings.sharesHandles;
+    return hintOf(call, anyHandle, this.writeLock.isHeld);
   }
 
   /** Whether the next statement would be the same on another handle. */
@@ -390,11 +336,6 @@ export class Statements {
     this.transaction.ended();
   }
 
-  #urgencyOf({ control, readonly }: Runnable): NonNullable<ExecuteHint['urgency']> {
-    if (control !== 'none') return 'control';
-    return readonly && !this.writeLock.isHeld ? 'reader' : 'writer';
-  }
-
   /** Whether the statement commits when it succeeds. */
   #commits({ control, readonly }: Whole): boolean {
     if (control === 'batch') return !readonly;
@@ -440,6 +381,15 @@ export class Statements {
     if (control !== 'begin' && control !== 'rollback') this.transaction.check();
   }
 
+  /**
+   * An undo has failed. All later calls are refused: their statements would be part of a transaction that is lost with
+   * the connection. A transaction that SQLite has rolled back has already removed its savepoints.
+   */
+  undoFailed(error: unknown): void {
+    if (!(error instanceof TransactionLostError))
+      this.calls.shut(() => new TransactionLostError(asThrown(error)));
+  }
+
   /** A lost transaction is already rolled back. */
   #forgetLost(): Result {
     this.transaction.ended();
@@ -447,15 +397,7 @@ export class Statements {
   }
 }
 
-function isResult(value: unknown): value is Result {
+/** Whether a driver has answered with a result. */
+export function isResult(value: unknown): value is Result {
   return Array.isArray((value as Partial<Result> | undefined)?.rows);
-}
-
-/** Whether a driver has answered a batch with one outcome per statement. */
-export function isOutcomes(value: unknown, calls: { readonly length: number }): value is BatchOutcome[] {
-  return (
-    Array.isArray(value) &&
-    value.length === calls.length &&
-    value.every((outcome: BatchOutcome) => outcome.status !== 'done' || isResult(outcome.result))
-  );
 }

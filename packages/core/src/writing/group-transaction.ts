@@ -6,7 +6,8 @@ import { OutcomeUnknownError } from '../errors.ts';
 import type { Group, QueuedWrite } from './group.ts';
 import { operationLimit, type TimeSettings } from '../waiting/limits.ts';
 import { asFarAsKnown, unknownBecause } from '../connection/outcome.ts';
-import { isOutcomes, type Statements } from '../connection/statements.ts';
+import { isOutcomes, performTogether } from '../connection/batch.ts';
+import type { Statements } from '../connection/statements.ts';
 
 /**
  * The time limit of the statements of a group together, in milliseconds. A group is for short statements: no
@@ -54,7 +55,7 @@ class GroupTransaction {
       const calls = members.map(({ call }) => call);
       this.#statements.observeGroup(calls);
       const since = members[0]?.since;
-      settle(members, await this.#statements.performTogether(calls, this.#firstLimit(members), since));
+      settle(members, await performTogether(this.#statements, calls, this.#firstLimit(members), since));
       return true;
     } catch (error) {
       return await this.#failed(members, error);

@@ -1,0 +1,69 @@
+import { brokenContract } from '../driver-errors.ts';
+import type { BatchedStatement, BatchOutcome, Result } from '../driver.ts';
+import type { Call } from '../query/call.ts';
+import type { Limit } from '../waiting/deadline.ts';
+import { isResult, unknownBecause } from './outcome.ts';
+import type { Statements } from './statements.ts';
+
+/** Runs several statements in one call, all or nothing. Rejects with the error of the one that failed. */
+export async function performAll(
+  statements: Statements,
+  calls: readonly Call[],
+  limit: Limit | undefined,
+  unleased: boolean,
+): Promise<Result[]> {
+  const batched = batchedOf(statements, calls, unleased);
+  const start = async (): Promise<Result[]> => {
+    const inside = statements.transaction.isOpen;
+    const outcomes = checked(calls, await statements.connection.batch(batched, 'abort', inside));
+    const failure =
+      outcomes.find(({ status }) => status === 'failed') ??
+      outcomes.find(({ status }) => status === 'undone');
+    if (failure !== undefined && failure.status !== 'done') throw failure.error;
+    return outcomes.map((outcome) => (outcome as { readonly result: Result }).result);
+  };
+  return await statements.callBatch(wholeOf(calls), start, limit);
+}
+
+/** Runs writes in one call and one transaction of their own. The outcome of each is the same as if it had run alone. */
+export async function performTogether(
+  statements: Statements,
+  calls: readonly Call[],
+  limit: Limit | undefined,
+  since: number | undefined,
+): Promise<readonly BatchOutcome[]> {
+  const batched = batchedOf(statements, calls, true);
+  const start = async (): Promise<readonly BatchOutcome[]> =>
+    checked(calls, await statements.connection.batch(batched, 'continue', false));
+  return await statements.callBatch(wholeOf(calls), start, limit, since);
+}
+
+function batchedOf(statements: Statements, calls: readonly Call[], unleased: boolean): BatchedStatement[] {
+  const apart = unleased && calls.every(({ statement }) => !statement.taints);
+  return calls.map((call) => ({
+    sql: call.statement.sql,
+    params: call.values,
+    hint: statements.hintOf(call, apart),
+  }));
+}
+
+function wholeOf(calls: readonly Call[]): { readonly readonly: boolean; readonly taints: boolean } {
+  return {
+    readonly: calls.every(({ statement }) => statement.readonly),
+    taints: calls.some(({ statement }) => statement.taints),
+  };
+}
+
+function checked(calls: readonly Call[], outcomes: unknown): BatchOutcome[] {
+  if (isOutcomes(outcomes, calls)) return outcomes;
+  throw unknownBecause(brokenContract());
+}
+
+/** Whether a driver has answered a batch with one outcome per statement. */
+export function isOutcomes(value: unknown, calls: { readonly length: number }): value is BatchOutcome[] {
+  return (
+    Array.isArray(value) &&
+    value.length === calls.length &&
+    value.every((outcome: BatchOutcome) => outcome.status !== 'done' || isResult(outcome.result))
+  );
+}
