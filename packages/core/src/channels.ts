@@ -29,5 +29,5 @@ export {
   type ReleaseEvent,
   type RequestOrigin,
   type TransactionEvent,
-} from './diagnostics/channels.ts';
+} from './diagnostics/events.ts';
 export { querySummary } from './query/summary.ts';

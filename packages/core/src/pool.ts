@@ -6,7 +6,7 @@ import {
   type CheckpointOptions,
   type CheckpointResult,
 } from './database/checkpoint.ts';
-import type { RequestOrigin } from './diagnostics/channels.ts';
+import type { RequestOrigin } from './diagnostics/events.ts';
 import type { Observer } from './diagnostics/observer.ts';
 import { outsideCalls, type CancelToken, type Clock } from './waiting/deadline.ts';
 import type { Result, Row } from './driver.ts';

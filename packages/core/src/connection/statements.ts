@@ -136,12 +136,13 @@ export class Statements {
     whole: Omit<Whole, 'control'>,
     start: () => Promise<T>,
     limit: Limit | undefined,
-    since: number = this.#settings.clock.now(),
+    since?: number,
   ): Promise<T> {
     const batch: Whole = { ...whole, control: 'batch' };
     await this.prepare(batch, limit);
+    const waitsSince = since ?? this.#settings.clock.now();
     try {
-      return await this.#untilUnlocked(batch, start, limit, undefined, 'statement', since);
+      return await this.#untilUnlocked(batch, start, limit, undefined, 'statement', waitsSince);
     } catch (error) {
       // SQLite may have rolled back an outer transaction, and the batch's own one has ended. The next call must know the
       // state.

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { bounded, limitOf, CancelSource, type CancelToken, type Limit } from '../waiting/deadline.ts';
-import { transactionChannel, type RequestOrigin } from '../diagnostics/channels.ts';
+import { transactionChannel, type RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import { traced, TransactionOperation } from '../diagnostics/operation.ts';
 import type { Result, Row } from '../driver.ts';

@@ -1,4 +1,4 @@
-import { checkpointChannel } from '../diagnostics/channels.ts';
+import { checkpointChannel } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import type { Result } from '../driver.ts';
 import { InvalidArgumentError, OutcomeUnknownError } from '../errors.ts';

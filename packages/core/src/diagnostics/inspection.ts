@@ -1,4 +1,4 @@
-import type { RequestOrigin } from './channels.ts';
+import type { RequestOrigin } from './events.ts';
 import type { PoolStats } from './stats.ts';
 
 /**

@@ -7,7 +7,7 @@ import {
   type PoolEvent,
   type QueryEvent,
   type RequestOrigin,
-} from './channels.ts';
+} from './events.ts';
 import type { Logger } from './logger.ts';
 
 /** The settings of an observer. */

@@ -7,7 +7,7 @@ import type {
   QueryEvent,
   RequestOrigin,
   TransactionEvent,
-} from './channels.ts';
+} from './events.ts';
 import { OutcomeUnknownError } from '../errors.ts';
 import type { Observer } from './observer.ts';
 

@@ -1,4 +1,4 @@
-import { acquireChannel, type AcquireEvent, type RequestOrigin } from '../diagnostics/channels.ts';
+import { acquireChannel, type AcquireEvent, type RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import { AcquireOperation, traced } from '../diagnostics/operation.ts';
 import { limitOf, type CancelToken, type Clock, type Limit } from '../waiting/deadline.ts';

@@ -1,5 +1,5 @@
 import type { Session } from '../connection/session.ts';
-import type { RequestOrigin } from '../diagnostics/channels.ts';
+import type { RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import type { ConnectionInspection, PoolInspection } from '../diagnostics/inspection.ts';
 import type { PoolStats } from '../diagnostics/stats.ts';

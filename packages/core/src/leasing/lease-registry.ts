@@ -1,4 +1,4 @@
-import { leakChannel, releaseChannel, type LeakEvent, type RequestOrigin } from '../diagnostics/channels.ts';
+import { leakChannel, releaseChannel, type LeakEvent, type RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import { LONGEST_DELAY_MS, type Clock } from '../waiting/deadline.ts';
 import type { Entry } from '../engine/entries.ts';

@@ -7,7 +7,7 @@ import type { Call, CallOptions } from '../query/call.ts';
 import type { Queryable, TransactionOptions } from '../query/queryable.ts';
 import type { Session } from '../connection/session.ts';
 import { transact } from '../connection/transaction.ts';
-import type { RequestOrigin } from '../diagnostics/channels.ts';
+import type { RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import { CancelSource, type CancelToken } from '../waiting/deadline.ts';
 

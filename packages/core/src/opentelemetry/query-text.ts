@@ -1,4 +1,4 @@
-import type { QueryEvent } from '../diagnostics/channels.ts';
+import type { QueryEvent } from '../diagnostics/events.ts';
 import { textsOf } from '../telemetry/operation.ts';
 
 /** A name or a comment, which stay, or in the group a literal. A digit inside a name is part of the name. */

@@ -19,7 +19,7 @@ import {
   type PoolEvent,
   type QueryEvent,
   type TransactionEvent,
-} from '../diagnostics/channels.ts';
+} from '../diagnostics/events.ts';
 import { ERROR_TYPE, NAMESPACE, POOL_NAME, STATUS_CODE, SUMMARY, SYSTEM } from '../telemetry/figures.ts';
 import { statusCodeOf, summaryOf } from '../telemetry/operation.ts';
 import { queryText } from './query-text.ts';

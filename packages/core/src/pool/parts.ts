@@ -2,7 +2,7 @@ import type { Session, SessionContext } from '../connection/session.ts';
 import { Database } from '../database/database.ts';
 import { Housekeeping } from '../database/housekeeping.ts';
 import { WalMonitor } from '../database/wal-monitor.ts';
-import { closeChannel, evictChannel, openChannel } from '../diagnostics/channels.ts';
+import { closeChannel, evictChannel, openChannel } from '../diagnostics/events.ts';
 import { Observer } from '../diagnostics/observer.ts';
 import { OpenOperation, traced } from '../diagnostics/operation.ts';
 import type { PoolStats } from '../diagnostics/stats.ts';

@@ -1,4 +1,4 @@
-import { queryChannel, type QueryEvent, type RequestOrigin } from '../diagnostics/channels.ts';
+import { queryChannel, type QueryEvent, type RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import { QueryOperation, traced } from '../diagnostics/operation.ts';
 import type { Result, Row } from '../driver.ts';

@@ -1,4 +1,4 @@
-import type { RequestOrigin } from '../diagnostics/channels.ts';
+import type { RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import { CancelSource } from '../waiting/deadline.ts';
 import { LeaseEndedError } from '../errors.ts';

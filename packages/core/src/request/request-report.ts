@@ -1,4 +1,4 @@
-import type { RequestOrigin } from '../diagnostics/channels.ts';
+import type { RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import { BusyError, SqliteError } from '../errors.ts';
 

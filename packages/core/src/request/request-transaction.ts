@@ -1,5 +1,5 @@
 import { bounded, limitOf, noTimeout, systemClock } from '../waiting/deadline.ts';
-import type { RequestOrigin } from '../diagnostics/channels.ts';
+import type { RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import type { Result, Row } from '../driver.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';

@@ -1,4 +1,4 @@
-import type { QueryEvent } from '../diagnostics/channels.ts';
+import type { QueryEvent } from '../diagnostics/events.ts';
 import { querySummary } from '../query/summary.ts';
 
 /** What the texts of a batch have between them, in an event. */

@@ -14,7 +14,7 @@ import {
   type PoolEvent,
   type QueryEvent,
   type ReleaseEvent,
-} from '../diagnostics/channels.ts';
+} from '../diagnostics/events.ts';
 import type { PoolInspection } from '../diagnostics/inspection.ts';
 import {
   CHECKPOINT_MODE,

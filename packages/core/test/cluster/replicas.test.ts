@@ -1,7 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { SqlitePool } from '../../src/index.ts';
-import { Fence } from '../../src/drivers/libsql/fence.ts';
+import { Fence } from '../../src/drivers/libsql/replica-fence.ts';
 import { libsql } from '../../src/drivers/libsql/libsql.ts';
 import { SQLD, type Server } from '../../../../conformance/libsql-server.ts';
 import { poolOf, serverOf } from '../drivers/libsql/servers.ts';

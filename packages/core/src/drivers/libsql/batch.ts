@@ -3,7 +3,8 @@ import { TransactionLostError } from '../../errors.ts';
 import { DEFERRED_CONSTRAINTS } from '../deferred-constraints.ts';
 import { serverError } from './errors.ts';
 import type { BatchResult, Condition, Step } from './protocol.ts';
-import { INSIDE, plainStep, stepsOf, type Standing } from './standing.ts';
+import { INSIDE, plainStep, stepsOf } from './steps.ts';
+import type { ServerTransaction } from './server-transaction.ts';
 import { toResult, wireStatement } from './values.ts';
 
 /** Around the whole of a batch in an open transaction, and around each of its statements. */
@@ -32,13 +33,13 @@ export class BatchSteps {
   constructor(
     statements: readonly BatchedStatement[],
     onError: 'abort' | 'continue',
-    standing: Pick<Standing, 'state' | 'begin'>,
+    transaction: Pick<ServerTransaction, 'state' | 'begin'>,
   ) {
     this.#statements = statements;
     this.#onError = onError;
     const writes = statements.some(({ hint }) => !hint.readonly);
-    if (standing.state === 'none') this.#addTransaction(writes);
-    else this.#addSavepoint(standing, writes);
+    if (transaction.state === 'none') this.#addTransaction(writes);
+    else this.#addSavepoint(transaction, writes);
   }
 
   /** What became of each statement. Throws if nothing was begun. */
@@ -75,7 +76,7 @@ export class BatchSteps {
     this.#add('ROLLBACK', INSIDE);
   }
 
-  #addSavepoint({ state, begin }: Pick<Standing, 'state' | 'begin'>, writes: boolean): void {
+  #addSavepoint({ state, begin }: Pick<ServerTransaction, 'state' | 'begin'>, writes: boolean): void {
     const first = state === 'pending' ? this.#add(begin) : undefined;
     this.#begin = this.#add(`SAVEPOINT ${WHOLE}`, first === undefined ? INSIDE : ok(first));
     const good = this.#addStatements(this.#begin, writes);

@@ -1,7 +1,7 @@
 import { ConnectionLostError, InvalidArgumentError, OpenError, OutcomeUnknownError } from '../../errors.ts';
 import { interruptedError, StreamLostError } from './errors.ts';
 import type { OpenStream, Stream } from './protocol.ts';
-import type { Standing } from './standing.ts';
+import type { ServerTransaction } from './server-transaction.ts';
 
 /** What a call is, for when its stream ends under it. */
 export interface CallNature {
@@ -30,16 +30,16 @@ interface Running {
  */
 export class Calls {
   readonly #open: OpenStream;
-  readonly #standing: Standing;
+  readonly #transaction: ServerTransaction;
   #stream: Stream;
   #running: Running | undefined;
   /** `kept`: the stream was changed in a way that another one would not be. */
   #state: 'open' | 'kept' | 'closed' = 'open';
 
-  constructor(stream: Stream, open: OpenStream, standing: Standing) {
+  constructor(stream: Stream, open: OpenStream, transaction: ServerTransaction) {
     this.#stream = stream;
     this.#open = open;
-    this.#standing = standing;
+    this.#transaction = transaction;
   }
 
   get stream(): Stream {
@@ -106,7 +106,7 @@ export class Calls {
     const stream = await this.#liveStream(running);
     if (running.interrupted) throw interruptedError();
     running.end = () => stream.destroy();
-    const { state } = this.#standing;
+    const { state } = this.#transaction;
     try {
       return await work(stream);
     } catch (error) {
@@ -117,16 +117,16 @@ export class Calls {
         state !== 'begun' &&
         (!error.sent || (nature.reads && state === 'none'));
       if (repeats && !wasInterrupted(running)) return await this.#attempt(running, nature, work, false);
-      this.#standing.clear();
+      this.#transaction.clear();
       throw lost(error, running, nature, state === 'none' ? 'none' : 'undone');
     }
   }
 
   async #liveStream(running: Running): Promise<Stream> {
     if (this.#stream.isOpen) return this.#stream;
-    const { state } = this.#standing;
+    const { state } = this.#transaction;
     if (this.#state !== 'open' || state === 'begun') {
-      this.#standing.clear();
+      this.#transaction.clear();
       throw new ConnectionLostError(undefined, state === 'none' ? 'none' : 'undone');
     }
     const ended = new AbortController();

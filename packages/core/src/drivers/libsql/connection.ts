@@ -27,7 +27,8 @@ import {
 } from './protocol.ts';
 import type { ReplicaReader } from './replica.ts';
 import { scriptSteps } from './script.ts';
-import { INSIDE, plainStep, Standing, stepsOf } from './standing.ts';
+import { INSIDE, plainStep, stepsOf } from './steps.ts';
+import { ServerTransaction } from './server-transaction.ts';
 import { toResult, wireStatement } from './values.ts';
 
 /** What a connection needs of its driver. */
@@ -48,14 +49,14 @@ const CURSOR: ExecuteHint = { rowMode: 'object', readonly: true, returnsRows: tr
 /** One connection to a libSQL server. */
 export class LibsqlConnection implements Connection {
   readonly #settings: ConnectionSettings;
-  readonly #standing = new Standing();
+  readonly #transaction = new ServerTransaction();
   readonly #calls: Calls;
   readonly #cursors = new Set<OwnCursor>();
   #state: 'open' | 'closed' = 'open';
 
   constructor(stream: Stream, settings: ConnectionSettings) {
     this.#settings = settings;
-    this.#calls = new Calls(stream, settings.open, this.#standing);
+    this.#calls = new Calls(stream, settings.open, this.#transaction);
   }
 
   /**
@@ -73,8 +74,8 @@ export class LibsqlConnection implements Connection {
 
   /** With the end of a stream the server rolls back. */
   inTransaction(): boolean {
-    if (this.#standing.state === 'begun' && !this.#calls.stream.isOpen) this.#standing.clear();
-    return this.#standing.state !== 'none';
+    if (this.#transaction.state === 'begun' && !this.#calls.stream.isOpen) this.#transaction.clear();
+    return this.#transaction.state !== 'none';
   }
 
   async execute(
@@ -83,16 +84,16 @@ export class LibsqlConnection implements Connection {
     hint: ExecuteHint = UNDESCRIBED,
   ): Promise<Result> {
     const { control, readonly, taints } = parse(sql);
-    const { state } = this.#standing;
+    const { state } = this.#transaction;
     if (isOptimize(sql)) return nothing();
     if (control === 'begin' && state !== 'none')
       throw new LibsqlError('SQLITE_ERROR', 'cannot start a transaction within a transaction');
     if (control === 'begin' && hint.urgency === 'control') {
-      this.#standing.postpone(sql, !readonly);
+      this.#transaction.postpone(sql, !readonly);
       return nothing();
     }
     if (state === 'pending' && (control === 'commit' || control === 'rollback')) {
-      this.#standing.clear();
+      this.#transaction.clear();
       return nothing();
     }
     const stmt = wireStatement(sql, params, hint);
@@ -112,8 +113,8 @@ export class LibsqlConnection implements Connection {
     const work = async (stream: Stream): Promise<Result> => {
       if (state === 'none' && control === 'none')
         return toResult(await this.#runAlone(stream, stepsOf(stmt)), hint);
-      if (control === 'begin') this.#standing.locks = !readonly;
-      return toResult(this.#resultOf(await this.#run(stream, this.#standing.stepsOf(stmt)), state), hint);
+      if (control === 'begin') this.#transaction.locks = !readonly;
+      return toResult(this.#resultOf(await this.#run(stream, this.#transaction.stepsOf(stmt)), state), hint);
     };
     return await this.#calls.make(nature, work, elsewhere);
   }
@@ -130,7 +131,7 @@ export class LibsqlConnection implements Connection {
     }
     const writes = statements.some(({ hint }) => !hint.readonly);
     const outside = !this.inTransaction();
-    const batch = new BatchSteps(statements, onError, this.#standing);
+    const batch = new BatchSteps(statements, onError, this.#transaction);
     return await this.#calls.make({ reads: !writes, commits: writes && outside }, async (stream) => {
       try {
         return batch.outcomes(await this.#run(stream, batch.steps));
@@ -144,8 +145,8 @@ export class LibsqlConnection implements Connection {
   async script(sql: string): Promise<void> {
     const statements = parseScript(sql);
     if (statements.some(({ taints }) => taints)) this.#calls.keepStream();
-    const before = this.inTransaction() ? this.#standing.state : 'none';
-    const steps = scriptSteps(statements, this.#standing);
+    const before = this.inTransaction() ? this.#transaction.state : 'none';
+    const steps = scriptSteps(statements, this.#transaction);
     const commits = statements.some(({ control, readonly }) => !readonly || control !== 'none');
     await this.#calls.make({ reads: false, commits }, async (stream) => {
       const { step_results, step_errors } = await this.#run(stream, steps);
@@ -164,7 +165,7 @@ export class LibsqlConnection implements Connection {
   }
 
   async rollback(): Promise<void> {
-    if (this.inTransaction() && this.#standing.state === 'begun') {
+    if (this.inTransaction() && this.#transaction.state === 'begun') {
       try {
         await this.#calls.make({ reads: false, commits: false }, (stream) => this.#end(stream));
       } catch (error) {
@@ -172,7 +173,7 @@ export class LibsqlConnection implements Connection {
         if (this.raw.isOpen) throw error;
       }
     }
-    this.#standing.clear();
+    this.#transaction.clear();
   }
 
   interrupt(): void {
@@ -205,7 +206,7 @@ export class LibsqlConnection implements Connection {
 
   async *#rowsInTransaction(steps: readonly Step[]): AsyncGenerator<Row, void, undefined> {
     yield* await this.#calls.make({ reads: true, commits: false }, async (stream) => {
-      const { state, begin } = this.#standing;
+      const { state, begin } = this.#transaction;
       if (state === 'pending') this.#resultOf(await this.#run(stream, [plainStep(begin)]), state);
       try {
         const rows = await readAll(stream, steps, this.#settings.bufferBytes);
@@ -227,21 +228,21 @@ export class LibsqlConnection implements Connection {
 
   /** Runs steps, and learns in the same hop where the transaction stands after them. */
   async #run(stream: Stream, steps: readonly Step[]): Promise<BatchResult> {
-    const [batch, standing] = await stream.send([
+    const [batch, transaction] = await stream.send([
       { type: 'batch', batch: { steps } },
       { type: 'get_autocommit' },
     ]);
     const result = batchIn(batch);
     // It may be over again: OR ROLLBACK.
-    if ((result?.step_results[0] ?? undefined) !== undefined) this.#standing.began();
-    this.#note(stream, standing);
+    if ((result?.step_results[0] ?? undefined) !== undefined) this.#transaction.began();
+    this.#note(stream, transaction);
     if (result === undefined) throw failureOf(stream, batch);
     return result;
   }
 
   #note(stream: Stream, answer: Answer | undefined): void {
     if (answer?.type !== 'ok' || answer.response.type !== 'get_autocommit') throw failureOf(stream, answer);
-    this.#standing.note(answer.response.is_autocommit);
+    this.#transaction.note(answer.response.is_autocommit);
   }
 
   /** Runs one statement that is its own transaction. */
@@ -259,7 +260,7 @@ export class LibsqlConnection implements Connection {
   }
 
   /** The result of the last of some steps; a step that was skipped has found its transaction gone. */
-  #resultOf({ step_results, step_errors }: BatchResult, before: Standing['state']): StatementResult {
+  #resultOf({ step_results, step_errors }: BatchResult, before: ServerTransaction['state']): StatementResult {
     const error = step_errors.find((each) => each !== null) ?? undefined;
     if (error !== undefined) throw this.#explain(error, before);
     const result = step_results.at(-1) ?? undefined;
@@ -271,9 +272,9 @@ export class LibsqlConnection implements Connection {
    * The server has one code for a lock and for a read that is out of date. A transaction that has begun without the lock has read
    * by now, and waiting does not help it.
    */
-  #explain(error: WireError, before: Standing['state']): Error {
+  #explain(error: WireError, before: ServerTransaction['state']): Error {
     const explained = serverError(error);
-    const isStale = before === 'begun' && this.#standing.state === 'begun' && !this.#standing.locks;
+    const isStale = before === 'begun' && this.#transaction.state === 'begun' && !this.#transaction.locks;
     return isStale && isLocked(explained)
       ? new LibsqlError('SQLITE_BUSY_SNAPSHOT', explained.message)
       : explained;

@@ -1,7 +1,7 @@
 import type { Driver } from '../../driver.ts';
 import { LibsqlConnection, type ConnectionSettings } from './connection.ts';
 import { Connector } from './connector.ts';
-import { Fence } from './fence.ts';
+import { Fence } from './replica-fence.ts';
 import { checkLibsqlOptions, type LibsqlOptions, type LibsqlSettings } from './options.ts';
 import type { OpenStream, Stream } from './protocol.ts';
 import { ReplicaReader } from './replica.ts';

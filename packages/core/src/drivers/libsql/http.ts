@@ -1,6 +1,6 @@
 import { systemClock } from '../../waiting/deadline.ts';
 import { LibsqlError, RefusedError, serverError, StreamLostError } from './errors.ts';
-import { Lines } from './lines.ts';
+import { BodyLines } from './body-lines.ts';
 import type {
   Answer,
   CursorChunk,
@@ -115,7 +115,7 @@ export class HttpStream implements Stream {
 
   async cursor(steps: readonly Step[]): Promise<WireCursor> {
     const { body } = await this.#post('v3/cursor', { batch: { steps } });
-    const lines = new Lines(body);
+    const lines = new BodyLines(body);
     const first = (await this.#body(lines.next())) ?? '{}';
     // What fails as a whole has no cursor, and says so in its only line.
     const opened = JSON.parse(first) as Baton | WireError;
@@ -137,7 +137,7 @@ export class HttpStream implements Stream {
       this.#request('v3/pipeline', { baton: this.#baton, requests: [{ type: 'close' }] }).catch(ignore);
   }
 
-  async #fetch(lines: Lines, most: number): Promise<CursorChunk> {
+  async #fetch(lines: BodyLines, most: number): Promise<CursorChunk> {
     const entries: CursorEntry[] = [];
     let bytes = 0;
     while (entries.length < most) {

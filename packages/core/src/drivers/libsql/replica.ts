@@ -1,5 +1,5 @@
 import { systemClock } from '../../waiting/deadline.ts';
-import { fenceIn, lookAtFence, type Demand, type Fence } from './fence.ts';
+import { fenceIn, lookAtFence, type Demand, type Fence } from './replica-fence.ts';
 import {
   batchIn,
   statementIn,

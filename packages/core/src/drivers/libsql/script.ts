@@ -1,6 +1,7 @@
 import type { Statement } from '../../query/sql.ts';
 import type { Condition, Step } from './protocol.ts';
-import { INSIDE, plainStep, type Standing } from './standing.ts';
+import { INSIDE, plainStep } from './steps.ts';
+import type { ServerTransaction } from './server-transaction.ts';
 
 /**
  * The statements of a script as steps: each runs if the one before it was done. In a transaction it runs only if that is still
@@ -8,17 +9,17 @@ import { INSIDE, plainStep, type Standing } from './standing.ts';
  */
 export function scriptSteps(
   statements: readonly Pick<Statement, 'sql' | 'control'>[],
-  standing: Pick<Standing, 'state' | 'begin'>,
+  transaction: Pick<ServerTransaction, 'state' | 'begin'>,
 ): Step[] {
   const steps: Step[] = [];
-  let isInside = standing.state !== 'none';
+  let isInside = transaction.state !== 'none';
   const add = (sql: string, guarded: boolean): void => {
     const conds: Condition[] = [];
     if (steps.length > 0) conds.push({ type: 'ok', step: steps.length - 1 });
     if (guarded) conds.push(INSIDE);
     steps.push(plainStep(sql, conds.length === 0 ? undefined : { type: 'and', conds }));
   };
-  if (standing.state === 'pending') add(standing.begin, false);
+  if (transaction.state === 'pending') add(transaction.begin, false);
   for (const { sql, control } of statements) {
     add(sql, isInside && control !== 'begin');
     if (control === 'begin') isInside = true;

@@ -2,7 +2,7 @@ import { constants } from 'node:buffer';
 import { pause, systemClock } from '../../waiting/deadline.ts';
 import type { Connection, Driver } from '../../driver.ts';
 import { DriverMissingError, InvalidArgumentError } from '../../errors.ts';
-import { fileDriver, until, type OpenOne } from '../database-file.ts';
+import { fileDriver, until, type OpenOne } from '../file-driver.ts';
 import { Estimates } from './estimates.ts';
 import { buildCommand, installCommand } from '../install-command.ts';
 import { setupScripts, waitsBriefly, type Pragmas, type SetupScripts } from '../pragmas.ts';

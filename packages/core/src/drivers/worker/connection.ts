@@ -26,7 +26,7 @@ import {
   STEP_CURSOR,
 } from './calls.ts';
 import type { Line, Request } from './line.ts';
-import type { SharedLines } from './lines.ts';
+import type { SharedLines } from './shared-lines.ts';
 import type { OwnLine } from './own-line.ts';
 import type { LongTexts } from './placement.ts';
 import type { SentCall, SentStatement } from './thread.ts';

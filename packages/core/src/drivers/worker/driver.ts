@@ -4,7 +4,7 @@ import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import type { Driver } from '../../driver.ts';
 import { InvalidArgumentError } from '../../errors.ts';
-import { fileDriver, type OpenOne } from '../database-file.ts';
+import { fileDriver, type OpenOne } from '../file-driver.ts';
 import { setupScripts, waitsBriefly, type Pragmas } from '../pragmas.ts';
 import { describe } from './describe.ts';
 import { findInterrupter, type Interrupter } from './interrupter.ts';

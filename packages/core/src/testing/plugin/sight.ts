@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { queryChannel, type QueryEvent } from '../../diagnostics/channels.ts';
+import { queryChannel, type QueryEvent } from '../../diagnostics/events.ts';
 import type { Logger } from '../../diagnostics/logger.ts';
 import type { SqlitePool } from '../../pool.ts';
 import { casesOf, has, INSERT } from './bench.ts';

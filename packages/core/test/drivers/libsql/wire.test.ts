@@ -6,7 +6,7 @@ import { WebSocketServer, type WebSocket } from 'ws';
 import type { Connection } from '../../../src/index.ts';
 import type { Driver } from '../../../src/driver.ts';
 import { libsql, type LibsqlOptions } from '../../../src/drivers/libsql/libsql.ts';
-import { Lines } from '../../../src/drivers/libsql/lines.ts';
+import { BodyLines } from '../../../src/drivers/libsql/body-lines.ts';
 import { nextRenewal, renewalOf } from '../../../src/drivers/libsql/token.ts';
 import { connectionTo, failureOf } from './servers.ts';
 
@@ -198,15 +198,15 @@ describe('the lines of a body', () => {
     [[], []],
   ])('%j are %j', async ([chunks, expected]) => {
     const encoder = new TextEncoder();
-    const lines = new Lines(ReadableStream.from(chunks.map((chunk) => encoder.encode(chunk))));
+    const lines = new BodyLines(ReadableStream.from(chunks.map((chunk) => encoder.encode(chunk))));
     const read: string[] = [];
     for (let line = await lines.next(); line !== undefined; line = await lines.next()) read.push(line);
     expect(read).toEqual(expected);
   });
 
   test('are none where there is no body', async () => {
-    expect(await new Lines(null).next()).toBeUndefined();
-    await new Lines(null).cancel();
+    expect(await new BodyLines(null).next()).toBeUndefined();
+    await new BodyLines(null).cancel();
   });
 });
 

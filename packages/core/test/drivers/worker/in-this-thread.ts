@@ -1,5 +1,5 @@
 import type { Driver } from '../../../src/driver.ts';
-import { fileDriver, type OpenOne } from '../../../src/drivers/database-file.ts';
+import { fileDriver, type OpenOne } from '../../../src/drivers/file-driver.ts';
 import { AnswerReader } from '../../../src/drivers/worker/answers.ts';
 import { SentTexts, writeCall, writeStatement } from '../../../src/drivers/worker/calls.ts';
 import { Reader, Writer } from '../../../src/drivers/worker/codec.ts';

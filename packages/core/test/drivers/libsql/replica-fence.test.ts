@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LibsqlConnection } from '../../../src/drivers/libsql/connection.ts';
 import { StreamLostError } from '../../../src/drivers/libsql/errors.ts';
-import { Fence } from '../../../src/drivers/libsql/fence.ts';
+import { Fence } from '../../../src/drivers/libsql/replica-fence.ts';
 import type { Answer, Stream } from '../../../src/drivers/libsql/protocol.ts';
 import { ReplicaReader } from '../../../src/drivers/libsql/replica.ts';
 import { BUSY, failed, later, many, one, OTHER, RESULT, ScriptedStream, standing } from './scripted.ts';

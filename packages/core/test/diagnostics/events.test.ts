@@ -337,7 +337,7 @@ describe('the plain channels', () => {
     expect(await leaked).toMatchObject({
       pool,
       how: 'old',
-      stack: expect.stringContaining('channels.test.ts') as string,
+      stack: expect.stringContaining('events.test.ts') as string,
     });
     await lease.release();
   });

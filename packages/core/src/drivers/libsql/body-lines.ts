@@ -1,5 +1,5 @@
 /** The lines of a body, no more of which is read than is asked for. */
-export class Lines {
+export class BodyLines {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   readonly #decoder = new TextDecoder();
   readonly #lines: string[] = [];

@@ -10,7 +10,7 @@ import {
   type StreamRequest,
   type WireValue,
 } from './protocol.ts';
-import { plainStep } from './standing.ts';
+import { plainStep } from './steps.ts';
 
 /**
  * Random marks, the newest last. They are in the data, so that nothing but a copy of the data can have one: the positions in the
