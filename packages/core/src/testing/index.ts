@@ -8,8 +8,8 @@ export { fakeClock, type FakeClock } from './fake-clock.ts';
 export { fakeDriver, type FakeDriver, type FakeDriverOptions } from './fake-driver.ts';
 export { type FakeAbility } from './fake-connection.ts';
 export { type FakeCall, type FakeMethod, type FakeOutcome, type FakeScript } from './fake-call.ts';
-export { driverCases, type DriverCase } from './driver-cases.ts';
-export { type OpenDriver } from './driver-bench.ts';
+export { driverCases } from './driver-cases.ts';
+export { type DriverCase, type OpenDriver } from './driver/bench.ts';
 export { pluginCases } from './plugin-cases.ts';
 export {
   type PluginAbility,

@@ -2,9 +2,9 @@ import { resultCodeOf } from '../../driver-errors.ts';
 import { tryBegin } from '../completed-connection.ts';
 import { toInteger } from '../integers.ts';
 import type { Connection, ExecuteHint, Result, Row, Value } from '../../driver.ts';
-import { isShort, learn, learnFromFailure, UNKNOWN_MS, type Estimate, type Estimates } from './estimates.ts';
+import { UNKNOWN_MS, type Estimate } from './estimates.ts';
 import { SHORT_BUSY_TIMEOUT_MS } from '../pragmas.ts';
-import { interrupted, NativeCalls, userOf } from './calls.ts';
+import { NativeCalls } from './calls.ts';
 import {
   byPosition,
   executeNamed,
@@ -18,9 +18,8 @@ import {
   type ProtoColumns,
 } from './columns.ts';
 import type { Callback, Sqlite3Database, Sqlite3Statement } from './package.ts';
-import { bindable, isHeavy, NO_VALUES } from './values.ts';
-import { StatementCache } from '../statement-cache.ts';
-import type { ThreadCall } from './threads.ts';
+import { NativeStatements, type StatementsSettings } from './statements.ts';
+import { bindable, NO_VALUES } from './values.ts';
 
 /** A statement without a hint is part of an open or a close. It may do anything, and must not wait for queries. */
 const UNDESCRIBED: ExecuteHint = {
@@ -34,28 +33,10 @@ const UNDESCRIBED: ExecuteHint = {
 /** The hint for a cursor. */
 const CURSOR: ExecuteHint = { ...UNDESCRIBED, readonly: true, effect: 'none', urgency: 'reader' };
 
-/** A statement, and the estimate of its duration. */
-interface Prepared {
-  readonly statement: Sqlite3Statement;
-  readonly estimate: Estimate;
-}
-
-/** What to do with the statement of a text, and the callbacks for the outcome. */
-interface Job<T> {
-  readonly sql: string;
-  readonly params: readonly Value[];
-  readonly start: (statement: Sqlite3Statement, callback: Callback<T>) => void;
-  readonly done: (value: T) => void;
-  readonly fail: (error: unknown) => void;
-}
-
 /** The settings of a handle. */
-export interface Sqlite3Settings {
-  readonly statementCacheSize: number;
+export interface Sqlite3Settings extends StatementsSettings {
   /** Whether the handle has the short busy timeout of the pool, which is too short for a script. */
   readonly waitsBriefly: boolean;
-  /** The estimates of the statements of all handles of a pool. */
-  readonly estimates: Estimates;
   readonly protoColumns: ProtoColumns;
 }
 
@@ -73,26 +54,21 @@ export class Sqlite3Connection implements Connection {
   readonly #database: Sqlite3Database;
   readonly #hasShortTimeout: boolean;
   readonly #prepareNative: Sqlite3Database['prepare'];
-  readonly #statements: StatementCache<Prepared>;
-  readonly #estimates: Estimates;
+  readonly #statements: NativeStatements;
   readonly #protoColumns: ProtoColumns;
   readonly #calls = new NativeCalls();
   /** The statements that a user prepared on the raw handle. The close finalizes those that the user forgot. */
   #foreign: Set<Sqlite3Statement> | undefined;
-  /** Whether the running call was interrupted. Then it makes no further step. */
-  #interrupted = false;
   #closing = false;
   /** An error that belongs to no call. The handle can no longer be trusted. */
   #stray: Error | undefined;
 
   constructor(database: Sqlite3Database, settings: Sqlite3Settings) {
-    const { statementCacheSize, waitsBriefly, estimates, protoColumns } = settings;
     this.#database = database;
-    this.#hasShortTimeout = waitsBriefly;
-    this.#estimates = estimates;
-    this.#protoColumns = protoColumns;
+    this.#hasShortTimeout = settings.waitsBriefly;
+    this.#protoColumns = settings.protoColumns;
     this.#prepareNative = database.prepare.bind(database);
-    this.#statements = new StatementCache(statementCacheSize, ({ statement }) => void statement.finalize());
+    this.#statements = new NativeStatements(this.#prepareNative, this.#calls, settings, this.#onStray);
     // Without a listener, the event would end the process.
     database.on('error', this.#onStray);
   }
@@ -120,7 +96,7 @@ export class Sqlite3Connection implements Connection {
   }
 
   execute(sql: string, params: readonly Value[] = [], hint: ExecuteHint = UNDESCRIBED): Promise<Result> {
-    this.#interrupted = false;
+    this.#statements.isInterrupted = false;
     this.#protoColumns.note(sql);
     return hint.rowMode === 'array' || this.#protoColumns.mayBeIn(sql)
       ? executeNamed(sql, hint, this.#protoColumns, this.#asked(params, hint))
@@ -172,7 +148,7 @@ export class Sqlite3Connection implements Connection {
    * or the script has set another busy timeout than the pool's.
    */
   async script(sql: string): Promise<void> {
-    this.#interrupted = false;
+    this.#statements.isInterrupted = false;
     this.#protoColumns.note(sql);
     if (/busy_timeout/i.test(sql) || !(await this.#waitsBriefly())) {
       await this.#exec(sql, UNKNOWN_MS);
@@ -202,11 +178,11 @@ export class Sqlite3Connection implements Connection {
 
   /** Uses a statement of its own, because the body of the loop could use the one in the cache. */
   async *iterate(sql: string, params: readonly Value[]): AsyncGenerator<Row, void, undefined> {
-    this.#interrupted = false;
+    this.#statements.isInterrupted = false;
     this.#protoColumns.note(sql);
     const names = await protoNames(sql, CURSOR, this.#protoColumns, this.#asked(params, CURSOR));
     const statement = await this.#calls.run<Sqlite3Statement>({ ms: UNKNOWN_MS }, 'reader', (callback) => {
-      this.#prepare(names === undefined ? sql : byPosition(sql, names), callback);
+      this.#statements.prepare(names === undefined ? sql : byPosition(sql, names), callback);
     });
     const estimate: Estimate = { ms: UNKNOWN_MS };
     const step = (values: readonly Value[]): Promise<Row | undefined> =>
@@ -229,7 +205,7 @@ export class Sqlite3Connection implements Connection {
   interrupt(): void {
     // The closing handle runs no call of a user any more, and the checkpoint of the close must not be interrupted.
     if (this.#closing) return;
-    this.#interrupted = true;
+    this.#statements.isInterrupted = true;
     this.#calls.interrupt();
     try {
       this.#database.interrupt();
@@ -242,7 +218,7 @@ export class Sqlite3Connection implements Connection {
     if (!hint.returnsRows) return this.#run(sql, params, hint);
     // `all`, never `get`: it steps to the end. So the commit of an INSERT … RETURNING is done and reported, and no read
     // stays open. `get` acknowledges before the commit and discards the error of the commit.
-    const done = this.#withStatement<Result>(sql, params, hint, (statement, callback) => {
+    const done = this.#statements.use<Result>(sql, params, hint, (statement, callback) => {
       all(statement, params, (error, rows) => {
         callback(error, rows && result(rows, 0, 0));
       });
@@ -252,7 +228,7 @@ export class Sqlite3Connection implements Connection {
   }
 
   async #run(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Result> {
-    const done = await this.#withStatement<Result>(sql, params, hint, (statement, callback) => {
+    const done = await this.#statements.use<Result>(sql, params, hint, (statement, callback) => {
       statement.run(bindable(params), function (error) {
         // If this statement changed nothing, SQLite keeps both counts from an earlier one, perhaps of another user.
         const changes = hint.effect === 'none' ? 0 : this.changes;
@@ -262,72 +238,6 @@ export class Sqlite3Connection implements Connection {
     return Number.isSafeInteger(done.lastInsertRowid) ? done : await this.#withChanges([], hint);
   }
 
-  /** Starts one call on the statement of a text, with a single promise. Starts it at once if it is known to be short. */
-  #withStatement<T>(
-    sql: string,
-    params: readonly Value[],
-    hint: ExecuteHint,
-    start: Job<T>['start'],
-  ): Promise<T> {
-    return new Promise<T>((done, fail) => {
-      const job: Job<T> = { sql, params, start, done, fail };
-      const kept = this.#statements.take(sql);
-      const user = userOf(hint);
-      const needsNoSlot = hint.urgency === 'control' || isShort(kept?.estimate ?? this.#estimates.of(sql));
-      if (needsNoSlot && this.#calls.goesAtOnce(user)) {
-        this.#begin(job, kept, this.#calls.short(user));
-        return;
-      }
-      const begin = (call: ThreadCall): void => {
-        this.#begin(job, kept, call);
-      };
-      const giveUp = (error: unknown): void => {
-        if (kept !== undefined) this.#statements.give(sql, kept);
-        job.fail(error);
-      };
-      if (needsNoSlot) this.#calls.together(user, begin, giveUp);
-      else this.#calls.whenThereIsASlot(user, begin, giveUp);
-    });
-  }
-
-  #begin<T>(job: Job<T>, kept: Prepared | undefined, call: ThreadCall): void {
-    if (kept !== undefined) {
-      this.#use(job, kept, call);
-      return;
-    }
-    this.#prepare(job.sql, (error, statement) => {
-      if (statement !== undefined) this.#use(job, { statement, estimate: this.#estimates.of(job.sql) }, call);
-      else {
-        this.#calls.end(call);
-        job.fail(error);
-      }
-    });
-  }
-
-  #use<T>({ sql, params, start, done, fail }: Job<T>, prepared: Prepared, call: ThreadCall): void {
-    const failed = (error: unknown): void => {
-      learnFromFailure(prepared.estimate, this.#calls.end(call));
-      // A statement that met SQLITE_BUSY stays active, and makes every later COMMIT fail.
-      this.#statements.drop(sql, prepared);
-      fail(error);
-    };
-    this.#calls.sent(call);
-    try {
-      start(prepared.statement, (error, value) => {
-        if (error !== null) {
-          failed(error);
-          return;
-        }
-        learn(prepared.estimate, this.#calls.end(call));
-        if (isHeavy(params)) this.#statements.drop(sql, prepared);
-        else this.#statements.give(sql, prepared);
-        done(value as T);
-      });
-    } catch (error) {
-      failed(error);
-    }
-  }
-
   #exec(sql: string, estimateMs: number): Promise<void> {
     return this.#calls.run({ ms: estimateMs }, 'writer', (callback) => {
       this.#database.exec(sql, callback);
@@ -335,7 +245,7 @@ export class Sqlite3Connection implements Connection {
   }
 
   #rows(sql: string, params: readonly Value[], hint: ExecuteHint): Promise<Row[]> {
-    return this.#withStatement<Row[]>(sql, params, hint, (statement, callback) => {
+    return this.#statements.use<Row[]>(sql, params, hint, (statement, callback) => {
       all(statement, params, callback);
     });
   }
@@ -348,20 +258,6 @@ export class Sqlite3Connection implements Connection {
     };
   }
 
-  #prepare(sql: string, callback: Callback<Sqlite3Statement>): void {
-    const statement = this.#prepareNative(sql, (error) => {
-      if (error !== null) callback(error);
-      else if (this.#interrupted) {
-        // The interrupt came before the statement ran, so it hit nothing. A statement that never begins has no effect
-        // either.
-        statement.finalize();
-        callback(interrupted());
-      } else callback(null, statement);
-    });
-    // One listener for all: a function made here would keep the values and rows of the first caller alive.
-    statement.on('error', this.#onStray);
-  }
-
   async #withChanges(rows: Row[], { effect }: ExecuteHint): Promise<Result> {
     const { changes, rowid } = await this.#counts();
     return result(rows, changes, effect === 'insert' && changes > 0 ? toInteger(rowid) : 0);
@@ -370,7 +266,7 @@ export class Sqlite3Connection implements Connection {
   /** The statement is already done. An interrupt that comes so late must not make it look failed. */
   async #counts(): Promise<Counts> {
     for (let left = MOST_INTERRUPTS; ; left -= 1) {
-      this.#interrupted = false;
+      this.#statements.isInterrupted = false;
       try {
         const [counts] = await this.#rows(COUNTS, NO_VALUES, UNDESCRIBED);
         return { changes: Number(counts?.['changes']), rowid: String(counts?.['rowid']) };

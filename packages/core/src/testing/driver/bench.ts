@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Connection, Driver, ExecuteHint, Value } from '../driver.ts';
-import { fromDriver } from '../driver-errors.ts';
-import { BusyError, SqliteError } from '../errors.ts';
+import type { Connection, Driver, ExecuteHint, Value } from '../../driver.ts';
+import { fromDriver } from '../../driver-errors.ts';
+import { BusyError, SqliteError } from '../../errors.ts';
 
 /**
  * Makes the driver under test for a database file. The file does not exist yet.

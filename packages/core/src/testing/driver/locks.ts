@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import type { Result } from '../driver.ts';
-import { cases, failure, INSERT, inTime, run, scalar, type DriverCase } from './driver-bench.ts';
+import type { Result } from '../../driver.ts';
+import { cases, failure, INSERT, inTime, run, scalar, type DriverCase } from './bench.ts';
 
 /** A lock on a file is refused at once, or after the busy timeout. */
 export const FILE_LOCK_CASES: readonly DriverCase[] = cases(

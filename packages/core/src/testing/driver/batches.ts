@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import type { BatchedStatement, BatchOutcome, Value } from '../driver.ts';
-import { complete } from '../drivers/completed-connection.ts';
-import { cases, INSERT, inTime, READ, run, scalar, type DriverCase } from './driver-bench.ts';
+import type { BatchedStatement, BatchOutcome, Value } from '../../driver.ts';
+import { complete } from '../../drivers/completed-connection.ts';
+import { cases, INSERT, inTime, READ, run, scalar, type DriverCase } from './bench.ts';
 
 /** Writes a row before it fails, and SQLite has no statement journal to undo that statement alone. */
 export const HALF_WAY: string = "INSERT INTO t SELECT column1 FROM (VALUES (1), ('x'))";
