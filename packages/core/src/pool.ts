@@ -8,7 +8,7 @@ import {
 } from './database/checkpoint.ts';
 import type { RequestOrigin } from './diagnostics/events.ts';
 import type { Observer } from './diagnostics/observer.ts';
-import { outsideCalls, type CancelToken, type Clock } from './waiting/deadline.ts';
+import { outsideCalls, type CancelToken } from './waiting/deadline.ts';
 import type { Result, Row } from './driver.ts';
 import type { Entry } from './engine/entries.ts';
 import { InvalidArgumentError, UnsupportedError } from './errors.ts';
@@ -243,7 +243,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    */
   async health(options: HealthOptions = {}): Promise<PoolHealth> {
     const checks = {
-      clock: this.clock,
+      clock: this.observer.clock,
       pool: this.observer.source.poolName,
       read: (signal: AbortSignal) => this.get('SELECT count(*) FROM sqlite_schema', [], { signal }),
       file: () => this.#parts.database.check(),
@@ -266,11 +266,6 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   /** The same as {@link SqlitePool.close}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  /** The clock of the pool. @internal */
-  get clock(): Clock {
-    return this.#parts.settings.clock;
   }
 
   /** The holders of idle leases, which keep a connection between two uses. @internal */

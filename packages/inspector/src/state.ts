@@ -1,4 +1,5 @@
 /** What the server of the page sends to it as JSON. Has no row and no bound value. */
+import type { PoolInspection, PoolStats } from '@sqlite-pool/core';
 
 /** The body of `state.json`. */
 export interface State {
@@ -46,37 +47,13 @@ export interface List<T> {
   readonly shown: readonly T[];
 }
 
-export interface Counts {
-  readonly size: number;
-  readonly idle: number;
-  readonly leased: number;
-  readonly opening: number;
-  readonly validating: number;
-  readonly closing: number;
-  readonly quarantined: number;
-  readonly waiting: number;
-  readonly writerHeld: boolean;
-  readonly writersWaiting: number;
-  readonly acquires: number;
-  readonly acquireTimeouts: number;
-  readonly opens: number;
-  readonly openFailures: number;
-  readonly leaks: number;
-  readonly walBytes: number;
-  readonly evictions: Readonly<Record<string, number>>;
-  readonly wait: { readonly p50Ms: number; readonly p95Ms: number; readonly maxMs: number };
+/** Every count of the pool. Of the waits, only what the page shows. */
+export interface Counts extends Omit<PoolStats, 'driver' | 'wait'> {
+  readonly wait: Pick<PoolStats['wait'], 'p50Ms' | 'p95Ms' | 'maxMs'>;
 }
 
 /** `null` is no limit. */
-export interface Limits {
-  readonly poolSize: number | null;
-  readonly minIdle: number | null;
-  readonly maxWaiting: number | null;
-  readonly acquireTimeoutMs: number | null;
-  readonly statementTimeoutMs: number | null;
-  readonly maxLeaseMs: number | null;
-  readonly walLimitBytes: number | null;
-}
+export type Limits = { readonly [Name in keyof PoolInspection['limits']]: number | null };
 
 /** What SQLite says of itself and of the database. */
 export interface Facts {

@@ -1,5 +1,5 @@
 import { Cancelled } from './call-queue.ts';
-import { limitOf, noTimeout, pause, type CancelToken, type Clock, type Limit } from '../waiting/deadline.ts';
+import { pause, untilCancelled, type CancelToken, type Clock, type Limit } from '../waiting/deadline.ts';
 import { isLocked } from '../driver-errors.ts';
 
 /**
@@ -42,7 +42,7 @@ export class BusyWait {
     if (!isLocked(error) || left <= 0) throw error;
     const next = PAUSES_MS[this.#tries] ?? LONGEST_PAUSE_MS;
     this.#tries += 1;
-    const own = limit ?? limitOf(clock, Infinity, noTimeout);
+    const own = limit ?? untilCancelled(clock);
     const whole: Limit = { ...own, signals: [...own.signals, cancelled] };
     try {
       await pause(Math.min(left, next * (0.5 + Math.random())), whole);

@@ -1,10 +1,9 @@
 import {
   cancelReason,
-  limitOf,
-  noTimeout,
   outsideCalls,
   CancelSource,
   systemClock,
+  untilCancelled,
   watch,
   type CancelToken,
   type Clock,
@@ -239,11 +238,6 @@ export class CallQueue {
     if (this.#caller?.kind === 'statement') this.#cancelRunning(why());
   }
 
-  /** Cancels the running native call. Its caller may make further calls. */
-  cancelCall(reason: unknown): void {
-    this.#cancelRunning(reason);
-  }
-
   #endCancelScope(why: () => unknown): void {
     this.#cancelScope?.cancelEach(why);
     this.#cancelScope = undefined;
@@ -286,7 +280,7 @@ export type CallEnd = { readonly value: unknown } | { readonly error: unknown };
 /** The owner of a native call: a caller, or the pool itself. */
 export type CallKind = 'statement' | 'operation';
 
-const UNLIMITED: Limit = limitOf(systemClock, Infinity, noTimeout);
+const UNLIMITED: Limit = untilCancelled(systemClock);
 
 /** Wraps the reason of a cancellation, which may be any value, to distinguish it from an error of a driver. */
 export class Cancelled extends Error {

@@ -4,12 +4,11 @@ import { Cursors, type Cursor, type Lifetime } from './cursors.ts';
 import type { Limit } from '../waiting/deadline.ts';
 import type { ExecuteHint, Result, Row, Value } from '../driver.ts';
 import { brokenContract, isLocked } from '../driver-errors.ts';
-import type { CompleteConnection } from '../drivers/completed-connection.ts';
+import { CONTROL, type CompleteConnection } from '../drivers/completed-connection.ts';
 import { TransactionLostError } from '../errors.ts';
 import type { Semaphore } from '../waiting/semaphore.ts';
 import { operationLimit, writeLockLimit, type TimeSettings } from '../waiting/limits.ts';
-import { CONTROL, hintOf } from './hints.ts';
-import { outcomeOf, unknownBecause } from './outcome.ts';
+import { isResult, outcomeOf, unknownBecause } from './outcome.ts';
 import type { Call } from '../query/call.ts';
 import type { QueryOperation } from '../diagnostics/operation.ts';
 import { parse, type Statement } from '../query/sql.ts';
@@ -152,9 +151,17 @@ export class Statements {
   }
 
   /** The hint for a caller's statement. `unleased`: no lease needs the statement to run on this connection. */
-  hintOf(call: Call, unleased: boolean): ExecuteHint {
-    const anyHandle = unleased && this.#hasNoState && this.#settings.sharesHandles;
-    return hintOf(call, anyHandle, this.writeLock.isHeld);
+  hintOf({ statement, rowMode = 'object', urgency }: Call, unleased: boolean): ExecuteHint {
+    const { control, readonly, returnsRows, effect, taints } = statement;
+    const user = readonly && !this.writeLock.isHeld ? 'reader' : 'writer';
+    return {
+      rowMode,
+      readonly,
+      returnsRows,
+      effect,
+      urgency: urgency ?? (control === 'none' ? user : 'control'),
+      unleased: unleased && !taints && this.#hasNoState && this.#settings.sharesHandles,
+    };
   }
 
   /** Whether the next statement would be the same on another handle. */
@@ -228,8 +235,7 @@ export class Statements {
         wait ??= this.#busyWait(error, control, since, limit);
         this.transaction.failed(control, error instanceof Cancelled, error);
         if (wait === undefined) throw error;
-        await this.#pause(wait, error);
-        await this.#recheck(control);
+        await this.#waitAgain(wait, error, control);
       }
     }
   }
@@ -265,8 +271,7 @@ export class Statements {
           throw error;
         }
         await this.cursors.end(cursor);
-        await this.#pause(wait, error);
-        await this.#recheck('none');
+        await this.#waitAgain(wait, error, 'none');
       }
     }
   }
@@ -290,11 +295,13 @@ export class Statements {
     for (const operation of this.#observed) operation.endsLockWait('running');
   }
 
-  /** Waits for a lock of another process. */
-  async #pause(wait: BusyWait, error: unknown): Promise<void> {
+  /** Waits for a lock of another process. If SQLite has rolled back by itself, the next try would commit alone. */
+  async #waitAgain(wait: BusyWait, error: unknown, control: Whole['control']): Promise<void> {
     for (const operation of this.#observed) operation.meetsLock();
     await wait.pause(error);
     for (const operation of this.#observed) operation.endsLockWait('running');
+    await this.resolveState();
+    if (control !== 'begin' && control !== 'rollback') this.transaction.check();
   }
 
   /** Asks SQLite for the state of the transaction, if only SQLite knows it. */
@@ -376,12 +383,6 @@ export class Statements {
     return new BusyWait({ clock, deadline: (since ?? clock.now()) + acquireTimeoutMs, limit, cancelled });
   }
 
-  /** Runs before another try. If SQLite has rolled back by itself, the statement would commit alone. */
-  async #recheck(control: Whole['control']): Promise<void> {
-    await this.resolveState();
-    if (control !== 'begin' && control !== 'rollback') this.transaction.check();
-  }
-
   /**
    * An undo has failed. All later calls are refused: their statements would be part of a transaction that is lost with
    * the connection. A transaction that SQLite has rolled back has already removed its savepoints.
@@ -396,9 +397,4 @@ export class Statements {
     this.transaction.ended();
     return { rows: [], columns: [], changes: 0, lastInsertRowid: 0 };
   }
-}
-
-/** Whether a driver has answered with a result. */
-export function isResult(value: unknown): value is Result {
-  return Array.isArray((value as Partial<Result> | undefined)?.rows);
 }

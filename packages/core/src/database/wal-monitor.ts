@@ -5,7 +5,7 @@ import {
   type CheckpointMode,
   type CheckpointResult,
 } from './checkpoint.ts';
-import type { Observer } from '../diagnostics/observer.ts';
+import { whereAcquired, type Observer } from '../diagnostics/observer.ts';
 import { limitOf, type Clock, type Limit } from '../waiting/deadline.ts';
 import type { Entry } from '../engine/entries.ts';
 import type { Reading, Session } from '../connection/session.ts';
@@ -186,17 +186,11 @@ export class WalMonitor {
     const culprit =
       longest === undefined || longest.since === now
         ? 'It is no lease of this pool: another pool or process, or a single statement that runs long (see statementTimeoutMs).'
-        : `It is a lease with ${longest.what}, for at least ${String(Math.round((now - longest.since) / 1000))} s. ${whereOf(longest)}`;
+        : `It is a lease with ${longest.what}, for at least ${String(Math.round((now - longest.since) / 1000))} s. ${whereAcquired(longest.stack)}`;
     this.#observer.warn(
       'SQLITE_POOL_WAL',
       `The WAL has grown to ${size}, because something that has been reading for long keeps it from being written back. ${culprit}`,
       { walBytes: this.#bytes },
     );
   }
-}
-
-function whereOf({ stack }: Reader): string {
-  return stack === undefined
-    ? 'Set leakWarningMs to see where it was acquired.'
-    : `It was acquired here:\n${stack}`;
 }

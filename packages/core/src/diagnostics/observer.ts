@@ -94,6 +94,13 @@ export class Observer {
   }
 }
 
+/** Where a lease was acquired, in a sentence for an operator. `stack`: that of its acquire, if it was recorded. */
+export function whereAcquired(stack: string | undefined): string {
+  return stack === undefined
+    ? 'Set leakWarningMs to see where it was acquired.'
+    : `It was acquired here:\n${stack}`;
+}
+
 /** A logger of the request itself adds its id. */
 function requestFields(request: RequestOrigin | undefined): object {
   if (request === undefined) return {};

@@ -115,12 +115,3 @@ export class WaitHistogram {
     return Math.min(edge, this.#max);
   }
 }
-
-/**
- * An estimate after one more measurement. It falls fast and rises slowly, because a single long time may only be a wait
- * for the machine.
- */
-export function learned(before: number | undefined, next: number): number {
-  if (before === undefined) return next;
-  return next < before ? (before + next) / 2 : before + (next - before) / 8;
-}

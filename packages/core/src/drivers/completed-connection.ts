@@ -1,4 +1,4 @@
-import type { BasicConnection, BatchedStatement, BatchOutcome, Connection } from '../driver.ts';
+import type { BasicConnection, BatchedStatement, BatchOutcome, Connection, ExecuteHint } from '../driver.ts';
 import { leftNothing, resultCodeOf } from '../driver-errors.ts';
 import { DeferredConstraints } from './deferred-constraints.ts';
 
@@ -20,13 +20,14 @@ const SAVEPOINT = 'sqlite_pool_batch';
 /** https://www.sqlite.org/rescode.html#interrupt */
 const INTERRUPT = 9;
 
-const CONTROL = {
+/** The hint for statements that begin or end a transaction. */
+export const CONTROL: ExecuteHint = {
   rowMode: 'object',
   readonly: true,
   returnsRows: false,
   effect: 'none',
   urgency: 'control',
-} as const;
+};
 
 type Abilities = Required<Connection>;
 

@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
-import { bounded, limitOf, noTimeout, systemClock, type Limit } from '../waiting/deadline.ts';
+import { bounded, systemClock, untilCancelled } from '../waiting/deadline.ts';
 import type { Connection, Driver } from '../driver.ts';
 import { InvalidArgumentError, OpenError, SqlitePoolError } from '../errors.ts';
 import { diagnoseOpenError } from './open-error.ts';
@@ -73,7 +73,7 @@ function createdOnce(
   let first: Promise<OpenError | undefined> | undefined;
   return async (signal) => {
     while (!created && first !== undefined) {
-      const failure = await bounded(first, until(signal));
+      const failure = await bounded(first, untilCancelled(systemClock, signal));
       if (failure !== undefined) throw new OpenError(failure.reason, failure.message, failure.cause);
     }
     if (created) return await open(false, signal);
@@ -91,11 +91,6 @@ function createdOnce(
     );
     return await opening;
   };
-}
-
-/** No deadline: the pool has its own. */
-export function until(signal: AbortSignal | undefined): Limit {
-  return limitOf(systemClock, Infinity, noTimeout, signal);
 }
 
 /** The same for every path to one file: https://www.sqlite.org/howtocorrupt.html#_multiple_links_to_the_same_file */

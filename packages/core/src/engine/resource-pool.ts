@@ -37,7 +37,7 @@ export class ResourcePool<R> {
   readonly #idle: OwnEntry<R>[] = [];
   /** The wait times of the waiters that got a resource. */
   readonly waits: WaitHistogram = new WaitHistogram();
-  readonly #waiters = new WaitQueue<Entry<R>>(Infinity, (waitedMs) => {
+  readonly #waiters = new WaitQueue<Entry<R>>((waitedMs) => {
     this.waits.add(waitedMs);
   });
   #state: PoolState = 'open';

@@ -1,5 +1,5 @@
 import { leakChannel, releaseChannel, type LeakEvent, type RequestOrigin } from '../diagnostics/events.ts';
-import type { Observer } from '../diagnostics/observer.ts';
+import { whereAcquired, type Observer } from '../diagnostics/observer.ts';
 import { LONGEST_DELAY_MS, type Clock } from '../waiting/deadline.ts';
 import type { Entry } from '../engine/entries.ts';
 import { LeaseRecord, Lease, type Acquire, type LeaseEnding } from './lease.ts';
@@ -28,8 +28,8 @@ export class IdleLeases {
   readonly #hasWaiters: () => boolean;
   #state: 'open' | 'closed' = 'open';
 
-  constructor(doesAnyoneWait: () => boolean) {
-    this.#hasWaiters = doesAnyoneWait;
+  constructor(hasWaiters: () => boolean) {
+    this.#hasWaiters = hasWaiters;
   }
 
   /** Adds a holder whose connection became idle. Reclaims it at once if there are waiters. */
@@ -196,11 +196,7 @@ export class LeaseRegistry {
     this.#leaks += 1;
     const { source } = this.#observer;
     if (leakChannel.hasSubscribers) leakChannel.publish({ ...source, request, how, stack });
-    const where =
-      stack === undefined
-        ? 'Set leakWarningMs to see where it was acquired.'
-        : `It was acquired here:\n${stack}`;
-    this.#observer.warn('SQLITE_POOL_LEAK', `A lease ${what}. ${where}`, {}, request);
+    this.#observer.warn('SQLITE_POOL_LEAK', `A lease ${what}. ${whereAcquired(stack)}`, {}, request);
   }
 }
 

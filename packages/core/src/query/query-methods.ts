@@ -131,25 +131,21 @@ export abstract class QueryMethods implements Queryable {
     const { sql } = call.statement;
     const parameters = call.values.length;
     const operation = this.#operation({ method: 'iterate', sql, kind: 'read', parameters, statements: 1 });
-    let end: ((failed?: { readonly error: unknown }) => void) | undefined;
-    const loop = new Promise<void>((resolve, reject) => {
-      // The loop rejects with the same error.
-      end = (failed) => (failed === undefined ? resolve() : reject(failed.error));
-    });
-    void traced(queryChannel, operation, () => loop).catch(() => undefined);
+    const loop = Promise.withResolvers<void>();
+    // The consumer of the loop gets the same error.
+    void traced(queryChannel, operation, () => loop.promise).catch(() => undefined);
     let rows = 0;
-    let failed: { readonly error: unknown } | undefined;
     try {
       for await (const row of this.step({ ...call, operation })) {
         rows += 1;
         yield row;
       }
     } catch (error) {
-      failed = { error };
+      loop.reject(error);
       throw error;
     } finally {
       operation.returned(rows, undefined);
-      end?.(failed);
+      loop.resolve();
     }
   }
 

@@ -1,4 +1,4 @@
-import { bounded, limitOf, noTimeout, systemClock } from '../waiting/deadline.ts';
+import { bounded, systemClock, untilCancelled } from '../waiting/deadline.ts';
 import type { Lease } from '../leasing/lease.ts';
 import type { ReclaimableLease } from '../leasing/lease-registry.ts';
 import type { Place } from '../waiting/linked-list.ts';
@@ -69,7 +69,7 @@ export class RequestConnection implements ReclaimableLease {
   /** The lease is for the whole request. A cancelled call stops waiting for it, and leaves it to the other calls. */
   leaseFor(signal: AbortSignal | undefined): Lease | Promise<Lease> {
     return this.lease instanceof Promise
-      ? bounded(this.lease, limitOf(systemClock, Infinity, noTimeout, signal))
+      ? bounded(this.lease, untilCancelled(systemClock, signal))
       : this.lease;
   }
 

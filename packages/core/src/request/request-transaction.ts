@@ -1,4 +1,4 @@
-import { bounded, limitOf, noTimeout, systemClock } from '../waiting/deadline.ts';
+import { bounded, systemClock, untilCancelled } from '../waiting/deadline.ts';
 import type { RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import type { Result, Row } from '../driver.ts';
@@ -194,7 +194,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     if (this.#over !== undefined) throw new LeaseEndedError(OVER);
     this.#begun ??= this.#begin();
     // The transaction is for the whole request. A cancelled call stops waiting for it, and leaves it to the other calls.
-    return await bounded(this.#begun, limitOf(systemClock, Infinity, noTimeout, signal));
+    return await bounded(this.#begun, untilCancelled(systemClock, signal));
   }
 
   #begin(): Promise<QueryMethods> {

@@ -125,7 +125,7 @@ export class FakeDatabase {
   begin<T>(start: CallStart, effect: () => T): { call: Running; outcome: FakeOutcome; end: Promise<T> } {
     const nth = (this.#counts.get(start.method) ?? 0) + 1;
     this.#counts.set(start.method, nth);
-    const { promise, resolve, reject } = deferred<T>();
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
     const settleOnce = (how: () => void): void => {
       if (call.settled) return;
       call.settled = true;
@@ -171,18 +171,4 @@ function twice<T>(call: FakeCall, end: Promise<T>): Promise<T> {
   };
   // The caller only uses `then`: it passes the object to `await` and `Promise.resolve`.
   return thenable as Promise<T>;
-}
-
-function deferred<T>(): {
-  promise: Promise<T>;
-  resolve: (value: T) => void;
-  reject: (error: unknown) => void;
-} {
-  let resolve!: (value: T) => void;
-  let reject!: (error: unknown) => void;
-  const promise = new Promise<T>((onValue, onError) => {
-    resolve = onValue;
-    reject = onError;
-  });
-  return { promise, resolve, reject };
 }

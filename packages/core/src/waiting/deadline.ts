@@ -257,9 +257,13 @@ export function pause(delayMs: number, limit: Limit): Promise<void> {
   return bounded(paused, limit, cancel);
 }
 
-/** The `timeoutError` of a limit without a deadline. */
+/** Makes a limit without a deadline: only a signal ends the wait. */
+export function untilCancelled(clock: Clock, ...signals: (CancelToken | undefined)[]): Limit {
+  return limitOf(clock, Infinity, noTimeout, ...signals);
+}
+
 /* v8 ignore next -- a deadline that is `Infinity` is never reached */
-export function noTimeout(): Error {
+function noTimeout(): Error {
   return new Error('There is no time limit.');
 }
 

@@ -6,16 +6,15 @@ import { WaitQueue } from './wait-queue.ts';
  * per connection serializes the calls on it. One with one permit per database file serializes its writers.
  */
 export class Semaphore {
-  readonly #queue: WaitQueue<number>;
+  readonly #queue = new WaitQueue<number>();
   readonly #permits: number;
   #held = 0;
   #arrivals = 0;
   #changes = 0;
   readonly #onChange: (() => void)[] = [];
 
-  constructor(places: number = 1, maxWaiting: number = Infinity) {
-    this.#permits = places;
-    this.#queue = new WaitQueue(maxWaiting);
+  constructor(permits: number = 1) {
+    this.#permits = permits;
   }
 
   get held(): number {

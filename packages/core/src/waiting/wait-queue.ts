@@ -1,5 +1,4 @@
 import { cancelReason, Follower, outsideCalls, type CancelToken, type Limit } from './deadline.ts';
-import { PoolOverloadedError } from '../errors.ts';
 import { LinkedList, type Listed, type Place } from './linked-list.ts';
 import { failTogether } from './rejections.ts';
 
@@ -34,15 +33,13 @@ const CHECKED_PER_MS = 10_000;
  * a tenth of the time.
  */
 export class WaitQueue<T> {
-  readonly #maxWaiting: number;
   readonly #onServed: ((waitedMs: number) => void) | undefined;
   #waiters = new LinkedList<Waiter<T>>();
   /** When the timer fires; `Infinity` without a timer. No deadline in the queue is earlier. */
   #timerAt = Infinity;
   #cancelTimer: () => void = () => undefined;
 
-  constructor(maxWaiting: number = Infinity, onServed?: (waitedMs: number) => void) {
-    this.#maxWaiting = maxWaiting;
+  constructor(onServed?: (waitedMs: number) => void) {
     this.#onServed = onServed;
   }
 
@@ -51,16 +48,13 @@ export class WaitQueue<T> {
   }
 
   /**
-   * Resolves when the waiter is served. Rejects when the limit is reached, or at once when the queue is full.
+   * Resolves when the waiter is served. Rejects when the limit is reached. The owner of the queue decides how many may wait.
    *
    * @param kind - For {@link WaitQueue.rejectAll}.
    */
   wait(limit: Limit, kind?: string): Promise<T> {
     const cancelled = cancelReason(limit);
     if (cancelled !== undefined) return Promise.reject(cancelled.reason);
-    if (this.#waiters.size >= this.#maxWaiting) {
-      return Promise.reject(new PoolOverloadedError(this.#maxWaiting));
-    }
     return new Promise<T>((resolve, reject) => {
       const list = this.#waiters;
       this.#add({ place: undefined, list, limit, kind, resolve, reject, followers: NO_FOLLOWERS });

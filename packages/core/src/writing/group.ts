@@ -1,10 +1,9 @@
 import { Cancelled } from '../connection/call-queue.ts';
 import {
   cancelReason,
-  limitOf,
-  noTimeout,
   outsideCalls,
   CancelSource,
+  untilCancelled,
   watch,
   type CancelToken,
   type Limit,
@@ -19,7 +18,6 @@ import { failTogether } from '../waiting/rejections.ts';
 /** One write of a group. It is settled once, by its outcome or by its own limit, whichever comes first. */
 export class QueuedWrite {
   readonly call: Call;
-  readonly outcome: Promise<Result>;
   /** The time at which it began to wait for the write lock. */
   readonly since: number;
   /** The time at which its wait for the write lock ends. */
@@ -29,8 +27,7 @@ export class QueuedWrite {
   /** Whether its statement may have run in a transaction that may be committed. */
   #mayBeDone = false;
   readonly #group: { left(): void };
-  #resolve!: (result: Result) => void;
-  #reject!: (error: unknown) => void;
+  readonly #outcome = Promise.withResolvers<Result>();
   #state: 'open' | 'settled' = 'open';
   #stopWatching: (() => void) | undefined;
 
@@ -40,10 +37,10 @@ export class QueuedWrite {
     this.deadline = since + timeoutMs;
     call.operation?.waitsForLock();
     this.#group = group;
-    this.outcome = new Promise<Result>((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+  }
+
+  get outcome(): Promise<Result> {
+    return this.#outcome.promise;
   }
 
   get isSettled(): boolean {
@@ -95,7 +92,7 @@ export class QueuedWrite {
   }
 
   resolve(result: Result): void {
-    if (this.settle()) this.#resolve(result);
+    if (this.settle()) this.#outcome.resolve(result);
   }
 
   reject(error: unknown): void {
@@ -104,7 +101,7 @@ export class QueuedWrite {
 
   /** Rejects a write that has been {@link QueuedWrite.settle}d. */
   rejectSettled(error: unknown): void {
-    this.#reject(error);
+    this.#outcome.reject(error);
   }
 
   /** From now on, nothing else can settle the write. Returns whether it was still open. */
@@ -150,7 +147,7 @@ export class Group implements Listed<Group> {
 
   constructor(settings: GroupSettings) {
     this.#settings = settings;
-    this.limit = limitOf(settings.clock, Infinity, noTimeout, this.#abandoned);
+    this.limit = untilCancelled(settings.clock, this.#abandoned);
   }
 
   /** The number of members that are not settled. */
@@ -178,7 +175,7 @@ export class Group implements Listed<Group> {
     this.#waiting += 1;
     if (this.#cancelTimer === undefined) this.#arm(member.deadline);
     if (this.#state === 'connected') this.#limit(member);
-    else if (call.signal !== undefined) member.watch(limitOf(clock, Infinity, noTimeout, call.signal));
+    else if (call.signal !== undefined) member.watch(untilCancelled(clock, call.signal));
     return member;
   }
 

@@ -65,7 +65,7 @@ export class Writers {
     this.#connections = connections;
     this.#database = database;
     const permits = Math.max(1, Math.min(WRITERS_WITH_CONNECTION, settings.poolSize - 1));
-    this.#permits = new Semaphore(permits, settings.maxWaiting);
+    this.#permits = new Semaphore(permits);
   }
 
   /** The number of writes that wait, with or without a connection. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { limitOf, noTimeout } from '../../src/waiting/deadline.ts';
+import { untilCancelled } from '../../src/waiting/deadline.ts';
 import { AcquireTimeoutError, PoolClosedError, StatementTimeoutError } from '../../src/index.ts';
 import { ResourcePool } from '../../src/engine/resource-pool.ts';
 import { fakeClock, type FakeCall } from '../../src/testing/index.ts';
@@ -194,7 +194,7 @@ describe('an engine', () => {
     const clock = fakeClock();
     const engine = new ResourcePool<number>({ ...SETTINGS, clock }, HOOKS);
     await engine.close();
-    await expect(engine.acquire(limitOf(clock, Infinity, noTimeout))).rejects.toBeInstanceOf(PoolClosedError);
+    await expect(engine.acquire(untilCancelled(clock))).rejects.toBeInstanceOf(PoolClosedError);
     engine.sweep();
     await clock.settle();
     expect([engine.state, engine.opens, engine.size]).toEqual(['closed', 0, 0]);
@@ -207,7 +207,7 @@ describe('an engine', () => {
       let closes = 0;
       const close = async (): Promise<void> => void (closes += 1);
       const engine = new ResourcePool<number>({ ...SETTINGS, clock }, { ...HOOKS, close });
-      const entry = await engine.acquire(limitOf(clock, Infinity, noTimeout));
+      const entry = await engine.acquire(untilCancelled(clock));
       const closed = engine.close();
       engine.giveUp();
       if (comesBack === 'release') engine.release(entry);

@@ -1,5 +1,3 @@
-import { learned } from '../../diagnostics/stats.ts';
-
 /** The estimated duration of a statement, in milliseconds. */
 export interface Estimate {
   ms: number;
@@ -22,10 +20,15 @@ export function isShort({ ms }: Estimate): boolean {
   return ms < LONG_MS;
 }
 
-/** Learns from a call that took `ms` milliseconds. */
+/**
+ * Learns from a call that took `ms` milliseconds. The estimate falls fast and rises slowly, because a single long time
+ * may only be a wait for the machine.
+ */
 export function learn(estimate: Estimate, ms: number): void {
-  const before = estimate.ms === UNKNOWN_MS ? undefined : estimate.ms;
-  estimate.ms = learned(before, Math.min(ms, MOST_MS));
+  const before = estimate.ms;
+  const next = Math.min(ms, MOST_MS);
+  if (before === UNKNOWN_MS) estimate.ms = next;
+  else estimate.ms = next < before ? (before + next) / 2 : before + (next - before) / 8;
 }
 
 /**

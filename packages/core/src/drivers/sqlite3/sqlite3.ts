@@ -1,8 +1,8 @@
 import { constants } from 'node:buffer';
-import { pause, systemClock } from '../../waiting/deadline.ts';
+import { pause, systemClock, untilCancelled } from '../../waiting/deadline.ts';
 import type { Connection, Driver } from '../../driver.ts';
 import { DriverMissingError, InvalidArgumentError } from '../../errors.ts';
-import { fileDriver, until, type OpenOne } from '../file-driver.ts';
+import { fileDriver, type OpenOne } from '../file-driver.ts';
 import { Estimates } from './estimates.ts';
 import { buildCommand, installCommand } from '../install-command.ts';
 import { setupScripts, waitsBriefly, type Pragmas, type SetupScripts } from '../pragmas.ts';
@@ -132,7 +132,7 @@ async function untilUnlocked(signal: AbortSignal | undefined, work: () => Promis
       return;
     } catch (error) {
       if (systemClock.now() >= end || ((error as { errno: number }).errno & 0xff) !== BUSY) throw error;
-      await pause(SETUP_PAUSE_MS, until(signal));
+      await pause(SETUP_PAUSE_MS, untilCancelled(systemClock, signal));
     }
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
-import { casesOf, deferred, ending, ENDLESS, has, notes, type Handler } from './bench.ts';
+import { casesOf, deferred, ending, ENDLESS, has, notes, startMeeting, type Handler } from './bench.ts';
 import type { PluginCase } from './contract.ts';
 import { countListeners } from './listeners.ts';
 
@@ -104,24 +104,7 @@ export const ANSWERS: readonly PluginCase[] = casesOf('answers', [], {
     assert.match(client.received, / 200 OK/);
   },
   'gives each of two requests at the same time a connection of its own': async ({ start }) => {
-    const [first, second] = [deferred(), deferred()];
-    const { fetch, pool } = await start(
-      { poolSize: 2 },
-      {
-        'GET /first': async ({ db }) => {
-          await db.get('SELECT 1');
-          first.resolve();
-          await second.promise;
-          return { leased: pool.stats().leased };
-        },
-        'GET /second': async ({ db }) => {
-          await first.promise;
-          await db.get('SELECT 1');
-          second.resolve();
-          return {};
-        },
-      },
-    );
+    const { fetch } = await startMeeting(start);
     const [answer] = await Promise.all([fetch('GET', '/first'), fetch('GET', '/second')]);
     has(answer, { status: 200, body: '{"leased":2}' });
   },

@@ -222,16 +222,36 @@ const NEXT: PluginRoute = {
 
 const CLOSING_MS = 5000;
 
-/** A promise and the function that settles it. A handler and its case use it to wait for each other. */
-export interface Deferred<T> {
-  readonly promise: Promise<T>;
-  readonly resolve: (value: T | PromiseLike<T>) => void;
+/** A promise and the functions that settle it. A handler and its case use it to wait for each other. */
+export function deferred<T = void>(): PromiseWithResolvers<T> {
+  return Promise.withResolvers<T>();
 }
 
-export function deferred<T = void>(): Deferred<T> {
-  let resolve!: Deferred<T>['resolve'];
-  const promise = new Promise<T>((settle) => (resolve = settle));
-  return { promise, resolve };
+/** Starts two routes whose handlers wait for each other. `/first` answers how many connections are leased then. */
+export async function startMeeting(
+  start: Bench['start'],
+  app: Pick<PluginApp, 'http2'> = {},
+): Promise<Running> {
+  const [first, second] = [deferred(), deferred()];
+  const running = await start(
+    { poolSize: 2 },
+    {
+      'GET /first': async ({ db }) => {
+        await db.get('SELECT 1');
+        first.resolve();
+        await second.promise;
+        return { leased: running.pool.stats().leased };
+      },
+      'GET /second': async ({ db }) => {
+        await first.promise;
+        await db.get('SELECT 1');
+        second.resolve();
+        return {};
+      },
+    },
+    app,
+  );
+  return running;
 }
 
 /** The end of some work: the code of its error, or `done`. */

@@ -9,7 +9,6 @@ import {
   INSERT,
   never,
   notes,
-  type Deferred,
   type Handler,
   type Use,
 } from './bench.ts';
@@ -256,7 +255,11 @@ function onBoth(title: string, of: (route: 'GET /' | 'POST /') => Use): Readonly
 }
 
 /** A handler whose first statement comes after its client has left, and the promises that report its progress. */
-function handlerThatIsLate(): { handler: Handler; entered: Deferred<void>; ended: Deferred<string> } {
+function handlerThatIsLate(): {
+  handler: Handler;
+  entered: PromiseWithResolvers<void>;
+  ended: PromiseWithResolvers<string>;
+} {
   const [entered, ended] = [deferred(), deferred<string>()];
   const handler: Handler = async (context) => {
     const left = closing(context);

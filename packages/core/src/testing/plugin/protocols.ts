@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
-import { casesOf, chunks, deferred, ending, ENDLESS, has, INSERT, LONG, never, notes } from './bench.ts';
+import {
+  casesOf,
+  chunks,
+  deferred,
+  ending,
+  ENDLESS,
+  has,
+  INSERT,
+  LONG,
+  never,
+  notes,
+  startMeeting,
+} from './bench.ts';
 import { webSocketFrame, webSocketHead } from './clients.ts';
 import type { PluginCase } from './contract.ts';
 
@@ -11,25 +23,7 @@ const CANCEL = 8;
 
 const HTTP2 = casesOf('HTTP/2', ['http2'], {
   'answers streams of one session, each with a connection of its own': async ({ start }) => {
-    const [first, second] = [deferred(), deferred()];
-    const { http2, pool } = await start(
-      { poolSize: 2 },
-      {
-        'GET /first': async ({ db }) => {
-          await db.get('SELECT 1');
-          first.resolve();
-          await second.promise;
-          return { leased: pool.stats().leased };
-        },
-        'GET /second': async ({ db }) => {
-          await first.promise;
-          await db.get('SELECT 1');
-          second.resolve();
-          return {};
-        },
-      },
-      OVER_HTTP2,
-    );
+    const { http2, pool } = await startMeeting(start, OVER_HTTP2);
     const client = http2();
     const [answer] = await Promise.all([client.fetch('GET', '/first'), client.fetch('GET', '/second')]);
     has(answer, { status: 200, body: '{"leased":2}' });

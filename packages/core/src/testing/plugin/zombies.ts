@@ -10,6 +10,7 @@ import {
   never,
   notes,
   type Bench,
+  type Handler,
 } from './bench.ts';
 import type { PluginCase, PluginContext } from './contract.ts';
 
@@ -17,6 +18,26 @@ import type { PluginCase, PluginContext } from './contract.ts';
 async function lateCalls({ db }: PluginContext, unreached: Bench['unreached']): Promise<string[]> {
   const late = [db.run(INSERT, ['late']), db.run('ROLLBACK'), db.transaction(unreached)];
   return await Promise.all(late.map(ending));
+}
+
+/** A handler that goes on when its client has left. Its late calls come when `others` resolves. */
+function zombieOf(unreached: Bench['unreached']): {
+  readonly begun: PromiseWithResolvers<void>;
+  readonly others: PromiseWithResolvers<void>;
+  readonly late: PromiseWithResolvers<string[]>;
+  readonly handler: Handler;
+} {
+  const [begun, others] = [deferred(), deferred()];
+  const late = deferred<string[]>();
+  const handler: Handler = async (context) => {
+    await context.db.run('BEGIN IMMEDIATE');
+    await context.db.run(INSERT, ['of the zombie']);
+    begun.resolve();
+    await others.promise;
+    late.resolve(await lateCalls(context, unreached));
+    return {};
+  };
+  return { begun, others, late, handler };
 }
 
 const ENDED = ['LEASE_ENDED', 'LEASE_ENDED', 'LEASE_ENDED'];
@@ -27,24 +48,16 @@ const ABANDONED = casesOf('zombies', [], {
     start,
     unreached,
   }) => {
-    const [begun, others] = [deferred(), deferred()];
-    const zombie = deferred<string[]>();
+    const { begun, others, late, handler } = zombieOf(unreached);
     const { send, fetch, pool } = await start(
       { poolSize: 1 },
       {
-        'GET /zombie': async (context) => {
-          await context.db.run('BEGIN IMMEDIATE');
-          await context.db.run(INSERT, ['of the zombie']);
-          begun.resolve();
-          await others.promise;
-          zombie.resolve(await lateCalls(context, unreached));
-          return {};
-        },
+        'GET /zombie': handler,
         'POST /honest': async ({ db }) => {
           await db.run('BEGIN IMMEDIATE');
           const written = await db.run(INSERT, ['of the honest one']);
           others.resolve();
-          await zombie.promise;
+          await late.promise;
           await db.run('COMMIT');
           return written;
         },
@@ -54,26 +67,18 @@ const ABANDONED = casesOf('zombies', [], {
     await begun.promise;
     client.leave();
     has(await fetch('POST', '/honest'), { status: 200 });
-    assert.deepEqual(await zombie.promise, ENDED);
+    assert.deepEqual(await late.promise, ENDED);
     assert.deepEqual(await notes(pool), ['of the honest one']);
   },
   'F62 takes the write lock from a POST after disconnectGraceMs, and its late calls reach nobody': async ({
     start,
     unreached,
   }) => {
-    const [begun, others] = [deferred(), deferred()];
-    const zombie = deferred<string[]>();
+    const { begun, others, late, handler } = zombieOf(unreached);
     const { send, fetch, pool } = await start(
       { poolSize: 1, disconnectGraceMs: 20 },
       {
-        'POST /zombie': async (context) => {
-          await context.db.run('BEGIN IMMEDIATE');
-          await context.db.run(INSERT, ['of the zombie']);
-          begun.resolve();
-          await others.promise;
-          zombie.resolve(await lateCalls(context, unreached));
-          return {};
-        },
+        'POST /zombie': handler,
         'POST /honest': async ({ db }) => {
           const written = await db.transaction((tx) => tx.run(INSERT, ['of the honest one']));
           others.resolve();
@@ -85,7 +90,7 @@ const ABANDONED = casesOf('zombies', [], {
     await begun.promise;
     client.leave();
     has(await fetch('POST', '/honest'), { status: 200 });
-    assert.deepEqual(await zombie.promise, ENDED);
+    assert.deepEqual(await late.promise, ENDED);
     assert.deepEqual(await notes(pool), ['of the honest one']);
   },
   'F27 revokes the connection of a handler after maxLeaseMs, while its client waits': async ({ start }) => {
