@@ -179,6 +179,37 @@ export const POOL_OPTIONS: ReadonlySet<string> = new Set([
 
 /** Checks all options and fills in the defaults. */
 export function checkOptions(options: PoolOptions): Settings {
+  checkNames(options);
+  const driver = driverOf(options);
+  const numbers = checkNumbers(options, driver);
+  const poolSize = checkSize(driver, options.poolSize, numbers.poolSize);
+  if (numbers.minIdle > poolSize) {
+    throw new InvalidArgumentError(
+      `Option minIdle is ${String(numbers.minIdle)}: it must be at most poolSize (${String(poolSize)}).`,
+    );
+  }
+  const { groupCommit = true, onConnect, clock = systemClock } = options;
+  if (typeof groupCommit !== 'boolean')
+    throw new InvalidArgumentError(`Option groupCommit is ${show(groupCommit)}: it must be true or false.`);
+  if (!isObject(clock) || typeof clock.now !== 'function' || typeof clock.schedule !== 'function') {
+    throw new InvalidArgumentError('Option clock must be an object with now() and schedule().');
+  }
+  if (onConnect !== undefined && typeof onConnect !== 'function')
+    throw new InvalidArgumentError('Option onConnect must be a function.');
+  return {
+    ...numbers,
+    driver,
+    poolSize,
+    groupCommit,
+    // An in-memory database would be lost with its connection.
+    idleTimeoutMs: driver.inMemory === true ? Infinity : numbers.idleTimeoutMs,
+    onConnect,
+    ...checkObserver(options, driver),
+    clock,
+  };
+}
+
+function checkNames(options: PoolOptions): void {
   if (!isObject(options)) throw new InvalidArgumentError('The options of a pool must be an object.');
   for (const name of Object.keys(options)) {
     if (POOL_OPTIONS.has(name)) continue;
@@ -191,52 +222,17 @@ export function checkOptions(options: PoolOptions): Settings {
   }
   if (options[ALIAS] !== undefined && options.acquireTimeoutMs !== undefined)
     throw new InvalidArgumentError(`Option ${ALIAS} is another name of acquireTimeoutMs: set one of them.`);
-  const driver = driverOf(options);
-  const number = (name: NumberOption): number => checkNumber(name, options[name]);
-  const validateAfterIdleMs =
-    options.validateAfterIdleMs === undefined
-      ? driver.defaults?.validateAfterIdleMs
-      : options.validateAfterIdleMs;
-  const poolSize = checkSize(driver, options.poolSize, number('poolSize'));
-  const minIdle = number('minIdle');
-  const idleTimeoutMs = number('idleTimeoutMs');
-  if (minIdle > poolSize) {
-    throw new InvalidArgumentError(
-      `Option minIdle is ${String(minIdle)}: it must be at most poolSize (${String(poolSize)}).`,
-    );
-  }
-  const { groupCommit = true, onConnect, clock = systemClock } = options;
-  if (typeof groupCommit !== 'boolean')
-    throw new InvalidArgumentError(`Option groupCommit is ${show(groupCommit)}: it must be true or false.`);
-  if (!isObject(clock) || typeof clock.now !== 'function' || typeof clock.schedule !== 'function') {
-    throw new InvalidArgumentError('Option clock must be an object with now() and schedule().');
-  }
-  if (onConnect !== undefined && typeof onConnect !== 'function')
-    throw new InvalidArgumentError('Option onConnect must be a function.');
-  return {
-    driver,
-    poolSize,
-    minIdle,
-    acquireTimeoutMs: checkNumber(
-      'acquireTimeoutMs',
-      options.acquireTimeoutMs === undefined ? options[ALIAS] : options.acquireTimeoutMs,
-    ),
-    groupCommit,
-    // An in-memory database would be lost with its connection.
-    idleTimeoutMs: driver.inMemory === true ? Infinity : idleTimeoutMs,
-    operationTimeoutMs: number('operationTimeoutMs'),
-    statementTimeoutMs: number('statementTimeoutMs'),
-    closeTimeoutMs: number('closeTimeoutMs'),
-    maxWaiting: number('maxWaiting'),
-    maxLeaseMs: number('maxLeaseMs'),
-    leakWarningMs: number('leakWarningMs'),
-    validateAfterIdleMs: checkNumber('validateAfterIdleMs', validateAfterIdleMs),
-    walLimitBytes: number('walLimitBytes'),
-    onConnect,
-    ...checkObserver(options, driver),
-    slowStatementMs: number('slowStatementMs'),
-    clock,
+}
+
+function checkNumbers(options: PoolOptions, { defaults }: Driver): Record<NumberOption, number> {
+  const given = (name: NumberOption): unknown => {
+    if (options[name] !== undefined) return options[name];
+    if (name === 'acquireTimeoutMs') return options[ALIAS];
+    return name === 'validateAfterIdleMs' ? defaults?.validateAfterIdleMs : undefined;
   };
+  const names = Object.keys(NUMBERS) as NumberOption[];
+  const numbers = names.map((name) => [name, checkNumber(name, given(name))] as const);
+  return Object.fromEntries(numbers) as Record<NumberOption, number>;
 }
 
 function checkObserver(options: PoolOptions, { database }: Driver): Pick<Settings, 'poolName' | 'logger'> {

@@ -1,4 +1,3 @@
-import type { Limit } from '../waiting/deadline.ts';
 import type { BasicConnection, Connection, Driver } from '../driver.ts';
 import { complete } from '../drivers/completed-connection.ts';
 import { OpenError, SqlitePoolError } from '../errors.ts';
@@ -40,24 +39,6 @@ export class Database {
   /** The size of the WAL in bytes; 0 if the driver does not know it. */
   async walBytes(): Promise<number> {
     return (await this.#settings.driver.walBytes?.()) ?? 0;
-  }
-
-  /** Acquires the write lock without a session, if it is free. The returned function releases it. */
-  tryAcquireWriteLock(): (() => void) | undefined {
-    const lock = this.writeLock;
-    if (!lock.tryAcquire()) return undefined;
-    return () => {
-      lock.release();
-    };
-  }
-
-  /** Acquires the write lock without a session. Resolves to the function that releases it. */
-  async acquireWriteLock(limit: Limit): Promise<() => void> {
-    const lock = this.writeLock;
-    await lock.acquire(limit);
-    return () => {
-      lock.release();
-    };
   }
 
   /** Opens a session, unless `signal` aborts first. Rejects with an `OpenError` or with the reason of the signal. */

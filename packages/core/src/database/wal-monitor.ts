@@ -6,7 +6,8 @@ import {
   type CheckpointResult,
 } from './checkpoint.ts';
 import { whereAcquired, type Observer } from '../diagnostics/observer.ts';
-import { limitOf, type Clock, type Limit } from '../waiting/deadline.ts';
+import { limitOf, type Clock } from '../waiting/deadline.ts';
+import type { Semaphore } from '../waiting/semaphore.ts';
 import type { Entry } from '../engine/entries.ts';
 import type { Reading, Session } from '../connection/session.ts';
 
@@ -18,10 +19,11 @@ export interface Reader extends Reading {
 
 /** The methods of the database, the connection pool and the leases that the monitor needs. */
 interface WalDatabase {
+  /** The write lock of the file that the pool uses now. */
+  readonly writeLock: WalLock;
   walBytes(): Promise<number>;
-  tryAcquireWriteLock(): (() => void) | undefined;
-  acquireWriteLock(limit: Limit): Promise<() => void>;
 }
+type WalLock = Pick<Semaphore, 'tryAcquire' | 'acquire' | 'release'>;
 interface WalConnections {
   acquireForChore(urgent: boolean): Promise<Entry<Session> | undefined>;
   tryAcquireIdle(): Entry<Session> | undefined;
@@ -109,9 +111,9 @@ export class WalMonitor {
       // Readers that come and go stop each checkpoint at another page. While there is no writer, a truncate can get past
       // them.
       if (this.#stopped.times > 0 && !moved) return;
-      const release = this.#database.tryAcquireWriteLock();
-      if (release !== undefined) {
-        await this.#truncate(entry, release);
+      const { writeLock } = this.#database;
+      if (writeLock.tryAcquire()) {
+        await this.#truncate(entry, writeLock);
         return;
       }
     } finally {
@@ -126,30 +128,31 @@ export class WalMonitor {
    */
   async #truncateLater(): Promise<void> {
     const limit = limitOf(this.#clock, WRITE_LOCK_WAIT_MS, () => new Error('no write lock'), this.#closed);
-    const release = await this.#database.acquireWriteLock(limit);
+    const { writeLock } = this.#database;
+    await writeLock.acquire(limit);
     const entry = this.#connections.tryAcquireIdle();
     if (entry === undefined) {
-      release();
+      writeLock.release();
       return;
     }
     try {
-      await this.#truncate(entry, release);
+      await this.#truncate(entry, writeLock);
     } finally {
       await this.#connections.release(entry);
     }
   }
 
   /**
-   * Tries for a moment, during which no write of this process begins. Each try waits for readers as long as the busy
-   * timeout.
+   * Tries for a moment, during which no write of this process begins, and then releases the lock. Each try waits for
+   * readers as long as the busy timeout.
    */
-  async #truncate(entry: Entry<Session>, release: () => void): Promise<void> {
+  async #truncate(entry: Entry<Session>, writeLock: WalLock): Promise<void> {
     try {
       const until = this.#clock.now() + TRUNCATE_FOR_MS;
       for (let tries = TRUNCATE_TRIES; tries > 0 && this.#clock.now() < until; tries -= 1)
         if (!(await this.#run(entry, 'truncate')).busy) return;
     } finally {
-      release();
+      writeLock.release();
     }
   }
 

@@ -6,6 +6,7 @@ import { closeChannel, evictChannel, openChannel } from '../diagnostics/events.t
 import { Observer } from '../diagnostics/observer.ts';
 import { OpenOperation, traced } from '../diagnostics/operation.ts';
 import type { PoolStats } from '../diagnostics/stats.ts';
+import type { ResourceHooks } from '../engine/lifecycle.ts';
 import { ResourcePool } from '../engine/resource-pool.ts';
 import { PoolClosedError } from '../errors.ts';
 import { ConnectionPool } from '../leasing/connection-pool.ts';
@@ -51,25 +52,7 @@ export class PoolParts {
       writeTimeoutError: () => this.connections.timeoutError(settings.acquireTimeoutMs, 'write'),
     };
     this.#context = context;
-    this.engine = new ResourcePool(settings, {
-      open: (signal) => {
-        this.#housekeeping.start();
-        return this.#open(signal);
-      },
-      validate: async (session) => {
-        await this.database.check();
-        await session.validate();
-      },
-      drain: (session) => session.drain(),
-      close: (session, last) => session.close(last),
-      abandon: (session) => {
-        session.abandon();
-      },
-      retired: (reason) => {
-        this.observer.debug('A connection is retired.', { reason });
-        if (evictChannel.hasSubscribers) evictChannel.publish({ ...this.observer.source, reason });
-      },
-    });
+    this.engine = new ResourcePool(settings, this.#hooks());
     this.connections = new ConnectionPool(settings, this.engine, this.registry, this.observer);
     this.writers = new Writers(context, this.connections, this.database);
     const untilClosed = { ...settings, observer: this.observer, closed: this.#closed.signal };
@@ -144,6 +127,29 @@ export class PoolParts {
     this.database.leave();
     if (closeChannel.hasSubscribers)
       closeChannel.publish({ ...this.observer.source, durationMs: clock.now() - since });
+  }
+
+  /** What the engine does with a connection. */
+  #hooks(): ResourceHooks<Session> {
+    return {
+      open: (signal) => {
+        this.#housekeeping.start();
+        return this.#open(signal);
+      },
+      validate: async (session) => {
+        await this.database.check();
+        await session.validate();
+      },
+      drain: (session) => session.drain(),
+      close: (session, last) => session.close(last),
+      abandon: (session) => {
+        session.abandon();
+      },
+      retired: (reason) => {
+        this.observer.debug('A connection is retired.', { reason });
+        if (evictChannel.hasSubscribers) evictChannel.publish({ ...this.observer.source, reason });
+      },
+    };
   }
 
   #open(signal: AbortSignal): Promise<Session> {

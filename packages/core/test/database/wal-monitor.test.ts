@@ -41,15 +41,16 @@ function bench() {
     { observer: observerOf(clock), walLimitBytes: 16 * 2 ** 20, closed: new AbortController().signal },
     {
       walBytes: () => Promise.resolve(world.bytes),
-      tryAcquireWriteLock: () => {
-        if (!world.isLockFree) return undefined;
-        world.log.push('lock');
-        return () => void world.log.push('unlock');
-      },
-      acquireWriteLock: (limit) => {
-        if (!world.doesLockCome) return Promise.reject(limit.timeoutError(0));
-        world.log.push('lock');
-        return Promise.resolve(() => void world.log.push('unlock'));
+      writeLock: {
+        tryAcquire: () => {
+          if (world.isLockFree) world.log.push('lock');
+          return world.isLockFree;
+        },
+        acquire: (limit) => {
+          if (!world.doesLockCome) return Promise.reject(limit.timeoutError(0));
+          return Promise.resolve(world.log.push('lock'));
+        },
+        release: () => void world.log.push('unlock'),
       },
     },
     {
@@ -157,7 +158,7 @@ describe('the care for the WAL', () => {
     const unused = (): never => expect.fail('nothing is to be done');
     const care = new WalMonitor(
       { observer: observerOf(clock), walLimitBytes: 1, closed: new AbortController().signal },
-      { walBytes, tryAcquireWriteLock: unused, acquireWriteLock: unused },
+      { walBytes, writeLock: { tryAcquire: unused, acquire: unused, release: unused } },
       { acquireForChore: unused, tryAcquireIdle: unused, release: unused },
       { readers: unused },
     );
