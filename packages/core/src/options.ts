@@ -224,7 +224,7 @@ function checkNames(options: PoolOptions): void {
     throw new InvalidArgumentError(`Option ${ALIAS} is another name of acquireTimeoutMs: set one of them.`);
 }
 
-function checkNumbers(options: PoolOptions, { defaults }: Driver): Record<NumberOption, number> {
+function checkNumbers(options: PoolOptions, { defaults }: Driver): Pick<Settings, NumberOption> {
   const given = (name: NumberOption): unknown => {
     if (options[name] !== undefined) return options[name];
     if (name === 'acquireTimeoutMs') return options[ALIAS];
@@ -232,7 +232,7 @@ function checkNumbers(options: PoolOptions, { defaults }: Driver): Record<Number
   };
   const names = Object.keys(NUMBERS) as NumberOption[];
   const numbers = names.map((name) => [name, checkNumber(name, given(name))] as const);
-  return Object.fromEntries(numbers) as Record<NumberOption, number>;
+  return Object.fromEntries(numbers) as Pick<Settings, NumberOption>;
 }
 
 function checkObserver(options: PoolOptions, { database }: Driver): Pick<Settings, 'poolName' | 'logger'> {

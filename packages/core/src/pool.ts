@@ -16,7 +16,7 @@ import type { AcquireOptions, Lease } from './leasing/lease.ts';
 import { withLease, type IdleLeases } from './leasing/lease-registry.ts';
 import { boundsOf, type Bounds } from './leasing/connection-pool.ts';
 import { checkOptions, type PoolOptions } from './options.ts';
-import { checkCallOptions, type Call, type CallOptions } from './query/call.ts';
+import { checkCallOptions, type Call, type CallOptions, type Script } from './query/call.ts';
 import { QueryMethods } from './query/query-methods.ts';
 import type { Queryable, TransactionOptions } from './query/queryable.ts';
 import type { Session } from './connection/session.ts';
@@ -25,7 +25,6 @@ import type { PoolInspection } from './diagnostics/inspection.ts';
 import { PoolParts } from './pool/parts.ts';
 import { explainCall, planOf, type PlanStep } from './query/explain.ts';
 import { inspectPool } from './leasing/inspect.ts';
-import { scriptWrites } from './query/sql.ts';
 import type { PoolStats } from './diagnostics/stats.ts';
 import { checkTransaction } from './connection/transaction.ts';
 
@@ -139,8 +138,9 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
   }
 
   /** @internal */
-  override async performScript(sql: string, options: CallOptions): Promise<void> {
-    await this.#withSession(scriptWrites(sql), options, (session) => session.script(sql, options));
+  override performScript(script: Script, options: CallOptions): Promise<void> {
+    const writes = script.statements.some(({ readonly }) => !readonly);
+    return this.#withSession(writes, options, (session) => session.script(script, options));
   }
 
   override async transaction<T>(
@@ -312,9 +312,10 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
 
   /** Runs `use` with a connection, and as a writer if it writes. */
   #withSession<T>(writes: boolean, options: CallOptions, use: (session: Session) => Promise<T>): Promise<T> {
-    return writes ? this.#parts.writers.use(options, use) : this.#parts.connections.use(boundsOf(options), use);
+    return writes
+      ? this.#parts.writers.use(options, use)
+      : this.#parts.connections.use(boundsOf(options), use);
   }
-
 }
 
 /**

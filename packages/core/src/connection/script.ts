@@ -1,6 +1,6 @@
 import { noteSql, UnsupportedError } from '../errors.ts';
-import type { CallOptions } from '../query/call.ts';
-import { isAllOrNothing, parseScript } from '../query/sql.ts';
+import type { CallOptions, Script } from '../query/call.ts';
+import { isAllOrNothing } from '../query/sql.ts';
 import type { Limit } from '../waiting/deadline.ts';
 import { statementLimit, type TimeSettings } from '../waiting/limits.ts';
 import { asThrown, Cancelled } from './call-queue.ts';
@@ -10,18 +10,16 @@ import type { Statements } from './statements.ts';
 /** Runs a script with the lock of its connection. If it fails, rolls back a transaction that the script has opened. */
 export function runScript(
   statements: Statements,
-  sql: string,
+  { sql, statements: parts }: Script,
   { signal, timeoutMs, operation }: CallOptions,
   settings: TimeSettings,
 ): Promise<void> {
   const { connection, calls, transaction } = statements;
-  const parts = parseScript(sql);
   const limit = statementLimit(settings, timeoutMs, signal);
   let isOurs = false;
   const work = async (): Promise<void> => {
     const run = connection.script?.bind(connection);
-    if (run === undefined)
-      throw new UnsupportedError('This connection runs no scripts: it has no script().');
+    if (run === undefined) throw new UnsupportedError('This connection runs no scripts: it has no script().');
     const outside = !transaction.isOpen;
     if (operation !== undefined) statements.observe(operation);
     for (const statement of parts) await statements.prepare(statement, limit);

@@ -2,15 +2,14 @@ import { performAll } from './batch.ts';
 import { asThrown, type CallQueue } from './call-queue.ts';
 import type { Cursor, Cursors } from './cursors.ts';
 import type { Limit } from '../waiting/deadline.ts';
-import type { Result, Row } from '../driver.ts';
-import type { CompleteConnection } from '../drivers/completed-connection.ts';
+import type { ExecuteHint, Result, Row } from '../driver.ts';
+import { CONTROL, type CompleteConnection } from '../drivers/completed-connection.ts';
 import { LeaseEndedError, noteSql, UnsupportedError } from '../errors.ts';
 import { beginLimit, operationLimit, statementLimit } from '../waiting/limits.ts';
-import type { Call, CallOptions } from '../query/call.ts';
+import type { Call, CallOptions, Script } from '../query/call.ts';
 import type { QueryOperation } from '../diagnostics/operation.ts';
 import type { SharedFile } from './shared-file.ts';
 import { parse } from '../query/sql.ts';
-import { CHECK } from './hints.ts';
 import { runScript } from './script.ts';
 import { Statements, type Origin, type StatementsSettings } from './statements.ts';
 import type { TransactionState } from './transaction-state.ts';
@@ -194,8 +193,8 @@ export class Session {
    * Runs several statements. If one fails, or the call is cancelled, rolls back a transaction that the script itself
    * has opened.
    */
-  script(sql: string, options: CallOptions): Promise<void> {
-    return runScript(this.#statements, sql, options, this.#context);
+  script(script: Script, options: CallOptions): Promise<void> {
+    return runScript(this.#statements, script, options, this.#context);
   }
 
   /** Steps through rows. The time limit is for each step: it counts the time of SQLite, not the time of the consumer. */
@@ -369,6 +368,9 @@ export class Session {
     }
   }
 }
+
+/** The hint for a health check. */
+const CHECK: ExecuteHint = { ...CONTROL, returnsRows: true };
 
 /** A statement without a table succeeds even if the file can no longer be read, so this one reads the schema. */
 const READS_FILE = 'SELECT count(*) FROM sqlite_schema';

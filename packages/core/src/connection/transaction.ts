@@ -13,12 +13,11 @@ import {
   StatementTimeoutError,
   TransactionActiveError,
 } from '../errors.ts';
-import { checkCallOptions, type Call, type CallOptions } from '../query/call.ts';
+import { checkCallOptions, type Call, type CallOptions, type Script } from '../query/call.ts';
 import { QueryMethods } from '../query/query-methods.ts';
 import type { Queryable, TransactionOptions } from '../query/queryable.ts';
 import { EnclosingTransaction, runInside } from './enclosing-transaction.ts';
 import type { Scope, Session } from './session.ts';
-import { parseScript } from '../query/sql.ts';
 
 /** The connection of a transaction, and what ends the transaction from outside. */
 export interface TransactionHost {
@@ -214,9 +213,9 @@ class Transaction extends QueryMethods implements Scope {
   }
 
   /** @internal */
-  override async performScript(sql: string, options: CallOptions): Promise<void> {
-    for (const { control } of parseScript(sql)) this.#check(control);
-    await this.#host.session.script(sql, options);
+  override async performScript(script: Script, options: CallOptions): Promise<void> {
+    for (const { control } of script.statements) this.#check(control);
+    await this.#host.session.script(script, options);
   }
 
   override async transaction<T>(

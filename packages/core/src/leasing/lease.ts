@@ -3,7 +3,7 @@ import type { Entry } from '../engine/entries.ts';
 import { LeaseEndedError, TransactionActiveError } from '../errors.ts';
 import type { Listed, Place } from '../waiting/linked-list.ts';
 import { QueryMethods } from '../query/query-methods.ts';
-import type { Call, CallOptions } from '../query/call.ts';
+import type { Call, CallOptions, Script } from '../query/call.ts';
 import type { Queryable, TransactionOptions } from '../query/queryable.ts';
 import type { Session } from '../connection/session.ts';
 import { transact } from '../connection/transaction.ts';
@@ -253,23 +253,17 @@ export class Lease extends QueryMethods implements AsyncDisposable {
   }
 
   /** @internal */
-  override async performScript(sql: string, options: CallOptions): Promise<void> {
+  override async performScript(script: Script, options: CallOptions): Promise<void> {
     this.#check();
-    await this.#record.session.script(sql, options);
+    await this.#record.session.script(script, options);
   }
 
-  override transaction<T>(
-    fn: (tx: Queryable) => T | Promise<T>,
-    options?: TransactionOptions,
-  ): Promise<T> {
+  override transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options?: TransactionOptions): Promise<T> {
     return this.transact(fn, options);
   }
 
   /** The same, for a callback that runs checked calls. @internal */
-  async transact<T>(
-    fn: (tx: QueryMethods) => T | Promise<T>,
-    options?: TransactionOptions,
-  ): Promise<T> {
+  async transact<T>(fn: (tx: QueryMethods) => T | Promise<T>, options?: TransactionOptions): Promise<T> {
     const record = this.#record;
     const { session, observer, revoked } = record;
     const check = (): void => {

@@ -21,6 +21,12 @@ export interface Call extends CallOptions, ExecuteOptions {
   readonly outlivesCommit?: boolean;
 }
 
+/** A checked script, ready to run. */
+export interface Script {
+  readonly sql: string;
+  readonly statements: readonly Statement[];
+}
+
 /** Checks one statement of a batch. The error names the position of the statement. */
 export function checkBatched(given: BatchStatement, at: number): Call {
   try {

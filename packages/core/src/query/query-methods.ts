@@ -3,10 +3,25 @@ import type { Observer } from '../diagnostics/observer.ts';
 import { QueryOperation, traced } from '../diagnostics/operation.ts';
 import type { Result, Row } from '../driver.ts';
 import { InvalidArgumentError } from '../errors.ts';
-import { checkBatched, checkCall, checkCallOptions, type Call, type CallOptions } from './call.ts';
+import {
+  checkBatched,
+  checkCall,
+  checkCallOptions,
+  type Call,
+  type CallOptions,
+  type Script,
+} from './call.ts';
+import type { Kind } from './kind.ts';
 import type { Params } from './parameters.ts';
-import type { BatchStatement, ExecuteOptions, Queryable, QueryOptions, RunResult, TransactionOptions } from './queryable.ts';
-import { parse } from './sql.ts';
+import type {
+  BatchStatement,
+  ExecuteOptions,
+  Queryable,
+  QueryOptions,
+  RunResult,
+  TransactionOptions,
+} from './queryable.ts';
+import { parse, parseScript } from './sql.ts';
 
 /**
  * Implements the query methods: checks each call once, reports it, and runs it with the four methods that every handle
@@ -24,8 +39,8 @@ export abstract class QueryMethods implements Queryable {
   abstract perform(call: Call): Promise<Result>;
   /** Runs several checked statements, at least one, all or nothing. @internal */
   abstract performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]>;
-  /** Runs a script, whose options are checked. @internal */
-  abstract performScript(sql: string, options: CallOptions): Promise<void>;
+  /** Runs a checked script. @internal */
+  abstract performScript(script: Script, options: CallOptions): Promise<void>;
   /** Steps through the rows of a checked statement. @internal */
   abstract step(call: Call): AsyncIterableIterator<Row>;
   abstract transaction<T>(fn: (tx: Queryable) => T | Promise<T>, options?: TransactionOptions): Promise<T>;
@@ -47,7 +62,11 @@ export abstract class QueryMethods implements Queryable {
 
   async get<R = Row>(sql: string, params?: Params, options?: QueryOptions): Promise<R | undefined> {
     const statement = parse(sql);
-    const { rows } = await this.#perform('get', sql, checkCall(statement, params, options, statement.firstRow));
+    const { rows } = await this.#perform(
+      'get',
+      sql,
+      checkCall(statement, params, options, statement.firstRow),
+    );
     return rows[0] as R | undefined;
   }
 
@@ -57,7 +76,11 @@ export abstract class QueryMethods implements Queryable {
   }
 
   async run(sql: string, params?: Params, options?: QueryOptions): Promise<RunResult> {
-    const { changes, lastInsertRowid } = await this.#perform('run', sql, checkCall(parse(sql), params, options));
+    const { changes, lastInsertRowid } = await this.#perform(
+      'run',
+      sql,
+      checkCall(parse(sql), params, options),
+    );
     return { changes, lastInsertRowid };
   }
 
@@ -74,7 +97,7 @@ export abstract class QueryMethods implements Queryable {
     const operation = this.#operation({
       method: 'batch',
       sql,
-      kind: eventKindOf(calls),
+      kind: eventKindOf(calls.map(({ statement }) => statement)),
       parameters: sum(calls, ({ values }) => values.length),
       statements: calls.length,
     });
@@ -100,14 +123,15 @@ export abstract class QueryMethods implements Queryable {
 
   async script(sql: string, options: QueryOptions = {}): Promise<void> {
     checkCallOptions(options);
+    const script: Script = { sql, statements: parseScript(sql) };
     if (!this.observer.watchesQueries) {
-      await this.performScript(sql, options);
+      await this.performScript(script, options);
       return;
     }
-    // Nothing is known of a script before it is parsed.
-    const operation = this.#operation({ method: 'script', sql, kind: 'write', parameters: 0, statements: 1 });
+    const kind = eventKindOf(script.statements);
+    const operation = this.#operation({ method: 'script', sql, kind, parameters: 0, statements: 1 });
     await traced(queryChannel, operation, async () => {
-      await this.performScript(sql, { ...options, operation });
+      await this.performScript(script, { ...options, operation });
     });
   }
 
@@ -115,7 +139,13 @@ export abstract class QueryMethods implements Queryable {
   #perform(method: QueryEvent['method'], sql: string, call: Call): Promise<Result> {
     if (!this.observer.watchesQueries) return this.perform(call);
     const parameters = call.values.length;
-    const operation = this.#operation({ method, sql, kind: eventKindOf([call]), parameters, statements: 1 });
+    const operation = this.#operation({
+      method,
+      sql,
+      kind: eventKindOf([call.statement]),
+      parameters,
+      statements: 1,
+    });
     return traced(
       queryChannel,
       operation,
@@ -131,7 +161,7 @@ export abstract class QueryMethods implements Queryable {
     const { sql } = call.statement;
     const parameters = call.values.length;
     const operation = this.#operation({ method: 'iterate', sql, kind: 'read', parameters, statements: 1 });
-    const loop = Promise.withResolvers<void>();
+    const loop = Promise.withResolvers<undefined>();
     // The consumer of the loop gets the same error.
     void traced(queryChannel, operation, () => loop.promise).catch(() => undefined);
     let rows = 0;
@@ -145,7 +175,7 @@ export abstract class QueryMethods implements Queryable {
       throw error;
     } finally {
       operation.returned(rows, undefined);
-      loop.resolve();
+      loop.resolve(undefined);
     }
   }
 
@@ -156,9 +186,9 @@ export abstract class QueryMethods implements Queryable {
   }
 }
 
-function eventKindOf(calls: readonly Call[]): QueryEvent['kind'] {
-  if (calls.some(({ statement }) => statement.control !== 'none')) return 'control';
-  return calls.every(({ statement }) => statement.readonly) ? 'read' : 'write';
+function eventKindOf(statements: readonly Kind[]): QueryEvent['kind'] {
+  if (statements.some(({ control }) => control !== 'none')) return 'control';
+  return statements.every(({ readonly }) => readonly) ? 'read' : 'write';
 }
 
 function sum<T>(all: readonly T[], numberOf: (one: T) => number): number {

@@ -66,11 +66,6 @@ export function isAllOrNothing(statements: readonly Pick<Statement, 'control'>[]
 
 const ENDS_TRANSACTION: ReadonlySet<TransactionControl> = new Set(['commit', 'rollback']);
 
-/** Whether a script needs the write lock. */
-export function scriptWrites(sql: string): boolean {
-  return parseScript(sql).some(({ readonly }) => !readonly);
-}
-
 function remember(sql: string, statement: Statement): void {
   known.set(sql, statement);
   knownText += sql.length;
@@ -85,7 +80,7 @@ function remember(sql: string, statement: Statement): void {
 function read(sql: string): Statement[] {
   // node-sqlite3 ends the process when it gets anything but a string, and ends the text at a NUL.
   if (typeof sql !== 'string') {
-    throw new InvalidArgumentError(`SQL must be a string, not ${sql === null ? 'null' : typeof sql}.`);
+    throw new InvalidArgumentError(`SQL must be a string, not ${typeName(sql)}.`);
   }
   if (sql.includes('\0')) throw new InvalidArgumentError('The SQL text has a NUL character in it.');
   const statements: Statement[] = [];
@@ -100,6 +95,10 @@ function read(sql: string): Statement[] {
   });
   end();
   return statements;
+}
+
+function typeName(value: unknown): string {
+  return value === null ? 'null' : typeof value;
 }
 
 function describe(sql: string, outline: Outline): Statement {

@@ -5,11 +5,10 @@ import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
 import { Lease } from '../leasing/lease.ts';
 import type { SqlitePool } from '../pool.ts';
 import { QueryMethods } from '../query/query-methods.ts';
-import type { Call, CallOptions } from '../query/call.ts';
+import type { Call, CallOptions, Script } from '../query/call.ts';
 import type { Queryable, TransactionOptions } from '../query/queryable.ts';
 import { RequestLifetime, type RequestFacts } from './request-lifetime.ts';
 import { mustWait, needOf, RequestConnection, type Need } from './request-connection.ts';
-import { parseScript } from '../query/sql.ts';
 import { checkTransaction } from '../connection/transaction.ts';
 
 /**
@@ -129,10 +128,10 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   /** @internal */
-  override async performScript(sql: string, options: CallOptions): Promise<void> {
-    const statements = parseScript(sql);
+  override async performScript(script: Script, options: CallOptions): Promise<void> {
+    const { statements } = script;
     await this.#use(needOf(statements), mustWait(statements), options, (db, own) =>
-      db.performScript(sql, own),
+      db.performScript(script, own),
     );
   }
 
@@ -141,7 +140,9 @@ export class RequestLease extends QueryMethods implements RequestDb {
     options: TransactionOptions = {},
   ): Promise<T> {
     checkTransaction(fn, options);
-    return await this.#use('state', options.mode !== 'deferred', options, (db, own) => db.transaction(fn, own));
+    return await this.#use('state', options.mode !== 'deferred', options, (db, own) =>
+      db.transaction(fn, own),
+    );
   }
 
   /**
@@ -202,7 +203,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     }
   }
 
-  /** Runs `use` on a connection that stays the request's until `use` has settled. `waits`: as in {@link RequestLease.#use}. */
+  /** Runs `use` on one connection of the request, in every mode. `waits`: the call must wait for the write lock. */
   async #pin<Limits extends CallOptions, T>(
     waits: boolean,
     options: Limits,

@@ -5,7 +5,7 @@ import type { Result, Row } from '../driver.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
 import type { SqlitePool } from '../pool.ts';
 import { QueryMethods } from '../query/query-methods.ts';
-import type { Call, CallOptions } from '../query/call.ts';
+import type { Call, CallOptions, Script } from '../query/call.ts';
 import type { Queryable, TransactionMode, TransactionOptions } from '../query/queryable.ts';
 import type { LeaseMode, RequestDb, RequestLease } from './request-lease.ts';
 import { enclosing, EnclosingTransaction, runInside } from '../connection/enclosing-transaction.ts';
@@ -133,10 +133,10 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   }
 
   /** @internal */
-  override async performScript(sql: string, options: CallOptions): Promise<void> {
+  override async performScript(script: Script, options: CallOptions): Promise<void> {
     await this.#noting(async () => {
       const tx = await this.#own(options.signal);
-      await tx.performScript(sql, options);
+      await tx.performScript(script, options);
     });
   }
 
