@@ -1,5 +1,6 @@
 import { asThrown, Cancelled } from './call-queue.ts';
 import { bounded, limitOf, type Clock } from '../waiting/deadline.ts';
+import type { Result } from '../driver.ts';
 import { isConstraint, isNoAnswer } from '../driver-errors.ts';
 import { OutcomeUnknownError } from '../errors.ts';
 
@@ -37,4 +38,9 @@ export function asFarAsKnown(failure: unknown): unknown {
 /** A {@link Cancelled}, because the call must not be tried again. */
 export function unknownBecause(cause: unknown): Cancelled {
   return Cancelled.each(() => new OutcomeUnknownError(cause));
+}
+
+/** Whether a driver has answered with a result. */
+export function isResult(value: unknown): value is Result {
+  return Array.isArray((value as Partial<Result> | undefined)?.rows);
 }

@@ -29,6 +29,15 @@ export interface LifecycleSettings {
   readonly operationTimeoutMs: number;
 }
 
+/** What has happened to the resources so far. */
+export interface History {
+  opens: number;
+  openFailures: number;
+  /** The error of the newest failed open. The next successful open clears it. */
+  lastOpenError: unknown;
+  readonly evictions: Record<EvictionReason, number>;
+}
+
 /** What follows from an operation on a resource. */
 export interface LifecycleEvents<R> {
   /** A resource was opened, or has passed its check. */
@@ -46,26 +55,20 @@ export interface LifecycleEvents<R> {
  * Everything runs outside the async context of the call that causes it, because it serves the whole pool.
  */
 export class Lifecycle<R> {
+  readonly history: History = {
+    opens: 0,
+    openFailures: 0,
+    lastOpenError: undefined,
+    evictions: { idle: 0, evicted: 0, invalid: 0, dirty: 0, discarded: 0, replaced: 0, closed: 0 },
+  };
   readonly #settings: LifecycleSettings;
   readonly #hooks: ResourceHooks<R>;
   readonly #entries: Entries<R>;
   readonly #events: LifecycleEvents<R>;
-  readonly #evictions: Record<EvictionReason, number> = {
-    idle: 0,
-    evicted: 0,
-    invalid: 0,
-    dirty: 0,
-    discarded: 0,
-    replaced: 0,
-    closed: 0,
-  };
   /** Aborts the opens in progress. */
   readonly #opening = new Set<AbortController>();
   /** While the engine drains, aborts the calls that do not return. */
   readonly #givenUp = new AbortController();
-  #opens = 0;
-  #openFailures = 0;
-  #lastOpenError: unknown;
 
   constructor(
     settings: LifecycleSettings,
@@ -77,23 +80,6 @@ export class Lifecycle<R> {
     this.#hooks = hooks;
     this.#entries = entries;
     this.#events = events;
-  }
-
-  get evictions(): Readonly<Record<EvictionReason, number>> {
-    return this.#evictions;
-  }
-
-  get opens(): number {
-    return this.#opens;
-  }
-
-  get openFailures(): number {
-    return this.#openFailures;
-  }
-
-  /** The error of the newest failed open. The next successful open clears it. */
-  get lastOpenError(): unknown {
-    return this.#lastOpenError;
   }
 
   /** Aborts the opens in progress, because the pool closes. */
@@ -120,15 +106,15 @@ export class Lifecycle<R> {
         unwanted.abort(reason);
       }).then(
         (resource) => {
-          this.#opens += 1;
-          this.#lastOpenError = undefined;
+          this.history.opens += 1;
+          this.history.lastOpenError = undefined;
           entry.resource = resource;
           this.#events.good(entry);
         },
         (error: unknown) => {
           // An open that a close has aborted did not fail.
-          if (!(unwanted.signal.reason instanceof PoolClosedError)) this.#openFailures += 1;
-          this.#lastOpenError = error;
+          if (!(unwanted.signal.reason instanceof PoolClosedError)) this.history.openFailures += 1;
+          this.history.lastOpenError = error;
           if (error instanceof OperationTimeoutError) this.#quarantineOpen(entry, opening);
           else this.#entries.move(entry, 'closed');
           this.#events.notOpened(error);
@@ -171,7 +157,7 @@ export class Lifecycle<R> {
   /** Closes a resource. Its place is free when the close has returned, or when the close has taken too long. */
   retire(entry: OwnEntry<R>, reason: EvictionReason): Promise<void> {
     return outsideCalls(() => {
-      this.#evictions[reason] += 1;
+      this.history.evictions[reason] += 1;
       this.#hooks.retired?.(reason);
       this.#entries.move(entry, 'closing');
       const orderly = reason === 'closed';

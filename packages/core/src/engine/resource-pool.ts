@@ -1,7 +1,7 @@
 import type { Limit } from '../waiting/deadline.ts';
 import { PoolClosedError, PoolOverloadedError, type AcquirePhase } from '../errors.ts';
 import { Entries, type Entry, type EntryState, type OwnEntry } from './entries.ts';
-import { Lifecycle, type LifecycleSettings, type ResourceHooks } from './lifecycle.ts';
+import { Lifecycle, type History, type LifecycleSettings, type ResourceHooks } from './lifecycle.ts';
 import { WaitHistogram, type EvictionReason } from '../diagnostics/stats.ts';
 import { WaitQueue } from '../waiting/wait-queue.ts';
 
@@ -44,7 +44,7 @@ export class ResourcePool<R> {
   #generation = 0;
   /** The reason for retiring the entries of an earlier generation when they are released. */
   #evictedAs: EvictionReason = 'evicted';
-  readonly #closed = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<undefined>();
 
   constructor(settings: ResourcePoolSettings, hooks: ResourceHooks<R>) {
     this.#settings = settings;
@@ -69,25 +69,13 @@ export class ResourcePool<R> {
     return this.#entries.counts;
   }
 
-  get evictions(): Readonly<Record<EvictionReason, number>> {
-    return this.#lifecycle.evictions;
-  }
-
   get waiting(): number {
     return this.#waiters.size;
   }
 
-  get opens(): number {
-    return this.#lifecycle.opens;
-  }
-
-  get openFailures(): number {
-    return this.#lifecycle.openFailures;
-  }
-
-  /** The error of the newest failed open. The next successful open clears it. */
-  get lastOpenError(): unknown {
-    return this.#lifecycle.lastOpenError;
+  /** What has happened to the resources so far. */
+  get history(): Readonly<History> {
+    return this.#lifecycle.history;
   }
 
   /**
@@ -276,7 +264,7 @@ export class ResourcePool<R> {
     const alive = this.#entries.alive;
     if (alive === 0) {
       this.#state = 'closed';
-      this.#closed.resolve();
+      this.#closed.resolve(undefined);
     } else if (this.#idle.length > 1 || alive === 1) {
       const entry = this.#idle.pop();
       if (entry !== undefined) void this.#lifecycle.retire(entry, 'closed');

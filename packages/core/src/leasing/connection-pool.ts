@@ -172,6 +172,7 @@ export class ConnectionPool {
     const { opening, idle, leased } = this.#engine.counts;
     const { poolSize } = this.#settings;
     const counts = { poolSize, leased, idle, opening, waiting: this.#engine.waiting };
-    return new AcquireTimeoutError(timeoutMs, phase, counts, this.#leases.stacks, this.#engine.lastOpenError);
+    const { lastOpenError } = this.#engine.history;
+    return new AcquireTimeoutError(timeoutMs, phase, counts, this.#leases.stacks, lastOpenError);
   }
 }

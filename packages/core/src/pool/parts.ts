@@ -79,6 +79,7 @@ export class PoolParts {
   stats(): PoolStats {
     const { engine } = this;
     const { opening, idle, validating, leased, closing, quarantined } = engine.counts;
+    const { opens, openFailures, evictions } = engine.history;
     const wait = engine.waits.snapshot();
     return {
       driver: this.settings.driver.name,
@@ -94,9 +95,9 @@ export class PoolParts {
       writersWaiting: this.writers.waiting,
       acquires: wait.count,
       acquireTimeouts: this.connections.timeouts,
-      opens: engine.opens,
-      openFailures: engine.openFailures,
-      evictions: { ...engine.evictions },
+      opens,
+      openFailures,
+      evictions: { ...evictions },
       leaks: this.registry.leaks,
       walBytes: this.walMonitor.bytes,
       wait,

@@ -197,7 +197,7 @@ describe('an engine', () => {
     await expect(engine.acquire(untilCancelled(clock))).rejects.toBeInstanceOf(PoolClosedError);
     engine.sweep();
     await clock.settle();
-    expect([engine.state, engine.opens, engine.size]).toEqual(['closed', 0, 0]);
+    expect([engine.state, engine.history.opens, engine.size]).toEqual(['closed', 0, 0]);
   });
 
   it.for(['release', 'destroy'] as const)(
@@ -213,7 +213,7 @@ describe('an engine', () => {
       if (comesBack === 'release') engine.release(entry);
       else await engine.destroy(entry, 'discarded');
       await closed;
-      expect([closes, engine.evictions.discarded]).toEqual([1, 1]);
+      expect([closes, engine.history.evictions.discarded]).toEqual([1, 1]);
     },
   );
 });

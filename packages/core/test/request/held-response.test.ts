@@ -1,3 +1,4 @@
+import { deferred } from '../../src/testing/plugin/bench.ts';
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { createServer as createHttp2Server, type Http2ServerResponse } from 'node:http2';
@@ -5,13 +6,12 @@ import type { AddressInfo, Server } from 'node:net';
 import { Readable } from 'node:stream';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { commitBefore } from '../../src/request/held-response.ts';
-import { deferred, type Deferred } from '../../src/testing/plugin/bench.ts';
 import { fetchOnce, Http2Client, type Answer } from '../../src/testing/plugin/clients.ts';
 
 /** What a handler has to work with: it resolves `decision` to let its answer go, or rejects it. */
 interface Held<Response = ServerResponse> {
   readonly response: Response;
-  readonly decision: Deferred<void>;
+  readonly decision: PromiseWithResolvers<void>;
   readonly statuses: readonly number[];
 }
 
