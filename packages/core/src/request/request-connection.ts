@@ -35,6 +35,7 @@ export class RequestConnection implements ReclaimableLease {
   #uses = 0;
   /** The uses that leave state on the connection, or may keep it for long. */
   #pins = 0;
+  #wasPinned = false;
 
   /**
    * @param onReclaim - Called when the pool reclaims the connection while nothing uses it.
@@ -51,6 +52,14 @@ export class RequestConnection implements ReclaimableLease {
 
   get isUsed(): boolean {
     return this.#uses > 0;
+  }
+
+  /**
+   * Whether more than reads ran here. SQLite keeps `last_insert_rowid()` and `changes()` for each database handle, so
+   * later reads belong on the same one.
+   */
+  get wasPinned(): boolean {
+    return this.#wasPinned;
   }
 
   /**
@@ -75,7 +84,9 @@ export class RequestConnection implements ReclaimableLease {
 
   begin(need: Need): void {
     this.#uses += 1;
-    if (need !== 'read') this.#pins += 1;
+    if (need === 'read') return;
+    this.#pins += 1;
+    this.#wasPinned = true;
   }
 
   end(need: Need): void {

@@ -177,9 +177,10 @@ export class RequestLease extends QueryMethods implements RequestDb {
   override perform(call: Call): Promise<Result> {
     const statements = [call.statement];
     const need = needOf(statements);
+    // A read runs on any thread, so that no request waits for the long statement of another one.
+    const anywhere = need === 'read' && this.#own?.wasPinned !== true;
     return this.#use(need, mustWait(statements), call, (db, own) =>
-      // A read of a request runs on any thread, so that no request waits for the long statement of another one.
-      need === 'read' && db instanceof Lease ? db.performAnywhere(own) : db.perform(own),
+      anywhere && db instanceof Lease ? db.performAnywhere(own) : db.perform(own),
     );
   }
 

@@ -74,6 +74,27 @@ describe.for(BINDINGS)('a pool on the driver %s', ([name, make]) => {
     db.respond();
   });
 
+  test('shows a request the rowid of its own INSERT, within connection() and after a COMMIT', async () => {
+    const pool = await open({ poolSize: 3 }, 2);
+    const request = (): RequestLease =>
+      new RequestLease(pool, { mode: 'request', disconnectGraceMs: 1000, method: 'POST' });
+    const last = 'SELECT last_insert_rowid() AS id, changes() AS changes';
+    const db = request();
+    await db.connection(async (connection) => {
+      await db.run('INSERT INTO t (id) VALUES (5)');
+      expect(await db.get(last)).toEqual({ id: 5, changes: 1 });
+      await connection.run('INSERT INTO t (id) VALUES (6)');
+      expect(await db.get(last)).toEqual({ id: 6, changes: 1 });
+    });
+    const other = request();
+    await other.run('BEGIN IMMEDIATE');
+    await other.run('INSERT INTO t (id) VALUES (7)');
+    await other.run('COMMIT');
+    expect(await other.get(last)).toEqual({ id: 7, changes: 1 });
+    db.respond();
+    other.respond();
+  });
+
   test('gives up nothing of a file that another driver has open', async () => {
     const filename = await newFile();
     const pool = createPool({ driver: make({ filename }) });
