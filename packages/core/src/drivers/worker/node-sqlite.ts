@@ -31,7 +31,7 @@ function findNodeSqlite(): BindingSource {
     );
   if (isBuiltin('node:sqlite') && hasColumns(node)) return { name: 'node:sqlite' };
   throw new DriverMissingError(
-    `This runtime (Node.js ${node}) has no node:sqlite that can be used: that takes Node.js 22.16 or newer. Use such a one, or ` +
+    `This runtime (Node.js ${node}) has no node:sqlite that can be used: that takes Node.js 22.16 or newer, but not 23. Use such a one, or ` +
       'the driver of another package: better-sqlite3 (Node.js 22 and newer), with driver: betterSqlite3({ filename }) from ' +
       `@sqlite-pool/core/better-sqlite3. Run: ${installCommand('better-sqlite3')}. Or ${onSqlite3}`,
   );
@@ -39,9 +39,10 @@ function findNodeSqlite(): BindingSource {
 
 /**
  * Whether `StatementSync` has `columns()` and `setReturnArrays()`. Without them, two columns with the same name cannot
- * be distinguished. Node.js 22.13 to 22.15 and 23.4 to 23.10 have a `node:sqlite` without them.
+ * be distinguished. Node.js 22.13 to 22.15 and all of 23 from 23.4 have a `node:sqlite` that lacks at least one of them:
+ * https://nodejs.org/api/sqlite.html#statementsetreturnarraysenabled
  */
 function hasColumns(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map(Number);
-  return major >= 24 || (major === 23 && minor >= 11) || (major === 22 && minor >= 16);
+  return major >= 24 || (major === 22 && minor >= 16);
 }

@@ -125,7 +125,7 @@ function stubVersions(versions: Readonly<Record<string, string>>): void {
   vi.stubGlobal('process', Object.create(process, { versions: { value } }));
 }
 
-test.for(['20.20.2', '22.12.0', '22.15.1', '23.10.0'])(
+test.for(['20.20.2', '22.12.0', '22.15.1', '23.4.0', '23.11.1'])(
   'Node.js %s has no node:sqlite that can be used: the error says so, and names the ways out',
   async (node) => {
     vi.stubEnv('npm_config_user_agent', 'pnpm/12.21.0');
@@ -133,7 +133,7 @@ test.for(['20.20.2', '22.12.0', '22.15.1', '23.10.0'])(
     await expect(nodeSqlite({ filename: ':memory:' }).open()).rejects.toMatchObject({
       code: 'DRIVER_MISSING',
       message: expect.stringMatching(
-        /Node\.js 22\.16 or newer.* Run: pnpm add better-sqlite3\. .* Run: pnpm add --allow-build=sqlite3 sqlite3$/,
+        /Node\.js 22\.16 or newer, but not 23\..* Run: pnpm add better-sqlite3\. .* Run: pnpm add --allow-build=sqlite3 sqlite3$/,
       ) as unknown,
     });
   },
@@ -148,7 +148,7 @@ test('on Deno the error says to use sqlite3', async () => {
   });
 });
 
-test.for(['22.16.0', '23.11.0', '26.10.0'])('Node.js %s has one', async (node) => {
+test.for(['22.16.0', '24.0.0', '26.10.0'])('Node.js %s has one', async (node) => {
   stubVersions({ node });
   const connection = await nodeSqlite({ filename: ':memory:' }).open();
   await connection.close();
