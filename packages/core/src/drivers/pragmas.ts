@@ -7,21 +7,12 @@ import { InvalidArgumentError } from '../errors.ts';
  */
 export type Pragmas = Readonly<Record<string, string | number | boolean | null>>;
 
-/** How long SQLite itself waits for the lock of another process, in milliseconds: see `busy_timeout` below. */
-export const SHORT_BUSY_TIMEOUT_MS = 20;
-
 /**
- * The recommended set, each with its reason. Every connection has its own cache, so `poolSize` × `cache_size` limits
- * the memory: 40 MiB for ten connections.
+ * The recommended set, each with its reason. `busy_timeout` is not in it, because each driver has its own.
  *
  * @example const pool = createPool({ filename: 'app.db', pragmas: { ...RECOMMENDED_PRAGMAS, synchronous: 'FULL' } });
  */
 export const RECOMMENDED_PRAGMAS: Pragmas = Object.freeze({
-  /**
-   * How long one try sleeps in its thread of libuv, in milliseconds, while another process holds the lock. Short,
-   * because the pool tries again, and waits in JavaScript for that.
-   */
-  busy_timeout: SHORT_BUSY_TIMEOUT_MS,
   /** Readers and the writer do not block each other: https://www.sqlite.org/wal.html */
   journal_mode: 'WAL',
   /** With WAL: always consistent; durable when the process dies. A power failure may lose the last commits. */
@@ -31,8 +22,9 @@ export const RECOMMENDED_PRAGMAS: Pragmas = Object.freeze({
   /** Keeps sorts and temporary indexes in memory instead of in files. */
   temp_store: 'MEMORY',
   /**
-   * Negative: in KiB. 4 MiB per connection: measurements showed that larger caches are slower, and each connection
-   * takes the memory.
+   * Negative: in KiB. 4 MiB for each database handle: measurements showed that larger caches are slower. Each
+   * connection has a handle, and with the worker drivers each thread has one more: at most 56 MiB for ten connections
+   * and four threads.
    */
   cache_size: -4096,
   /**
@@ -42,32 +34,20 @@ export const RECOMMENDED_PRAGMAS: Pragmas = Object.freeze({
   mmap_size: 0,
 });
 
-/** The scripts that set up a new connection. */
-export interface SetupScripts {
-  /** Waits only briefly for locks, so that the open can be cancelled between two tries. */
-  readonly first: string;
-  /** Sets the final busy timeout, if it differs from the short one. */
-  readonly last: string;
+/** The script that sets the recommended PRAGMAs, overridden by the given ones. */
+export function pragmaScript(pragmas: Pragmas | false): string {
+  return pragmas === false ? '' : scriptOf({ ...RECOMMENDED_PRAGMAS, ...pragmas });
 }
 
-/** The scripts that set the recommended PRAGMAs, overridden by the given ones. */
-export function setupScripts(pragmas: Pragmas | false): SetupScripts {
-  if (pragmas === false) return { first: '', last: '' };
-  const { busy_timeout, ...others } = { ...RECOMMENDED_PRAGMAS, ...pragmas };
-  if (busy_timeout === null) return { first: scriptOf(others), last: '' };
-  const own = scriptOf({ busy_timeout });
-  const short = scriptOf({ busy_timeout: SHORT_BUSY_TIMEOUT_MS });
-  return { first: `${short} ${scriptOf(others)}`, last: own === short ? '' : own };
-}
-
-function scriptOf(pragmas: Record<string, unknown>): string {
+/** The script that sets these PRAGMAs. */
+export function scriptOf(pragmas: Readonly<Record<string, unknown>>): string {
   return Object.entries(pragmas)
     .filter(([, value]) => value !== null)
     .map(([name, value]) => `PRAGMA ${checkName(name)} = ${checkValue(name, value)};`)
     .join(' ');
 }
 
-/** Whether a connection has the short busy timeout of the recommended set, and not one that its user chose. */
+/** Whether a connection has the busy timeout of its driver, and not one that its user chose. */
 export function waitsBriefly(pragmas: Pragmas | false): boolean {
   return pragmas !== false && pragmas['busy_timeout'] === undefined;
 }

@@ -339,6 +339,11 @@ test('F84 a script leaves the busy timeout as somebody has set it, and the pool 
   expect(await Promise.all(others.map(timeoutOf))).toEqual([20, 1234]);
 });
 
+test('the busy timeout is that of the driver, also where the recommended PRAGMAs are written out', async () => {
+  const pool = poolOf({ filename: await temporaryFile(), poolSize: 1, pragmas: { ...RECOMMENDED_PRAGMAS } });
+  expect(await pool.get('PRAGMA busy_timeout')).toEqual({ timeout: 20 });
+});
+
 test('F94 nothing warns of a connection that stays open when its user has closed it', async () => {
   const warned = vi.spyOn(process, 'emitWarning');
   const connection = await connectionTo(await temporaryFile(), 0);

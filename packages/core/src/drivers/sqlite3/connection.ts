@@ -3,7 +3,7 @@ import { tryBegin } from '../completed-connection.ts';
 import { toInteger } from '../integers.ts';
 import type { Connection, ExecuteHint, Result, Row, Value } from '../../driver.ts';
 import { UNKNOWN_MS, type Estimate } from './estimates.ts';
-import { SHORT_BUSY_TIMEOUT_MS } from '../pragmas.ts';
+import { SHORT_BUSY_TIMEOUT_MS } from './busy-timeout.ts';
 import { NativeCalls } from './calls.ts';
 import {
   byPosition,

@@ -5,7 +5,8 @@ import { DriverMissingError, InvalidArgumentError } from '../../errors.ts';
 import { fileDriver, type OpenOne } from '../file-driver.ts';
 import { Estimates } from './estimates.ts';
 import { buildCommand, installCommand } from '../install-command.ts';
-import { setupScripts, waitsBriefly, type Pragmas, type SetupScripts } from '../pragmas.ts';
+import { waitsBriefly, type Pragmas } from '../pragmas.ts';
+import { setupScripts, type SetupScripts } from './busy-timeout.ts';
 import { FIND_PROTO_COLUMN, ProtoColumns } from './columns.ts';
 import { Sqlite3Connection, type Sqlite3Settings } from './connection.ts';
 import type { Sqlite3Database } from './package.ts';
@@ -18,7 +19,7 @@ import type { Sqlite3Database } from './package.ts';
 export interface Sqlite3Options {
   /** The path of the database file, or `:memory:`. A missing file is created, a missing directory is not. */
   readonly filename: string;
-  /** PRAGMAs that override {@link RECOMMENDED_PRAGMAS}; `false` sets none. */
+  /** PRAGMAs that override {@link RECOMMENDED_PRAGMAS} and a `busy_timeout` of 20; `false` sets none. */
   readonly pragmas?: Pragmas | false | undefined;
   /** The number of prepared statements that each connection keeps, about 5 KB each; 0 is off. Default: 256. */
   readonly statementCacheSize?: number | undefined;

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url';
 import type { Driver } from '../../driver.ts';
 import { InvalidArgumentError } from '../../errors.ts';
 import { fileDriver, type OpenOne } from '../file-driver.ts';
-import { setupScripts, waitsBriefly, type Pragmas } from '../pragmas.ts';
+import { pragmaScript, waitsBriefly, type Pragmas } from '../pragmas.ts';
 import { describe } from './describe.ts';
 import { findInterrupter, type Interrupter } from './interrupter.ts';
 import { Opener } from './opener.ts';
@@ -20,7 +20,7 @@ import { Threads } from './threads.ts';
 export interface WorkerOptions {
   /** The path of the database file, or `:memory:`. A missing file is created, a missing directory is not. */
   readonly filename: string;
-  /** PRAGMAs that override {@link RECOMMENDED_PRAGMAS}, except that `busy_timeout` is 0 by default; `false` sets none. */
+  /** PRAGMAs that override {@link RECOMMENDED_PRAGMAS} and a `busy_timeout` of 0; `false` sets none. */
   readonly pragmas?: Pragmas | false | undefined;
   /** The number of prepared statements that each connection keeps; 0 is off. Default: 256. */
   readonly statementCacheSize?: number | undefined;
@@ -91,17 +91,13 @@ export function openMessage(options: WorkerOptions): Prepared {
     throw new InvalidArgumentError('Option statementCacheSize must be a whole number from 0.');
   if (!Array.isArray(extensions) || !extensions.every((path) => typeof path === 'string' && path !== ''))
     throw new InvalidArgumentError('Option extensions must be an array of paths.');
-  const own = readonly ? { ...OWN_PRAGMAS, journal_mode: null } : OWN_PRAGMAS;
-  const { first, last } = setupScripts(pragmas === false ? false : { ...own, ...pragmas });
+  const own = readonly ? { journal_mode: null } : {};
   return {
-    pragmas: `${first} ${last}`.trim(),
+    pragmas: pragmaScript(pragmas === false ? false : { ...own, ...pragmas }),
     extensions: [...(extensions as readonly string[])],
     statementCacheSize,
   };
 }
-
-/** A wait for a lock would delay every connection of the thread. The pool tries again instead. */
-const OWN_PRAGMAS: Pragmas = { busy_timeout: 0 };
 
 function defaultThreads(): number {
   return Math.max(LEAST_DEFAULT_THREADS, Math.min(MOST_DEFAULT_THREADS, availableParallelism()));

@@ -3,6 +3,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, test } from 'vitest';
 import type { ExecuteHint } from '../../../src/driver.ts';
 import { fromDriver } from '../../../src/driver-errors.ts';
+import { RECOMMENDED_PRAGMAS } from '../../../src/index.ts';
 import { ARRAYS, ALL_WAYS, connect, INSERT, newFile, OTHER, read, rowsOf, run } from './helpers.ts';
 
 // A Buffer is a Uint8Array.
@@ -250,6 +251,7 @@ describe.for(ALL_WAYS)('the driver %s', ([name, make]) => {
     };
     expect(await valueOf({}, 'busy_timeout')).toEqual([0]);
     expect(await valueOf({ pragmas: { busy_timeout: 7 } }, 'busy_timeout')).toEqual([7]);
+    expect(await valueOf({ pragmas: { ...RECOMMENDED_PRAGMAS } }, 'busy_timeout')).toEqual([0]);
     expect(await valueOf({}, 'foreign_keys')).toEqual([1]);
     expect(await valueOf({ pragmas: false }, 'foreign_keys')).toEqual([0]);
     expect(await valueOf({}, 'journal_mode')).toEqual(['wal']);

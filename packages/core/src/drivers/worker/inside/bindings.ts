@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import type { WireValue } from '../codec.ts';
 import type { BindingSource, OpenMode } from '../protocol.ts';
+import { describeError } from './errors.ts';
 
 /** The part of a binding that the worker uses. It hides the differences between the two bindings. */
 export interface Binding {
@@ -49,6 +50,9 @@ export function loadBinding(source: BindingSource): Binding {
   return source.name === 'node:sqlite' ? loadNodeSqlite() : loadBetterSqlite3(source.path);
 }
 
+/** A wait for a lock would delay every connection of the thread. The pool tries again instead. */
+const BUSY_TIMEOUT_MS = 0;
+
 type SqlValue = null | number | bigint | string | Uint8Array;
 
 function loadNodeSqlite(): Binding {
@@ -62,7 +66,7 @@ function loadNodeSqlite(): Binding {
     open(path, mode) {
       const options = {
         readOnly: mode === 'readonly',
-        timeout: 0,
+        timeout: BUSY_TIMEOUT_MS,
         enableForeignKeyConstraints: false,
         // Without it the binding has no loadExtension(). It is switched off at once.
         allowExtension: mayLoadExtensions(),
@@ -154,7 +158,7 @@ class NodeStatement implements BoundStatement {
 
 /** Whether a read failed because of an integer that no number holds. */
 export function isTooLarge(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === 'ERR_OUT_OF_RANGE';
+  return describeError(error).code === 'ERR_OUT_OF_RANGE';
 }
 
 /** The part of better-sqlite3 that this file uses. */
@@ -219,7 +223,7 @@ function loadBetterSqlite3(path: string): Binding {
 function openBetter(Database: BetterDatabase, path: string, mode: OpenMode): RawBetterDatabase {
   try {
     return new Database(path, {
-      timeout: 0,
+      timeout: BUSY_TIMEOUT_MS,
       readonly: mode === 'readonly',
       fileMustExist: mode !== 'create',
     });
