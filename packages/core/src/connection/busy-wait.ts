@@ -21,8 +21,8 @@ export interface BusyWaitLimit {
 }
 
 /**
- * One wait for a lock that another process holds, in JavaScript. SQLite's busy handler would sleep in a thread of
- * libuv, and the whole process has only four of them.
+ * One wait for a lock that another process holds, in JavaScript. SQLite's busy handler would sleep in the thread that
+ * runs the statement, and there are few threads.
  */
 export class BusyWait {
   readonly #settings: BusyWaitLimit;

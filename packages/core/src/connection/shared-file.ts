@@ -18,8 +18,8 @@ export class SharedFile {
    * The write lock: one writer per file, in the order of their arrival.
    *
    * SQLite lets one connection write at a time. It makes the others sleep in the native thread that runs their call. As
-   * many sleepers as libuv has threads (4) leave no thread for the COMMIT that would wake them. Then the process stands
-   * still until the busy timeouts expire. A queue in JavaScript takes no thread.
+   * many sleepers as there are threads leave none for the COMMIT that would wake them. Then the process stands still
+   * until the busy timeouts expire. A queue in JavaScript takes no thread.
    */
   readonly writeLock: Semaphore = new Semaphore();
   readonly #onUnused: () => void;
