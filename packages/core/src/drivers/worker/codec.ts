@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import type { Value } from '../../driver.ts';
 
 /**
@@ -15,6 +16,8 @@ const DOUBLE = 3;
 const INT64 = 4;
 const TEXT = 5;
 const BLOB = 6;
+/** A text that is not in the string of its block. */
+const OWN_TEXT = 7;
 
 /** A value from or for SQLite. How a binding reads its integers does not matter. */
 export type WireValue = Value | undefined;
@@ -24,6 +27,12 @@ export type WireValue = Value | undefined;
  * `ArrayBuffer` that is transferred.
  */
 const LONGEST_STRING_MESSAGE = 16_384;
+/**
+ * A text of more characters than this is not in the string of its block, and that string has at most so many. V8 makes
+ * no string of more than half a billion characters, and a slice of a string keeps all of it in memory.
+ */
+const LONGEST_SHARED_TEXT = 16_384;
+const LONGEST_SHARED_STRING = 16_777_216;
 /** The size of the buffer that is kept between messages, in bytes. */
 const KEPT_BYTES = 65_536;
 
@@ -81,8 +90,10 @@ export class Writer {
     this.#length = at + 1;
   }
 
+  /** Throws `SQLITE_TOOBIG` for a text that the other thread cannot read. SQLite would refuse it, too. */
   text(value: string): void {
     const length = Buffer.byteLength(value);
+    if (length > constants.MAX_STRING_LENGTH) throw tooBig();
     this.uint(length);
     this.#ensure(length);
     this.#length += this.#bytes.write(value, this.#length);
@@ -112,9 +123,14 @@ export class Writer {
     for (const list of lists) {
       for (const value of list) {
         if (typeof value === 'string') {
-          this.byte(TEXT);
-          this.uint(value.length);
-          text += value;
+          if (value.length <= LONGEST_SHARED_TEXT && text.length <= LONGEST_SHARED_STRING) {
+            this.byte(TEXT);
+            this.uint(value.length);
+            text += value;
+          } else {
+            this.byte(OWN_TEXT);
+            this.text(value);
+          }
         } else if (typeof value === 'number') this.#number(value);
         else if (value === null || value === undefined) this.byte(NULL);
         else if (typeof value === 'bigint') this.#bigint(value);
@@ -278,6 +294,8 @@ export class Reader {
         this.#textAt += this.uint();
         return this.#text.slice(from, this.#textAt);
       }
+      case OWN_TEXT:
+        return this.text();
       default: {
         const length = this.uint();
         this.#at += length;
@@ -300,6 +318,11 @@ export class Reader {
     this.#at += 8;
     return this.#view.getFloat64(this.#at - 8);
   }
+}
+
+/** https://www.sqlite.org/rescode.html#toobig */
+function tooBig(): Error {
+  return Object.assign(new Error('string or blob too big'), { code: 'SQLITE_TOOBIG' });
 }
 
 function viewOf(bytes: Buffer): DataView {

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { Value } from '../../../src/driver.ts';
 import { Reader, Writer } from '../../../src/drivers/worker/codec.ts';
 import { AnswerReader, AnswerWriter, RESULT, type Executed } from '../../../src/drivers/worker/answers.ts';
@@ -78,6 +78,28 @@ test.for([0, 10, 20_000, 300_000])(
     }
   },
 );
+
+test('the texts of a block share a string only while they are short and few: V8 cannot hold a string of them all', () => {
+  const rows = Array.from({ length: 64 }, (_, at) => [String(at).repeat(2 ** 15), 'x'.repeat(2 ** 14)]);
+  const writer = new Writer();
+  const reader = new Reader(false);
+  for (const columns of [rows, rows.map(([, short = '']) => Array<string>(30).fill(short))]) {
+    writer.block(columns);
+    const toString = vi.spyOn(Buffer.prototype, 'toString');
+    const { message } = writer.pack();
+    reader.open(message);
+    expect(reader.values(columns.flat().length)).toEqual(columns.flat());
+    const lengths = toString.mock.results.map(({ value }) => String(value).length);
+    expect(Math.max(...lengths)).toBeLessThan(2 ** 24 + 2 ** 15);
+    toString.mockRestore();
+  }
+});
+
+test('a text of more bytes than a string of V8 may have is refused before it is sent', () => {
+  expect(() => {
+    new Writer().text('é'.repeat(2 ** 28));
+  }).toThrow(expect.objectContaining({ code: 'SQLITE_TOOBIG' }));
+});
 
 test('a blob that was read does not share its memory with the message', () => {
   const writer = new Writer();
