@@ -1,6 +1,7 @@
 import { brokenContract } from '../driver-errors.ts';
 import type { BatchedStatement, BatchOutcome, Result } from '../driver.ts';
 import type { Call } from '../query/call.ts';
+import type { Statement } from '../query/sql.ts';
 import type { Limit } from '../waiting/deadline.ts';
 import { isResult, unknownBecause } from './outcome.ts';
 import type { Statements } from './statements.ts';
@@ -47,8 +48,10 @@ function batchedOf(statements: Statements, calls: readonly Call[], unleased: boo
   }));
 }
 
-function wholeOf(calls: readonly Call[]): { readonly readonly: boolean; readonly taints: boolean } {
+function wholeOf(calls: readonly Call[]): Pick<Statement, 'sql' | 'readonly' | 'taints'> {
+  const first = calls[0]?.statement.sql ?? '';
   return {
+    sql: calls.length > 1 ? `${first}, and ${String(calls.length - 1)} more in the same call` : first,
     readonly: calls.every(({ statement }) => statement.readonly),
     taints: calls.some(({ statement }) => statement.taints),
   };

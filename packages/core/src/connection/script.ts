@@ -25,6 +25,7 @@ export function runScript(
     for (const statement of parts) await statements.prepare(statement, limit);
     // A script with transaction control can leave a transaction open wherever it stops.
     const controls = parts.some(({ control }) => control !== 'none');
+    statements.sent = sql;
     const commits = (outside || controls) && parts.some(({ readonly }) => !readonly);
     try {
       await calls

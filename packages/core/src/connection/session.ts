@@ -12,6 +12,7 @@ import type { SharedFile } from './shared-file.ts';
 import { parse } from '../query/sql.ts';
 import { runScript } from './script.ts';
 import { Statements, type Origin, type StatementsSettings } from './statements.ts';
+import type { StuckCall } from './stuck-call.ts';
 import type { TransactionState } from './transaction-state.ts';
 import type { WriteLock } from './write-lock.ts';
 
@@ -64,6 +65,8 @@ export class Session {
   readonly #cursors: Cursors;
   readonly #transaction: TransactionState;
   #drained: Promise<void> | undefined;
+  /** Whether every call has returned, and the connection closes. */
+  #closing = false;
 
   constructor(connection: CompleteConnection, file: SharedFile, context: SessionContext) {
     this.connection = connection;
@@ -317,6 +320,7 @@ export class Session {
   /** Drains and closes the connection. `optimize`: update its statistics first. */
   async close(optimize: boolean): Promise<void> {
     await this.drain();
+    this.#closing = true;
     try {
       await this.#cursors.closeAll().catch(() => undefined);
       const close = (): Promise<void> => this.connection.close();
@@ -353,9 +357,11 @@ export class Session {
   }
 
   /** The native call does not return, and the pool abandons the connection. No writer may wait for it. */
-  abandon(): void {
+  abandon(): StuckCall {
+    const writes = this.#statements.writeLock.isHeld;
     this.#calls.stopInterrupting();
     this.#statements.writeLock.release();
+    return { sql: this.#closing ? undefined : this.#statements.sent, writes };
   }
 
   /** https://www.sqlite.org/pragma.html#pragma_optimize: cheap unless statistics are missing or stale. */

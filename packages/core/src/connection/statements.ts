@@ -20,7 +20,7 @@ import { WriteLock } from './write-lock.ts';
 type Runnable = Omit<Statement, 'firstRow' | 'parameters'>;
 
 /** The properties of a statement, or of several in one call, that matter before and after it runs. */
-interface Whole extends Pick<Runnable, 'readonly' | 'taints'> {
+interface Whole extends Pick<Runnable, 'sql' | 'readonly' | 'taints'> {
   readonly control: TransactionControl | 'batch';
 }
 
@@ -64,6 +64,8 @@ export class Statements {
   readonly writeLock: WriteLock;
   /** Whether the connection was changed in a way that only a close undoes. */
   tainted = false;
+  /** The text of the last native call, to name it if it does not return. */
+  sent = '';
   /** What the calls of the holder of the lock report, if something listens. */
   #observed: readonly QueryOperation[] = NOTHING;
   readonly #settings: StatementsSettings;
@@ -215,7 +217,8 @@ export class Statements {
     kind: CallKind,
     since: number | undefined,
   ): Promise<T> {
-    const { control } = whole;
+    const { control, sql } = whole;
+    this.sent = sql;
     for (let wait: BusyWait | undefined; ;) {
       const commits = this.#commits(whole);
       try {
@@ -253,6 +256,7 @@ export class Statements {
   ): Promise<Begun> {
     const since = this.#settings.clock.now();
     await this.prepare(statement, limit);
+    this.sent = statement.sql;
     for (let wait: BusyWait | undefined; ;) {
       this.calls.throwIfCancelled();
       const cursor = open();

@@ -1,4 +1,5 @@
 import type { Session, SessionContext } from '../connection/session.ts';
+import { warnOfStuckCall } from '../connection/stuck-call.ts';
 import { Database } from '../database/database.ts';
 import { Housekeeping } from '../database/housekeeping.ts';
 import { WalMonitor } from '../database/wal-monitor.ts';
@@ -144,7 +145,7 @@ export class PoolParts {
       drain: (session) => session.drain(),
       close: (session, last) => session.close(last),
       abandon: (session) => {
-        session.abandon();
+        warnOfStuckCall(this.observer, session.abandon());
       },
       retired: (reason) => {
         this.observer.debug('A connection is retired.', { reason });

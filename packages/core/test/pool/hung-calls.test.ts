@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { untilCancelled } from '../../src/waiting/deadline.ts';
 import { AcquireTimeoutError, PoolClosedError, StatementTimeoutError } from '../../src/index.ts';
 import { ResourcePool } from '../../src/engine/resource-pool.ts';
@@ -66,6 +66,26 @@ describe('a native call that does not return', () => {
     expect(hung.now.state).toBe('rejected');
     expect(next.now.state).toBe('resolved');
     expect(pool.stats()).toMatchObject({ writerHeld: false, writersWaiting: 0 });
+  });
+
+  it('F43 is named by a warning when its connection is given up', async () => {
+    const warn = vi.fn();
+    const logger = { debug: () => undefined, warn };
+    const options = { ...LIMITS, poolSize: 3, logger };
+    const { pool, clock } = fakePool({ execute: { 1: 'hang' }, close: { 1: 'hang' } }, options);
+    follow(pool.run('INSERT INTO t VALUES (1)', [], { timeoutMs: 100 }));
+    await clock.advance(100 + 50 + 2 * LIMITS.operationTimeoutMs);
+    const writer = { code: 'SQLITE_POOL_STUCK', sql: 'INSERT INTO t VALUES (1)', writes: true };
+    expect(warn.mock.calls).toEqual([
+      [expect.objectContaining(writer), expect.stringMatching(/SQLITE_BUSY.* INSERT INTO t VALUES \(1\)$/)],
+    ]);
+    const lease = await pool.acquire();
+    void lease.discard();
+    await clock.advance(LIMITS.operationTimeoutMs);
+    expect(warn.mock.lastCall).toEqual([
+      expect.objectContaining({ sql: undefined, writes: false }),
+      'The close of a connection does not return. The pool goes on without its connection.',
+    ]);
   });
 
   it('F44 or one that settles twice is taken at its first word', async () => {

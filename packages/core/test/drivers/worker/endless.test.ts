@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { Driver, ExecuteHint, Value } from '../../../src/driver.ts';
 import { createPool, type PoolOptions, type SqlitePool } from '../../../src/index.ts';
 import { BINDING_SOURCES, counting, newFile } from './helpers.ts';
@@ -87,6 +87,28 @@ describe.for(BINDING_SOURCES.map((binding) => [binding.name, binding] as const))
       expect(await pool.get('SELECT 1 AS n')).toEqual({ n: 1 });
       await pool.close().catch(() => undefined);
       expect(performance.now() - begun).toBeLessThan(LIMIT_MS + 100 + 2 * SOON_MS + PATIENCE_MS);
+    });
+
+    test('F43 that writes, without the means to interrupt it, keeps only other writes waiting, and a warning names it', async () => {
+      const warn = vi.fn();
+      const logger = { debug: () => undefined, warn };
+      const pool = await open(() => Promise.resolve(undefined), { closeTimeoutMs: 100, logger });
+      const write = `INSERT INTO t ${LONG}`;
+      const begun = performance.now();
+      await expect(pool.run(write, [], { timeoutMs: 100 })).rejects.toMatchObject({
+        code: 'OUTCOME_UNKNOWN',
+      });
+      expect(performance.now() - begun).toBeLessThan(150 + SOON_MS);
+      expect(await pool.get('SELECT 1 AS n')).toEqual({ n: 1 });
+      const other = pool.run('INSERT INTO t VALUES (1)', [], { timeoutMs: 100 });
+      await expect(other).rejects.toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+      const closing = performance.now();
+      await pool.close();
+      expect(performance.now() - closing).toBeLessThan(100 + PATIENCE_MS);
+      expect(warn).toHaveBeenCalledExactlyOnceWith(
+        expect.objectContaining({ code: 'SQLITE_POOL_STUCK', sql: write, writes: true }),
+        expect.stringContaining(write),
+      );
     });
 
     test.skipIf(missing).for(['exit', 'end'])('F40 does not keep the process from its %s', async (how) => {
