@@ -32,6 +32,7 @@ const RESULT_CODES: ReadonlyMap<number, readonly [name: string, meaning: string]
       'this connection read before another one wrote, in a deferred transaction or with a cursor open: begin again',
     ],
   ],
+  [1032, ['SQLITE_READONLY_DBMOVED', 'the database file was moved']],
   [773, ['SQLITE_BUSY_TIMEOUT', 'the database stayed locked by another connection']],
   [275, ['SQLITE_CONSTRAINT_CHECK', 'a CHECK constraint failed']],
   [531, ['SQLITE_CONSTRAINT_COMMITHOOK', 'a commit hook refused']],

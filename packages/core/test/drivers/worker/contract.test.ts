@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { text } from 'node:stream/consumers';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { betterSqlite3 } from '../../../src/drivers/worker/better-sqlite3.ts';
 import { resultCodeOf } from '../../../src/driver-errors.ts';
 import { READONLY } from '../../../src/drivers/worker/calls.ts';
 import { openMessage } from '../../../src/drivers/worker/driver.ts';
 import { loadBinding } from '../../../src/drivers/worker/inside/bindings.ts';
 import { Opener } from '../../../src/drivers/worker/inside/work.ts';
-import { known } from '../../../src/drivers/worker/protocol.ts';
+import { known, type OpenMessage } from '../../../src/drivers/worker/protocol.ts';
 import { describeError } from '../../../src/drivers/worker/inside/errors.ts';
 import { nodeSqlite } from '../../../src/drivers/worker/node-sqlite.ts';
 import { ALL_WAYS, connect, INSERT, newFile, OTHER, read } from './helpers.ts';
@@ -73,20 +73,31 @@ test('a text with a NUL in it is refused where node:sqlite would end it there', 
   expect((await read(connection, 'SELECT ? AS t', ['ab'])).rows).toEqual([{ t: 'ab' }]);
 });
 
+const OPEN: OpenMessage = {
+  ...openMessage({ filename: ':memory:' }),
+  kind: 'open',
+  connection: 1,
+  slot: new Int32Array(1),
+  running: new Int32Array(2),
+  path: ':memory:',
+  mode: 'create',
+  shared: false,
+  interruptible: '/no/extension',
+};
+
+test('a setup that never settles fails the open, and keeps the thread no longer', async () => {
+  const setup = new URL('./children/setup-hangs.ts', import.meta.url);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
+  const opening = new Opener(loadBinding({ name: 'node:sqlite' }), setup.href).open(OPEN);
+  const failed = expect(opening).rejects.toThrow('has not settled after 5 seconds');
+  await vi.advanceTimersByTimeAsync(5000);
+  await failed;
+});
+
 test('is set up in the worker, and is opened where an extension that interrupts cannot be loaded', async () => {
   const setup = new URL('./children/setup.ts', import.meta.url);
-  const binding = loadBinding({ name: 'node:sqlite' });
-  const slot = new Int32Array(1);
-  const message = { ...openMessage({ filename: ':memory:' }), path: ':memory:', mode: 'create' } as const;
-  const opened = await new Opener(binding, setup.href).open({
-    ...message,
-    kind: 'open',
-    connection: 1,
-    slot,
-    running: new Int32Array(2),
-    shared: false,
-    interruptible: '/no/extension',
-  });
+  const opened = await new Opener(loadBinding({ name: 'node:sqlite' }), setup.href).open(OPEN);
   expect(opened.handle).toBeUndefined();
   const statement = {
     text: { sql: 'SELECT twice(4)', order: [], written: 'SELECT twice(4)' },
@@ -187,6 +198,8 @@ test('what a setup module throws is described, even if it is no error', () => {
 
 test('an extended result code that has no name here counts as its primary one', () => {
   expect(resultCodeOf({ code: 'SQLITE_IOERR_WRITE' })).toBe(10);
+  // The pool trusts a connection no more after this one, and better-sqlite3 reports only names.
+  expect(resultCodeOf({ code: 'SQLITE_READONLY_DBMOVED' })).toBe(1032);
   expect(resultCodeOf({ code: 'SQLITE_CONSTRAINT_UNIQUE' })).toBe(2067);
   expect(resultCodeOf({ code: 'ERR_OTHER' })).toBe(-1);
 });

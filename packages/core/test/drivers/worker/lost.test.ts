@@ -110,6 +110,8 @@ describe.for(BINDINGS)('the setup of the driver %s', ([, make]) => {
     for (const [file, message] of [
       ['setup-fails.ts', 'the setup failed'],
       ['no-setup.ts', 'no default export'],
+      ['setup-begins.ts', 'left a transaction open'],
+      ['setup-closes.ts', 'not open'],
       ['nowhere.ts', 'Cannot find module'],
     ] as const) {
       const driver = make({ filename: ':memory:', setup: new URL(`./children/${file}`, import.meta.url) });
@@ -118,6 +120,39 @@ describe.for(BINDINGS)('the setup of the driver %s', ([, make]) => {
       expect(String((error as Error).cause)).toContain(message);
     }
     expect(() => make({ filename: ':memory:', setup: './setup.js' })).toThrow('Option setup');
+  });
+
+  test('may register a function that throws anything: its statement has failed, and nothing else', async () => {
+    const connection = await connect(make({ filename: await newFile(), threads: 1, setup }));
+    await run(connection, 'CREATE TABLE t (n)', 'INSERT INTO t VALUES (0)');
+    const failures: readonly [string, string][] = [
+      ['fail()', 'failed'],
+      ['fail_text()', 'text'],
+      ['fail_nothing()', 'undefined'],
+      ['fail_unreadable()', 'cannot be read'],
+    ];
+    for (const [call, message] of failures) {
+      const insert = `INSERT INTO t VALUES (${call})`;
+      const statuses = await connection.batch?.(
+        ['INSERT INTO t VALUES (1)', insert].map((sql) => ({ sql, params: [], hint: INSERT })),
+        'continue',
+      );
+      expect(statuses).toMatchObject([{ status: 'done' }, { status: 'failed' }]);
+      for (const fails of [
+        () => read(connection, `SELECT ${call}`),
+        () => connection.execute(insert, [], INSERT),
+        () => connection.execute(`${insert} RETURNING n`, [], { ...INSERT, returnsRows: true }),
+        () => connection.script?.(insert),
+        () => connection.iterate?.(`SELECT ${call}`, []).next(),
+      ]) {
+        await expect(fails()).rejects.toMatchObject({
+          errno: 1,
+          message: expect.stringContaining(message) as unknown,
+        });
+      }
+      await run(connection, 'DELETE FROM t WHERE n = 1');
+    }
+    expect((await read(connection, 'SELECT n FROM t')).rows).toEqual([{ n: 0 }]);
   });
 
   test('is not needed to load extensions, and one that is missing fails the open', async () => {

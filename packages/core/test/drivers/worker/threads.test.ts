@@ -88,7 +88,7 @@ describe.for(BINDINGS)('the threads of the driver %s', ([, make]) => {
     const again = (connection: Connection) => readAnywhere(connection, 'SELECT count(*) AS n FROM prepared');
     await first.execute('INSERT INTO prepared VALUES (1)', [], { ...INSERT, unleased: true });
     expect(await again(second)).toEqual([{ n: 1 }]);
-    await expect(readAnywhere(first, 'SELECT fail()')).rejects.toThrow();
+    await expect(readAnywhere(first, "ATTACH '/nowhere/a.db' AS a")).rejects.toThrow('unable to open');
     expect([await again(first), await again(second)]).toEqual([[{ n: 0 }], [{ n: 0 }]]);
   });
 

@@ -3,7 +3,7 @@ import { StatementCache } from '../../statement-cache.ts';
 import type { Executed } from '../answers.ts';
 import { CHANGES, INSERTS, READONLY, type Statement, type Text } from '../calls.ts';
 import type { WireValue } from '../codec.ts';
-import { isInterrupt } from './errors.ts';
+import { functionFailed, hasResultCode, isInterrupt } from './errors.ts';
 import { isTooLarge, type BoundDatabase, type BoundStatement, type Counts } from './bindings.ts';
 
 const NO_NAMES: readonly string[] = [];
@@ -94,7 +94,7 @@ export class Database {
       return { columns, rows, ...counts };
     } catch (error) {
       this.#era += 1;
-      throw error;
+      throw this.explain(error, statement.returnsRows && (flags & READONLY) === 0);
     } finally {
       this.#putBack(prepared, values, flags);
     }
@@ -104,7 +104,29 @@ export class Database {
   exec(text: Text): void {
     this.#note(text);
     this.#era += 1;
-    this.bound.exec(text.sql);
+    try {
+      this.bound.exec(text.sql);
+    } catch (error) {
+      throw this.explain(error);
+    }
+  }
+
+  /**
+   * Both bindings throw what a function of the application has thrown, which looks as if SQLite had not answered. But
+   * SQLite has undone the statement, as after any of its own errors. If the binding fails to read the rows of a write,
+   * however, then the write is done.
+   *
+   * @param mayBeDone - Whether the statement writes and returns rows.
+   */
+  explain(error: unknown, mayBeDone = false): unknown {
+    if (hasResultCode(error)) return error;
+    try {
+      // After a failed statement there are no changes. This fails if the handle no longer works.
+      const { changes } = this.#counts();
+      return mayBeDone && !this.inTransaction && Number(changes) > 0 ? error : functionFailed(error);
+    } catch {
+      return error;
+    }
   }
 
   /** Steps through a statement of its own, because the body of the loop could use the one in the cache. */

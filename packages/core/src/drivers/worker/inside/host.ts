@@ -231,7 +231,7 @@ export class Host {
       this.#answers.rows(columns, rows);
     } catch (error) {
       last = true;
-      throw error;
+      throw hosted.handle.database.explain(error);
     } finally {
       if (last) closeCursor(hosted.cursors, hosted.handle.database, call.detail);
     }

@@ -75,7 +75,7 @@ export class Opener {
       // SQLite reads a file only at the first access. This finds out whether it is a database.
       bound.exec('SELECT count(*) FROM sqlite_schema');
       if (extensions.length > 0) bound.loadExtensions(extensions);
-      await this.#setUp(bound);
+      await inTime(this.#setUp(bound));
       const database = new Database(bound, { statementCacheSize, keepsWidth: KEEPS_WIDTH });
       return { database, handle: handleOf(bound, interruptible) };
     } catch (error) {
@@ -84,13 +84,34 @@ export class Opener {
     }
   }
 
-  async #setUp({ raw }: BoundDatabase): Promise<void> {
+  async #setUp(bound: BoundDatabase): Promise<void> {
     if (this.#setup === undefined) return;
     this.#loaded ??= import(this.#setup) as Promise<{ default: unknown }>;
     const { default: setup } = await this.#loaded;
     if (typeof setup !== 'function')
       throw new TypeError('The setup module has no default export that is a function.');
-    await (setup as Setup)(raw);
+    await (setup as Setup)(bound.raw);
+    // The statements of others would run in it, and be rolled back with it. A closed database fails here, too.
+    if (bound.inTransaction) throw new Error('The setup module has left a transaction open.');
+    bound.prepare('SELECT 1');
+  }
+}
+
+/** How long the setup module may take for one database, in milliseconds. */
+const SETUP_MS = 5000;
+
+/** While a setup runs, the thread does nothing else. One that never settles must not keep it for ever. */
+async function inTime(setup: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new Error(`The setup module has not settled after ${String(SETUP_MS / 1000)} seconds.`));
+    }, SETUP_MS);
+  });
+  try {
+    await Promise.race([setup, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

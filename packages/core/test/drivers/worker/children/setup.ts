@@ -4,6 +4,19 @@ interface Database {
   exec(sql: string): void;
 }
 
+/** Throws anything. */
+function throwing(value: unknown): unknown {
+  return (function* () {
+    yield 0;
+  })().throw(value);
+}
+
+const unreadable = new Proxy(new Error('unreadable'), {
+  get() {
+    throw new Error('not readable');
+  },
+});
+
 /** Prepares a connection: functions of its own, two of which end the thread. */
 export default function setUp(database: Database): void {
   database.function('twice', (value) => Number(value) * 2);
@@ -15,5 +28,8 @@ export default function setUp(database: Database): void {
   database.function('fail', () => {
     throw new Error('failed');
   });
+  database.function('fail_text', () => throwing('text'));
+  database.function('fail_nothing', () => throwing(undefined));
+  database.function('fail_unreadable', () => throwing(unreadable));
   database.exec('CREATE TEMP TABLE prepared (n)');
 }

@@ -1,0 +1,4 @@
+/** Leaves a transaction open. */
+export default function setUp(database: { exec(sql: string): void }): void {
+  database.exec('BEGIN');
+}

@@ -1,0 +1,3 @@
+export default function setUp(): Promise<void> {
+  return new Promise(() => undefined);
+}
