@@ -2,7 +2,7 @@ import { BATCH_CASES } from './driver/batches.ts';
 import type { DriverCase } from './driver/bench.ts';
 import { CURSOR_CASES } from './driver/cursors.ts';
 import { CLOSE_CASES, INTERRUPT_CASES } from './driver/endings.ts';
-import { ERROR_CASES } from './driver/errors.ts';
+import { ERROR_CASES, FILE_ERROR_CASES } from './driver/errors.ts';
 import { FILE_CASES } from './driver/files.ts';
 import { FILE_LOCK_CASES, SERVER_LOCK_CASES } from './driver/locks.ts';
 import { COUNT_CASES, VALUE_CASES } from './driver/results.ts';
@@ -23,6 +23,7 @@ export const driverCases: readonly DriverCase[] = [
   ...VALUE_CASES,
   ...COUNT_CASES,
   ...ERROR_CASES,
+  ...FILE_ERROR_CASES,
   ...FILE_LOCK_CASES,
   ...SERVER_LOCK_CASES,
   ...TRANSACTION_CASES,

@@ -1,7 +1,20 @@
 import assert from 'node:assert/strict';
+import { open, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Result } from '../../driver.ts';
 import { HALF_WAY } from './batches.ts';
-import { cases, failure, INSERT, inTime, READ, run, scalar, type DriverCase } from './bench.ts';
+import {
+  cases,
+  failure,
+  INSERT,
+  inTime,
+  OTHER,
+  READ,
+  run,
+  scalar,
+  type Bench,
+  type DriverCase,
+} from './bench.ts';
 
 export const ERROR_CASES: readonly DriverCase[] = cases({
   'rejects with an error that carries the result code': async ({ connection }) => {
@@ -56,3 +69,55 @@ export const ERROR_CASES: readonly DriverCase[] = cases({
     assert.equal(await scalar(connection, 'SELECT count(*) FROM t'), 3);
   },
 });
+
+/** Fills a table with pages, writes all of them into the file, and overwrites one of them there. */
+async function corrupt({ connection, directory }: Bench): Promise<void> {
+  await run(
+    connection,
+    'CREATE TABLE t (v)',
+    'WITH RECURSIVE c (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 100) INSERT INTO t SELECT randomblob(1000) FROM c',
+  );
+  await inTime(connection.execute('PRAGMA wal_checkpoint(TRUNCATE)', [], { ...OTHER, returnsRows: true }));
+  const file = await open(join(directory, 'app.db'), 'r+');
+  try {
+    await file.write(Buffer.alloc(4096, 0xff), 0, 4096, 4096);
+  } finally {
+    await file.close();
+  }
+}
+
+/** A server has other limits and files, and sends the text of an error, from which not every code can be read. */
+export const FILE_ERROR_CASES: readonly DriverCase[] = cases(
+  {
+    'names the result code, whatever kind of error it is': async ({ connection, directory }) => {
+      const codeOf = (sql: string): Promise<string> => failure(() => connection.execute(sql, [], INSERT));
+      await run(
+        connection,
+        'CREATE TABLE s (id INTEGER PRIMARY KEY, n INTEGER) STRICT',
+        'CREATE TABLE r (n)',
+        "CREATE TRIGGER refuse BEFORE DELETE ON s BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        'INSERT INTO s VALUES (1, 1)',
+        'INSERT INTO r (rowid, n) VALUES (1, 1)',
+      );
+      assert.equal(await codeOf("INSERT INTO s (n) VALUES ('text')"), 'SQLITE_CONSTRAINT_DATATYPE');
+      assert.equal(await codeOf('DELETE FROM s'), 'SQLITE_CONSTRAINT_TRIGGER');
+      assert.equal(await codeOf('INSERT INTO r (rowid, n) VALUES (1, 2)'), 'SQLITE_CONSTRAINT_ROWID');
+      assert.equal(await codeOf("INSERT INTO r (rowid, n) VALUES ('text', 2)"), 'SQLITE_MISMATCH');
+      assert.equal(await codeOf('INSERT INTO r VALUES (zeroblob(2000000000))'), 'SQLITE_TOOBIG');
+      await writeFile(join(directory, 'text'), 'This is no database. '.repeat(100));
+      assert.equal(await codeOf(`ATTACH '${join(directory, 'text')}' AS a`), 'SQLITE_NOTADB');
+      assert.equal(await codeOf(`ATTACH '${join(directory, 'no', 'such.db')}' AS a`), 'SQLITE_CANTOPEN');
+      await run(connection, 'PRAGMA query_only = ON');
+      assert.equal(await codeOf('INSERT INTO r VALUES (1)'), 'SQLITE_READONLY');
+      await run(connection, 'PRAGMA query_only = OFF', 'PRAGMA max_page_count = 5');
+      assert.equal(await codeOf('INSERT INTO r VALUES (zeroblob(100000))'), 'SQLITE_FULL');
+    },
+    'names the result code of a file that is corrupt': async (bench) => {
+      await corrupt(bench);
+      const other = await bench.connect();
+      const read = (): Promise<Result> => other.execute('SELECT sum(length(v)) FROM t', [], READ);
+      assert.equal(await failure(read), 'SQLITE_CORRUPT');
+    },
+  },
+  'file',
+);
