@@ -30,7 +30,8 @@ export function fileDriver(name: string, filename: string, open: OpenOne, mayCre
     database: basename(path),
     open: createdOnce((creates, signal) => diagnosed(path, creates, open, signal), mayCreate),
     databaseId: () => fileId(path),
-    walBytes: () => walBytes(path),
+    // A connection that only reads cannot make the checkpoints for which the pool asks.
+    ...(mayCreate && { walBytes: () => walBytes(path) }),
   };
 }
 

@@ -10,7 +10,7 @@ const MESSAGES: Readonly<Record<FileFailure, string>> = {
   'missing-directory':
     'The directory of the database file does not exist. Create it first; only the file is created for you.',
   'missing-file':
-    'The database file is gone since the pool first opened it. Put it back, or create a new pool.',
+    'The database file does not exist. The pool creates it at its first open only, and never if it only reads. Put it back, or create a new pool.',
   'is-a-directory': 'The path of the database is a directory, not a file.',
   'not-permitted':
     'The database file, or its directory, cannot be accessed: check the permissions of the process.',
