@@ -17,7 +17,7 @@ import {
   type Asked,
   type ProtoColumns,
 } from './columns.ts';
-import type { Callback, Sqlite3Database, Sqlite3Statement } from './package.ts';
+import { step, type Callback, type Sqlite3Database, type Sqlite3Statement } from './package.ts';
 import { NativeStatements, type StatementsSettings } from './statements.ts';
 import { bindable, NO_VALUES } from './values.ts';
 
@@ -185,17 +185,17 @@ export class Sqlite3Connection implements Connection {
       this.#statements.prepare(names === undefined ? sql : byPosition(sql, names), callback);
     });
     const estimate: Estimate = { ms: UNKNOWN_MS };
-    const step = (values: readonly Value[]): Promise<Row | undefined> =>
+    const next = (values: readonly Value[]): Promise<Row | undefined> =>
       this.#calls.run(estimate, 'reader', (callback) => {
-        statement.get(values, callback);
+        step(statement, values, callback);
       });
     try {
-      let row = await step(bindable(params));
+      let row = await next(bindable(params));
       while (row !== undefined) {
         mendPrototypes([row]);
         yield names === undefined ? row : rowOf(names.map(originalName), valuesOf(row, names));
-        // Without parameters, `get` takes the next step. After the last row, its result is `undefined`.
-        row = await step(NO_VALUES);
+        // After the last row, the result is `undefined`.
+        row = await next(NO_VALUES);
       }
     } finally {
       statement.finalize();
