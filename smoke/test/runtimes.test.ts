@@ -69,6 +69,7 @@ describe.each([
   ['Bun', 'sqlite3', bun, []],
   ['Deno', 'sqlite3', deno, ['run', '-A']],
   ['Bun', 'default', bun, []],
+  ['Deno', 'default', deno, ['run', '-A']],
 ] as const)('Hono on %s, with the %s driver', (_name, driver, command, args) => {
   test.skipIf(command === undefined)('leases a connection to each request, and revokes it', async () => {
     const app = await start(String(command), args, driver);
@@ -100,15 +101,6 @@ describe.each([
     expect(existsSync(`${app.filename}-wal`)).toBe(false);
   });
 });
-
-test.skipIf(deno === undefined)(
-  'Deno says that the default driver is for others, and what to do',
-  async () => {
-    await expect(start(String(deno), ['run', '-A'], 'default')).rejects.toThrow(
-      /The node:sqlite of Deno cannot be used\. Use the driver of the package sqlite3.* Run: /,
-    );
-  },
-);
 
 function at(path: string): string {
   return fileURLToPath(new URL(path, import.meta.url));

@@ -312,7 +312,7 @@ export class WorkerConnection implements Connection {
     for (const { values } of statements) {
       if (values.some((value) => typeof value === 'string' && value.includes('\0')))
         throw new InvalidArgumentError(
-          'A text with a NUL character in it cannot be bound: node:sqlite of Node.js 22 would cut it there. ' +
+          'A text with a NUL character in it cannot be bound: the node:sqlite of this runtime would end it there. ' +
             'Use Node.js 24, the better-sqlite3 driver, or bind bytes.',
         );
     }

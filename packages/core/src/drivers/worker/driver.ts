@@ -57,7 +57,7 @@ export function workerDriver(
   const message = openMessage(options);
   const settings = {
     scriptBusyMs: waitsBriefly(pragmas) ? SCRIPT_BUSY_MS : 0,
-    truncatesText: name === 'node:sqlite' && process.versions.node.startsWith('22.'),
+    truncatesText: name === 'node:sqlite' && truncatesText(process.versions),
     pause: (ms: number) => setTimeout(ms),
   };
   const setup = setupUrl(options.setup);
@@ -74,6 +74,11 @@ export function workerDriver(
     return await opener.connect(mayCreate, settings, signal);
   };
   return fileDriver(name, filename, open, options.readonly !== true);
+}
+
+/** Node.js 22 and Deno end a text at a NUL. */
+function truncatesText({ node, deno }: Readonly<Record<string, string | undefined>>): boolean {
+  return deno !== undefined || node?.startsWith('22.') === true;
 }
 
 function once<A, T>(work: (argument: A) => T): (argument: A) => T {

@@ -51,7 +51,8 @@ function withNodeSqlite(extension: string): (handle: bigint) => void {
   const { DatabaseSync } = quietly(() => process.getBuiltinModule('node:sqlite'));
   const database = new DatabaseSync(':memory:', { allowExtension: true });
   database.loadExtension(extension);
-  database.enableLoadExtension(false);
+  // Deno has no such method.
+  (database as { enableLoadExtension?(allow: boolean): void }).enableLoadExtension?.(false);
   const statement = database.prepare(INTERRUPT);
   return (handle) => {
     statement.get(handle);

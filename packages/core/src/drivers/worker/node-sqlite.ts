@@ -22,13 +22,8 @@ export function nodeSqlite(options: WorkerOptions): Driver {
 
 /** Finds it by the version, without loading it: a load makes Node.js 22 print a warning. */
 function findNodeSqlite(): BindingSource {
-  const { node, deno } = process.versions;
+  const { node } = process.versions;
   const onSqlite3 = `sqlite3, with driver: sqlite3({ filename }) from @sqlite-pool/core. Run: ${installCommand('sqlite3')}`;
-  // The worker threads of Deno refuse the flags of Node.js, and its databases have no enableLoadExtension().
-  if (deno !== undefined)
-    throw new DriverMissingError(
-      `The node:sqlite of Deno cannot be used. Use the driver of the package ${onSqlite3}`,
-    );
   if (isBuiltin('node:sqlite') && hasColumns(node)) return { name: 'node:sqlite' };
   throw new DriverMissingError(
     `This runtime (Node.js ${node}) has no node:sqlite that can be used: that takes Node.js 22.16 or newer, but not 23. Use such a one, or ` +

@@ -116,8 +116,8 @@ export class Thread {
       workerData: { port: port2, state: this.#state, binding, setup },
       transferList: [port2],
       // Node.js 22 warns of node:sqlite, and versions that read TypeScript warn of that. The worker inherits no flag of
-      // the process.
-      execArgv: ['--disable-warning=ExperimentalWarning'],
+      // the process. Deno refuses such flags.
+      execArgv: process.versions['deno'] === undefined ? ['--disable-warning=ExperimentalWarning'] : [],
     });
     this.#worker.unref();
     port1.on('message', this.#receive);

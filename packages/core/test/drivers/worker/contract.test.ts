@@ -150,13 +150,22 @@ test.for(['20.20.2', '22.12.0', '22.15.1', '23.4.0', '23.11.1'])(
   },
 );
 
-test('on Deno the error says to use sqlite3', async () => {
-  vi.stubEnv('npm_config_user_agent', 'deno/2.9.6');
-  stubVersions({ deno: '2.9.6' });
-  await expect(nodeSqlite({ filename: ':memory:' }).open()).rejects.toMatchObject({
-    code: 'DRIVER_MISSING',
-    message: expect.stringContaining('Run: deno add npm:sqlite3') as unknown,
-  });
+test('Deno has one, that ends a text at a NUL, and its worker gets no flag', async () => {
+  stubVersions({ deno: '2.9.6', node: '26.3.0' });
+  const connection = await connect(nodeSqlite({ filename: ':memory:' }));
+  await expect(read(connection, 'SELECT ?', ['a\0b'])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+  const inside = await connect(inThisThread({ name: 'node:sqlite' })({ filename: await newFile() }));
+  await inside.script?.('CREATE TABLE t (n UNIQUE); INSERT INTO t VALUES (1)');
+  await expect(inside.script?.('INSERT INTO t VALUES (1)')).rejects.toMatchObject({ errno: 2067 });
+});
+
+test('an open that fails without a result code, as in Deno, says why by its text', () => {
+  const DatabaseSync = function (): never {
+    throw new Error('unable to open database file: /nowhere/app.db');
+  };
+  vi.spyOn(process, 'getBuiltinModule').mockReturnValue({ DatabaseSync });
+  const { open } = loadBinding({ name: 'node:sqlite' });
+  expect(() => open('/nowhere/app.db', 'create')).toThrow(expect.objectContaining({ errcode: 14 }));
 });
 
 test.for(['22.16.0', '24.0.0', '26.10.0'])('Node.js %s has one', async (node) => {

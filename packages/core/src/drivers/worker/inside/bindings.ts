@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import type { WireValue } from '../codec.ts';
 import type { BindingSource, OpenMode } from '../protocol.ts';
-import { describeError } from './errors.ts';
+import { describeError, hasResultCode } from './errors.ts';
 
 /** The part of a binding that the worker uses. It hides the differences between the two bindings. */
 export interface Binding {
@@ -16,6 +16,7 @@ export interface BoundDatabase {
   readonly raw: object;
   readonly inTransaction: boolean;
   prepare(sql: string): BoundStatement;
+  /** Runs one statement, and drops its rows. */
   exec(sql: string): void;
   /** Loads extensions. Loading is allowed only during this call. */
   loadExtensions(paths: readonly string[]): void;
@@ -57,6 +58,8 @@ type SqlValue = null | number | bigint | string | Uint8Array;
 
 function loadNodeSqlite(): Binding {
   const { DatabaseSync } = process.getBuiltinModule('node:sqlite');
+  // In Deno, the errors of exec() and of an open have no result code.
+  const onDeno = process.versions['deno'] !== undefined;
   // A URI, because no other option keeps it from creating a missing file: https://www.sqlite.org/uri.html
   const locate = (path: string, mode: OpenMode): string =>
     path === ':memory:' || mode === 'readonly'
@@ -75,8 +78,8 @@ function loadNodeSqlite(): Binding {
         // better-sqlite3 sets it by itself.
         limits: { length: constants.MAX_STRING_LENGTH },
       };
-      const database = new DatabaseSync(locate(path, mode), options);
-      if (options.allowExtension) database.enableLoadExtension(false);
+      const database = opened(() => new DatabaseSync(locate(path, mode), options));
+      if (options.allowExtension) allowLoading(database, false);
       return {
         raw: database,
         get inTransaction() {
@@ -84,14 +87,15 @@ function loadNodeSqlite(): Binding {
         },
         prepare: (sql) => new NodeStatement(database.prepare(sql)),
         exec: (sql) => {
-          database.exec(sql);
+          if (onDeno) database.prepare(sql).run();
+          else database.exec(sql);
         },
         loadExtensions(paths) {
-          database.enableLoadExtension(true);
+          allowLoading(database, true);
           try {
             for (const path of paths) database.loadExtension(path);
           } finally {
-            database.enableLoadExtension(false);
+            allowLoading(database, false);
           }
         },
         letCursorsWrite: () => undefined,
@@ -101,6 +105,25 @@ function loadNodeSqlite(): Binding {
       };
     },
   };
+}
+
+/** https://www.sqlite.org/rescode.html#cantopen */
+const CANTOPEN = 14;
+
+function opened<T>(open: () => T): T {
+  try {
+    return open();
+  } catch (error) {
+    // Every error of SQLite's own has a code, except in Deno.
+    if (!hasResultCode(error) && describeError(error).message.startsWith('unable to open'))
+      throw Object.assign(error as Error, { errcode: CANTOPEN });
+    throw error;
+  }
+}
+
+/** Deno has no such method. There, SQL can never load an extension. */
+function allowLoading(database: object, allow: boolean): void {
+  (database as { enableLoadExtension?(allow: boolean): void }).enableLoadExtension?.(allow);
 }
 
 /** With `--permission`, Node.js refuses to open a database that could load extensions. */

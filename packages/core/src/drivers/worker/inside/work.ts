@@ -71,7 +71,7 @@ export class Opener {
     const { path, mode, pragmas, extensions, statementCacheSize, interruptible } = message;
     const bound = this.#binding.open(path, mode);
     try {
-      if (pragmas !== '') bound.exec(pragmas);
+      for (const pragma of pragmas.split(';')) if (pragma.trim() !== '') bound.exec(pragma);
       // SQLite reads a file only at the first access. This finds out whether it is a database.
       bound.exec('SELECT count(*) FROM sqlite_schema');
       if (extensions.length > 0) bound.loadExtensions(extensions);
