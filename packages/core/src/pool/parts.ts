@@ -66,7 +66,8 @@ export class PoolParts {
       checkFile: () => this.database.check(),
       careForWal: () => this.walMonitor.check(),
       onFileGone: () => {
-        this.engine.evict('replaced');
+        // Before the first open has succeeded, the file may not be there yet.
+        if (this.engine.history.opens > 0) this.engine.evict('replaced');
       },
     });
   }

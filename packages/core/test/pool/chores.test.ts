@@ -90,3 +90,15 @@ it('a transaction is one reader whatever is nested in it, and a lease that reads
   );
   await unused.release();
 });
+
+it('a first open that takes longer than a second is not of a file that is gone', async () => {
+  const missing = Object.assign(new Error('no such file'), { code: 'ENOENT' });
+  const { pool, driver, clock } = fakePool({ open: { 1: 'hang' }, databaseId: { 1: { reject: missing } } });
+  const opened = pool.open();
+  await clock.advance(1500);
+  driver.call('open').resolve();
+  await opened;
+  await pool.get('SELECT 1');
+  expect(pool.stats()).toMatchObject({ opens: 1, evictions: { replaced: 0 } });
+  expect(driver.count('databaseId')).toBe(2);
+});
