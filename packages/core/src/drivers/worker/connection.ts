@@ -205,7 +205,14 @@ export class WorkerConnection implements Connection {
     const wasClosed = this.#state === 'closed';
     this.#state = 'closed';
     this.#forget?.();
-    if (!wasClosed) await Promise.all([own.close(), shared?.close()]);
+    if (wasClosed) return;
+    // Not at the same time: of two handles that close at the same moment, each can assume that the other stays, and then
+    // neither writes the WAL back.
+    try {
+      await own.close();
+    } finally {
+      await shared?.close();
+    }
   }
 
   /**

@@ -73,11 +73,18 @@ export class SharedLines {
     return line;
   }
 
+  /** Closes one line after the other, because the last handle of a file must know that it is the last. */
   async close(): Promise<void> {
     this.#closed = true;
-    const lines = [...this.#lines.values()];
-    this.#lines.clear();
-    await Promise.all(lines.map((line) => line.handle.leave(line)));
+    const [first] = this.#lines;
+    if (first === undefined) return;
+    const [thread, line] = first;
+    this.#lines.delete(thread);
+    try {
+      await line.handle.leave(line);
+    } finally {
+      await this.close();
+    }
   }
 
   async #onceOpen(thread: Thread, opening: Promise<Handle>): Promise<Line> {

@@ -1,7 +1,9 @@
-import { rename } from 'node:fs/promises';
-import { describe, expect, test } from 'vitest';
+import { readdir, rename } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import { describe, expect, test, vi } from 'vitest';
 import { fromDriver } from '../../../src/driver-errors.ts';
 import type { Connection, ExecuteHint } from '../../../src/driver.ts';
+import { Line } from '../../../src/drivers/worker/line.ts';
 import { nodeSqlite } from '../../../src/drivers/worker/node-sqlite.ts';
 import { BINDINGS, connect, counting, INSERT, newFile, OTHER, read, READ, run } from './helpers.ts';
 
@@ -58,6 +60,27 @@ describe.for(BINDINGS)('the threads of the driver %s', ([, make]) => {
     await second.execute('BEGIN IMMEDIATE', [], { ...OTHER, unleased: true });
     await run(second, 'INSERT INTO t VALUES (3)');
     expect(await readAnywhere(second, 'SELECT count(*) AS n FROM t')).toEqual([{ n: 3 }]);
+  });
+
+  test('F73 the handles of a connection are closed one after the other, so that the last one writes the WAL back', async () => {
+    const { end } = Line.prototype;
+    let closing = 0;
+    let most = 0;
+    const ends = vi.spyOn(Line.prototype, 'end').mockImplementation(async function (this: Line) {
+      closing += 1;
+      most = Math.max(most, closing);
+      await end.call(this);
+      closing -= 1;
+    });
+    const filename = await newFile();
+    const connection = await make({ filename, threads: 2 }).open();
+    // The second time it is known to be long, and gets a thread of its own.
+    for (let times = 0; times < 2; times += 1) await readAnywhere(connection, LONG);
+    await run(connection, 'CREATE TABLE t (n)', 'INSERT INTO t VALUES (1)');
+    await connection.close();
+    expect(most).toBe(1);
+    expect(ends).toHaveBeenCalledTimes(3);
+    expect(await readdir(dirname(filename))).toEqual([basename(filename)]);
   });
 
   test('a handle that is opened late is of the same file, or the connection is broken', async () => {
