@@ -43,11 +43,18 @@ export interface ServerStats {
   readonly replication_index: number;
   /** What a replica has sent on to its primary. */
   readonly write_requests_delegated: number;
+  /** How often each text has run, of the first thirty texts. */
+  readonly queries: { readonly stats: readonly { readonly query: string; readonly count: number }[] } | null;
 }
+
+/** {@link Server.countOf} runs it. Nothing else does. */
+const LAST = "SELECT 'the last one'";
 
 /** How long a server may take until it listens, in milliseconds. It takes 50 on an idle machine. */
 const START_MS = 20_000;
 const RETRY_MS = 10;
+/** How long it may take to count a statement, in milliseconds. */
+const COUNT_MS = 10_000;
 
 /** A server does not outlive the process that started it. */
 const running = new Set<Server>();
@@ -147,6 +154,26 @@ export class Server {
     return (await (await fetch(url)).json()) as ServerStats;
   }
 
+  /**
+   * How often texts that begin so have run here, up to now: `get()` adds a LIMIT. The server counts a statement after its answer, in another thread, but in the order
+   * of the answers. So this runs one more statement and waits until it is counted. One call at a time.
+   */
+  async countOf(sql: string): Promise<number> {
+    const before = countIn(await this.stats(), LAST);
+    const requests = [{ type: 'execute', stmt: { sql: LAST } }];
+    const response = await fetch(`${this.urlOf('http')}/v3/pipeline`, {
+      method: 'POST',
+      body: JSON.stringify({ requests }),
+    });
+    if (!response.ok) throw new Error(`The server has answered with the status ${String(response.status)}.`);
+    await response.body?.cancel();
+    for (const end = performance.now() + COUNT_MS; performance.now() < end; await setTimeout(1)) {
+      const stats = await this.stats();
+      if (countIn(stats, LAST) > before) return countIn(stats, sql);
+    }
+    throw new Error('The server does not count its statements.');
+  }
+
   /** Stops all of it where it is: connections stay, and nothing answers. */
   async freeze(): Promise<void> {
     this.signal('SIGSTOP');
@@ -177,6 +204,11 @@ export class Server {
     await this.stop('SIGKILL');
     await rm(this.directory, { recursive: true, force: true });
   }
+}
+
+function countIn({ queries }: ServerStats, sql: string): number {
+  const found = queries?.stats.filter(({ query }) => query.startsWith(sql)) ?? [];
+  return found.reduce((sum, { count }) => sum + count, 0);
 }
 
 async function freePorts(count: number): Promise<number[]> {
