@@ -23,7 +23,8 @@ function makeSocket() {
 /** A request that is one transaction, and has written. */
 async function makeTransaction() {
   const driver = fakeDriver();
-  const pool = createPool({ driver });
+  // Some tests never answer their request, and its lease would keep the close waiting.
+  const pool = createPool({ driver, closeTimeoutMs: 0 });
   onTestFinished(() => pool.close());
   const lease = new RequestLease(pool, { mode: 'request', disconnectGraceMs: 1000, method: 'POST' });
   const transaction = new RequestTransaction(lease);
