@@ -20,7 +20,7 @@ test('callers that write again after their acknowledgement share a COMMIT again'
 
 test('a call that writes after a group hears of it after the last of the group, in whatever way it is done', async () => {
   for (const groupCommit of [true, false]) {
-    const { pool, together } = await group(undefined, groupCommit);
+    const { pool, together } = await group(undefined, { groupCommit });
     const lease = await pool.acquire();
     const told: string[] = [];
     const note = (name: string, write: Promise<unknown>) => write.then(() => told.push(name));

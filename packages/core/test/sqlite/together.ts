@@ -1,4 +1,4 @@
-import type { RunResult, SqlitePool } from '../../src/index.ts';
+import type { PoolOptions, RunResult, SqlitePool } from '../../src/index.ts';
 import { poolOf, temporaryFile } from './helpers.ts';
 import { recording } from './recording.ts';
 
@@ -15,6 +15,8 @@ export const TABLES = `
 export interface Together {
   readonly pool: SqlitePool;
   readonly filename: string;
+  /** What SQLite was given up to now. */
+  readonly texts: readonly string[];
   /** Runs writes that all wait for the write lock together; resolves to how each ended, and to what SQLite was given. */
   readonly together: (
     writes: readonly (() => Promise<unknown>)[],
@@ -22,14 +24,18 @@ export interface Together {
 }
 
 /** Writes for one group; with `groupCommit: false` each of them acquires the write lock alone. */
-export async function group(schema: string = TABLES, groupCommit: boolean = true): Promise<Together> {
+export async function group(
+  schema: string = TABLES,
+  options: Pick<PoolOptions, 'groupCommit' | 'clock'> = {},
+): Promise<Together> {
   const filename = await temporaryFile();
   const { driver, texts } = recording({ filename });
-  const pool = poolOf({ driver, groupCommit });
+  const pool = poolOf({ driver, ...options });
   await pool.script(schema);
   return {
     pool,
     filename,
+    texts,
     together: async (writes) => {
       const lease = await pool.acquire();
       await lease.run('BEGIN IMMEDIATE');
