@@ -1,27 +1,54 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type TestProjectInlineConfiguration } from 'vitest/config';
+import examples from './examples/vitest.config.ts';
 
 // Hundreds of processes and threads of the tests start from sources in TypeScript: each is compiled once.
 process.env['NODE_COMPILE_CACHE'] ??= join(import.meta.dirname, 'node_modules', '.cache', 'compiled');
 
+const CORES = availableParallelism();
+
 /**
- * One after the other, and so many files of each at a time. More files than cores made tests fail that hold calls to some
+ * One group after the other, and so many files of each at a time. More files than cores made tests fail that hold calls to some
  * milliseconds.
  */
-const first = { sequence: { groupOrder: 1 }, maxWorkers: availableParallelism() };
-// These start a process per test.
-const last = { sequence: { groupOrder: 2 }, maxWorkers: 2 };
-// These count and measure.
-const veryLast = { sequence: { groupOrder: 3 }, maxWorkers: 1 };
+const first = { sequence: { groupOrder: 1 }, maxWorkers: CORES };
+/** These wait for a process, a browser or the end of a time limit, and hold nothing to some milliseconds. */
+const waiting = { sequence: { groupOrder: 2 }, maxWorkers: 2 * CORES };
+/** These measure, or hold calls to some milliseconds, which nothing else must take from them. */
+const alone = { sequence: { groupOrder: 3 }, maxWorkers: 1 };
+
+/**
+ * Files of core that need a process of their own: they watch its memory, its threads or its warnings, replace what others have
+ * loaded, or need a process in which no pool was. All others share one, because to start a process takes longer than most of them.
+ */
+const APART = [
+  'test/drivers/open-error.test.ts',
+  'test/drivers/sqlite3/threads.test.ts',
+  'test/drivers/worker/contract.test.ts',
+  'test/pool/long-queues.test.ts',
+  'test/query/sql.test.ts',
+  'test/sqlite/{big-values,driver,leaks,memory,threads}.test.ts',
+  'test/waiting/semaphore.test.ts',
+];
+
+/** Files of core that wait. */
+const WAITING = [
+  'test/drivers/libsql/**/*.test.ts',
+  'test/sqlite/{opening,wal-write-lock}.test.ts',
+  'test/testing/plugin/mistakes.test.ts',
+];
+
+/** Files of core that measure. */
+const ALONE = ['test/drivers/worker/endless.test.ts'];
 
 /** These look into the sqlite3 package, or are about its threads. */
 const ON_SQLITE3 = ['big-values', 'dead-handle', 'driver', 'opens-end', 'proto-column', 'threads'].map(
   (name) => `test/sqlite/${name}.test.ts`,
 );
 
-/** These hold calls to some milliseconds, which nothing else must take from them. */
-const ALONE = ['test/drivers/worker/endless.test.ts'];
+/** Files on sqlite3 that wait. */
+const WAITING_ON_SQLITE3 = ['test/sqlite/{opening,opens-end,wal-write-lock}.test.ts'];
 
 /** One run over the whole workspace: `pnpm test`, or one package of it with `pnpm test --project 'core*'`. */
 export default defineConfig({
@@ -29,56 +56,42 @@ export default defineConfig({
     reporters: process.env['CI'] ? ['default', 'json'] : ['default'],
     outputFile: { json: 'reports/vitest.json' },
     projects: [
-      // Leak tests collect garbage themselves.
-      {
-        test: {
-          ...project('core'),
-          execArgv: ['--expose-gc'],
-          // pnpm test:cluster runs those of the cluster: they take minutes.
-          exclude: [...ON_SQLITE3, ...ALONE, 'test/cluster/**'],
-        },
-      },
-      { test: { ...project('core'), ...veryLast, name: 'core-alone', include: ALONE } },
+      core('core', { include: APART, exclude: ON_SQLITE3 }),
+      core('core-together', {
+        isolate: false,
+        // pnpm test:cluster runs those of the cluster: they take minutes.
+        exclude: [...APART, ...WAITING, ...ALONE, ...ON_SQLITE3, 'test/cluster/**'],
+      }),
+      core('core-waiting', { include: WAITING, ...waiting }),
+      core('core-alone', { include: ALONE, ...alone }),
       // Once more, with sqlite3 as the driver of `filename`.
-      {
-        test: {
-          ...project('core'),
-          name: 'core-sqlite3',
+      onSqlite3(core('core-sqlite3', { include: APART.filter((path) => path.includes('/sqlite/')) })),
+      onSqlite3(
+        core('core-sqlite3-together', {
+          isolate: false,
           include: ['test/sqlite/**/*.test.ts'],
-          execArgv: ['--expose-gc'],
-        },
-        resolve: {
-          alias: [
-            {
-              find: /^\.\/drivers\/worker\/node-sqlite\.ts$/,
-              replacement: `${import.meta.dirname}/packages/core/test/drivers/sqlite3/default-driver.ts`,
-            },
-          ],
-        },
-      },
-      { test: project('fastify') },
-      { test: { ...project('hono'), exclude: ['test/lowest/**'] } },
+          exclude: [...APART, ...WAITING_ON_SQLITE3],
+        }),
+      ),
+      onSqlite3(core('core-sqlite3-waiting', { include: WAITING_ON_SQLITE3, ...waiting })),
+      { test: { ...project('fastify'), isolate: false } },
+      { test: { ...project('hono'), exclude: ['test/lowest/**'], isolate: false } },
       // Hono is imported by the plugin itself; the other frameworks are given to the tests.
       {
         test: { ...project('hono'), name: 'hono-4.0', include: ['test/lowest/**/*.test.ts'] },
         resolve: { alias: [{ find: /^hono(?=\/|$)/, replacement: 'hono-4.0' }] },
       },
-      { test: project('express') },
+      { test: { ...project('express'), isolate: false } },
       { test: project('interrupt') },
-      { extends: './packages/inspector/vitest.config.ts', test: project('inspector') },
       {
-        extends: './examples/vitest.config.ts',
-        test: { name: 'examples', root: './examples', ...first },
+        extends: './packages/inspector/vitest.config.ts',
+        test: { ...project('inspector'), ...waiting },
       },
+      example('examples', { exclude: ['test/comparison.test.ts'], ...waiting }),
+      example('examples-timed', { include: ['test/comparison.test.ts'], ...first }),
       // Once more, on a libSQL server: what is not about files.
       {
-        extends: './examples/vitest.config.ts',
-        test: {
-          name: 'examples-libsql',
-          root: './examples',
-          include: ['test/{api,together,trouble}.test.ts'],
-          ...first,
-        },
+        ...example('examples-libsql', { include: ['test/{api,together,trouble}.test.ts'], ...waiting }),
         resolve: {
           alias: [
             {
@@ -91,7 +104,7 @@ export default defineConfig({
       {
         test: {
           ...common('smoke'),
-          ...last,
+          ...waiting,
           root: './smoke',
           // pnpm test:long runs it, and more of what the others do a part of.
           exclude: ['test/built.test.ts'],
@@ -100,11 +113,37 @@ export default defineConfig({
       },
       {
         extends: './benchmarks/vitest.config.ts',
-        test: { name: 'benchmarks', root: './benchmarks', ...veryLast },
+        test: { name: 'benchmarks', root: './benchmarks', ...alone },
       },
     ],
   },
 });
+
+type Settings = NonNullable<TestProjectInlineConfiguration['test']>;
+
+/** Files of core. Leak tests collect garbage themselves. */
+function core(name: string, settings: Settings): TestProjectInlineConfiguration {
+  return { test: { ...project('core'), name, execArgv: ['--expose-gc'], ...settings } };
+}
+
+function onSqlite3(files: TestProjectInlineConfiguration): TestProjectInlineConfiguration {
+  return {
+    ...files,
+    resolve: {
+      alias: [
+        {
+          find: /^\.\/drivers\/worker\/node-sqlite\.ts$/,
+          replacement: `${import.meta.dirname}/packages/core/test/drivers/sqlite3/default-driver.ts`,
+        },
+      ],
+    },
+  };
+}
+
+/** Not by `extends`, which would add the files to all those of the examples. */
+function example(name: string, settings: Settings): TestProjectInlineConfiguration {
+  return { test: { ...examples.test, name, root: './examples', ...settings } };
+}
 
 function project(name: string) {
   return { ...common(name), root: `./packages/${name}` };

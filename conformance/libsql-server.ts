@@ -167,9 +167,11 @@ export class Server {
     });
     if (!response.ok) throw new Error(`The server has answered with the status ${String(response.status)}.`);
     await response.body?.cancel();
-    for (const end = performance.now() + COUNT_MS; performance.now() < end; await setTimeout(1)) {
+    const end = performance.now() + COUNT_MS;
+    while (performance.now() < end) {
       const stats = await this.stats();
       if (countIn(stats, LAST) > before) return countIn(stats, sql);
+      await setTimeout(1);
     }
     throw new Error('The server does not count its statements.');
   }

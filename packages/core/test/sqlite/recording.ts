@@ -3,8 +3,13 @@ import { driverOf } from './helpers.ts';
 
 /**
  * The default driver without its `batch`, so that the pool runs each statement of one, and the texts of all statements its connections were given, in order.
+ *
+ * @param replaced - What SQLite gets for a text.
  */
-export function recording(options: PoolOptions & { readonly filename: string }): {
+export function recording(
+  options: PoolOptions & { readonly filename: string },
+  replaced: (sql: string) => string = (sql) => sql,
+): {
   readonly driver: Driver;
   readonly texts: string[];
 } {
@@ -17,8 +22,10 @@ export function recording(options: PoolOptions & { readonly filename: string }):
         const value: unknown = Reflect.get(target, name, target);
         if (typeof value !== 'function') return value;
         return (...args: unknown[]): unknown => {
-          if (name === 'execute' || name === 'script') texts.push(String(args[0]));
-          return Reflect.apply(value, target, args) as unknown;
+          if (name !== 'execute' && name !== 'script') return Reflect.apply(value, target, args) as unknown;
+          const [sql, ...rest] = args as [string];
+          texts.push(sql);
+          return Reflect.apply(value, target, [replaced(sql), ...rest]) as unknown;
         };
       },
     });

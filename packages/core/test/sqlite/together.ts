@@ -23,13 +23,18 @@ export interface Together {
   ) => Promise<{ ends: PromiseSettledResult<unknown>[]; texts: string[] }>;
 }
 
-/** Writes for one group; with `groupCommit: false` each of them acquires the write lock alone. */
+/**
+ * Writes for one group; with `groupCommit: false` each of them acquires the write lock alone.
+ *
+ * @param replaced - What SQLite gets for a text.
+ */
 export async function group(
   schema: string = TABLES,
   options: Pick<PoolOptions, 'groupCommit' | 'clock'> = {},
+  replaced?: (sql: string) => string,
 ): Promise<Together> {
   const filename = await temporaryFile();
-  const { driver, texts } = recording({ filename });
+  const { driver, texts } = recording({ filename }, replaced);
   const pool = poolOf({ driver, ...options });
   await pool.script(schema);
   return {

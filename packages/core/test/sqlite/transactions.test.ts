@@ -271,9 +271,10 @@ test('F27 a callback that never settles is cancelled at its timeoutMs, rolled ba
   const next = pool.run("INSERT INTO t (v) VALUES ('next')");
   // However long the machine has needed for it: on its clock no time has passed.
   await written.reached;
-  const end = failure(hanging);
+  let isOver = false;
+  const end = failure(hanging).finally(() => (isOver = true));
   await clock.advance(49);
-  expect(await Promise.race([end, 'it goes on'])).toBe('it goes on');
+  expect(isOver).toBe(false);
   await clock.advance(1);
   expect(await end).toMatchObject({ code: 'STATEMENT_TIMEOUT', statusCode: 503 });
   await next;
