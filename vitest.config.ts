@@ -14,7 +14,7 @@ const CORES = availableParallelism();
  */
 const first = { sequence: { groupOrder: 1 }, maxWorkers: CORES };
 /** These wait for a process, a browser or the end of a time limit, and hold nothing to some milliseconds. */
-const waiting = { sequence: { groupOrder: 2 }, maxWorkers: 2 * CORES };
+const waiting = { sequence: { groupOrder: 2 }, maxWorkers: Math.ceil(1.5 * CORES) };
 /** These measure, or hold calls to some milliseconds, which nothing else must take from them. */
 const alone = { sequence: { groupOrder: 3 }, maxWorkers: 1 };
 

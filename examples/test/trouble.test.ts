@@ -1,4 +1,5 @@
 import { createPool } from '@sqlite-pool/core';
+import { fakeClock } from '@sqlite-pool/core/testing';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 
 import { emptyDatabase, missing, nowhere, seededDatabase } from './database.ts';
@@ -7,7 +8,8 @@ import { get, post } from './http.ts';
 
 describe.skipIf(missing).each(examples)('trouble behind the social API on $name', ({ start }) => {
   it('is answered with 503 and Retry-After when no connection comes free in time', async () => {
-    const pool = createPool({ ...(await seededDatabase()), poolSize: 1, acquireTimeoutMs: 500 });
+    const clock = fakeClock();
+    const pool = createPool({ ...(await seededDatabase()), poolSize: 1, acquireTimeoutMs: 500, clock });
     const server = await start(0, { pool });
     onTestFinished(async () => {
       await server.close();
@@ -15,7 +17,10 @@ describe.skipIf(missing).each(examples)('trouble behind the social API on $name'
     });
 
     const connection = await pool.acquire();
-    const refused = await get(`${server.url}/users/1`);
+    const answer = get(`${server.url}/users/1`);
+    await vi.waitUntil(() => pool.stats().waiting === 1);
+    await clock.advance(500);
+    const refused = await answer;
     expect(refused.status).toBe(503);
     expect(refused.headers['retry-after']).toMatch(/^\d+$/);
     expect(refused.body).toEqual({ message: 'Service Unavailable' });

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createPool, type PoolOptions, type SqlitePool } from '@sqlite-pool/core';
+import { fakeClock } from '@sqlite-pool/core/testing';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createInspector } from '../src/index.ts';
 import type { Plan, PoolState, State } from '../src/state.ts';
@@ -58,7 +59,8 @@ describe('of a real pool', () => {
   });
 
   it('the page shows who waits for a connection, and what was not in time', async () => {
-    const { pool, state } = await start({ poolSize: 1, acquireTimeoutMs: 200 });
+    const clock = fakeClock();
+    const { pool, state } = await start({ poolSize: 1, acquireTimeoutMs: 200, clock });
     const lease = await pool.acquire();
     const refused = expect(pool.all('SELECT name FROM users')).rejects.toThrow();
     const refusedLease = expect(pool.acquire()).rejects.toThrow();
@@ -68,6 +70,7 @@ describe('of a real pool', () => {
       ['a connection', 'SELECT name FROM users'],
       ['a connection', null],
     ]);
+    await clock.advance(200);
     await Promise.all([refused, refusedLease]);
     await lease.release();
     const later = await state();
