@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // Many start programs of their own, two at a time.
+    // Longer than they wait for the programs that they start.
     testTimeout: 60_000,
     hookTimeout: 15_000,
     restoreMocks: true,

@@ -32,7 +32,10 @@ class Program {
     this.status = once(this.#child, 'close').then(([status]) => status as number | null);
   }
 
-  /** Resolves once it has printed what matches. */
+  /**
+   * Resolves once it has printed what matches. The time limit is no promise of the program: it only ends a test whose program hangs.
+   * On a busy machine, with other tests beside it, a demo may need more than 10 s until it listens.
+   */
   async printed(pattern: RegExp, timeout = 40_000): Promise<RegExpExecArray> {
     return vi.waitUntil(() => pattern.exec(this.output), { timeout });
   }
