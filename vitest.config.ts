@@ -62,7 +62,7 @@ export default defineConfig({
         // pnpm test:cluster runs those of the cluster: they take minutes.
         exclude: [...APART, ...WAITING, ...ALONE, ...ON_SQLITE3, 'test/cluster/**'],
       }),
-      core('core-waiting', { include: WAITING, ...waiting }),
+      core('core-waiting', { include: WAITING, isolate: false, ...waiting }),
       core('core-alone', { include: ALONE, ...alone }),
       // Once more, with sqlite3 as the driver of `filename`.
       onSqlite3(core('core-sqlite3', { include: APART.filter((path) => path.includes('/sqlite/')) })),

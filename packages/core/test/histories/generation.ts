@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -39,6 +39,8 @@ interface Progress {
   readonly kills: number;
   /** A transaction is some 250 bytes in the log. */
   readonly logBytes: number;
+  /** How many transactions were done. */
+  readonly ok: number;
 }
 
 interface Totals extends Record<Outcome, number> {
@@ -71,7 +73,14 @@ export async function generation({
   const place = new Place({ filename, log, deferred, cache }, random);
   const start = performance.now();
   const isOver = (): boolean =>
-    isEnough({ ms: performance.now() - start, kills: place.kills, logBytes: statSync(log).size });
+    isEnough({
+      ms: performance.now() - start,
+      kills: place.kills,
+      logBytes: statSync(log).size,
+      get ok() {
+        return readFileSync(log, 'utf8').split('\n["ok",').length - 1;
+      },
+    });
   await Promise.all(Array.from({ length: processes }, () => place.keepBusy(isOver)));
   const history = await finish(filename, log);
   return { anomalies: check(history), totals: totalsOf(history, place.kills), directory };
