@@ -217,8 +217,15 @@ export async function withLease<T>(lease: Lease, use: (lease: Lease) => T | Prom
 
 /** The stack without the frames of this file and of the pool's method. */
 function stackOfCaller(): string {
-  return String(new Error('acquired').stack).split('\n').slice(4).join('\n');
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = MOST_FRAMES;
+  const { stack } = new Error('acquired');
+  Error.stackTraceLimit = stackTraceLimit;
+  return String(stack).split('\n').slice(4).join('\n');
 }
+
+/** The pool's own frames come first: some more where something listens to its channels, or a request acquires. */
+const MOST_FRAMES = 30;
 
 /** Calls `callback` in the background after `delayMs`, which may be longer than a timer of Node.js can wait. */
 function schedule(clock: Clock, callback: () => void, delayMs: number): () => void {

@@ -1,4 +1,5 @@
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { acquireChannel, queryChannel, transactionChannel } from '../../src/channels.ts';
 import type { SqlitePool } from '../../src/index.ts';
 import { RequestLease } from '../../src/plugin.ts';
 import { errorOf, fakePool, follow, type FakePool } from './support.ts';
@@ -75,28 +76,40 @@ const WAITS: readonly {
   },
 ];
 
+/** Something that listens puts frames of its own between the pool and its caller. */
+const LISTENERS = [
+  { who: 'nothing listens', channels: [] },
+  { who: 'a tracer listens', channels: [acquireChannel, queryChannel, transactionChannel] },
+];
+
 describe('the stack of an acquire', () => {
-  it.for(WAYS.flatMap((way) => WAITS.map((wait) => ({ ...way, ...wait }))))(
-    'F91 is that of its caller when $when: $how',
-    async ({ culprit, before }) => {
-      const fake = fakePool({}, { poolSize: 1, leakWarningMs: 100, acquireTimeoutMs: 1000 });
-      const { pool, clock } = fake;
-      const warn = vi.spyOn(process, 'emitWarning').mockReturnValue();
-      const end = await before(fake);
-      void culprit(pool);
-      await clock.settle();
-      await end?.();
-      await clock.settle();
-      expect(pool.stats().leased).toBe(1);
-      const late = follow(pool.acquire());
-      await clock.advance(1000);
-      const own: unknown = expect.stringMatching(/^ +at (?:\S*\.)?culprit \(.*callers\.test/m);
-      expect(errorOf(late)).toMatchObject({ code: 'ACQUIRE_TIMEOUT', holders: [own] });
-      // A lease of an earlier test may be collected as garbage meanwhile.
-      const warnings = warn.mock.calls.map(([message]) => message);
-      expect(warnings.filter((message) => String(message).includes('is older than'))).toEqual([own]);
-    },
-  );
+  it.for(
+    WAYS.flatMap((way) =>
+      WAITS.flatMap((wait) => LISTENERS.map((listeners) => ({ ...way, ...wait, ...listeners }))),
+    ),
+  )('F91 is that of its caller when $when, and $who: $how', async ({ culprit, before, channels }) => {
+    const listener = (): void => undefined;
+    for (const { start } of channels) start.subscribe(listener);
+    onTestFinished(() => {
+      for (const { start } of channels) start.unsubscribe(listener);
+    });
+    const fake = fakePool({}, { poolSize: 1, leakWarningMs: 100, acquireTimeoutMs: 1000 });
+    const { pool, clock } = fake;
+    const warn = vi.spyOn(process, 'emitWarning').mockReturnValue();
+    const end = await before(fake);
+    void culprit(pool);
+    await clock.settle();
+    await end?.();
+    await clock.settle();
+    expect(pool.stats().leased).toBe(1);
+    const late = follow(pool.acquire());
+    await clock.advance(1000);
+    const own: unknown = expect.stringMatching(/^ +at (?:\S*\.)?culprit \(.*callers\.test/m);
+    expect(errorOf(late)).toMatchObject({ code: 'ACQUIRE_TIMEOUT', holders: [own] });
+    // A lease of an earlier test may be collected as garbage meanwhile.
+    const warnings = warn.mock.calls.map(([message]) => message);
+    expect(warnings.filter((message) => String(message).includes('is older than'))).toEqual([own]);
+  });
 
   it('F91 is not recorded without leakWarningMs', async () => {
     const { pool, clock } = fakePool({}, { poolSize: 1, acquireTimeoutMs: 1000 });
