@@ -134,7 +134,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
       throw new InvalidArgumentError(
         'connection() takes a function: connection(async (connection) => { … }).',
       );
-    return await withLease(await this.acquire(options), fn);
+    return await withLease(await this.acquire(options), (lease) => lease.hold(fn));
   }
 
   /** @internal */

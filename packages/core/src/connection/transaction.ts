@@ -16,7 +16,7 @@ import {
 import { checkCallOptions, type Call, type CallOptions, type Script } from '../query/call.ts';
 import { QueryMethods } from '../query/query-methods.ts';
 import type { Queryable, TransactionOptions } from '../query/queryable.ts';
-import { EnclosingTransaction, runInside } from './enclosing-transaction.ts';
+import { EnclosingCallback, runInside } from './enclosing-callback.ts';
 import type { Scope, Session } from './session.ts';
 
 /** The connection of a transaction, and what ends the transaction from outside. */
@@ -102,7 +102,7 @@ async function transactOnce<T>(
   // From here on, only `tx` may use the connection. Earlier calls run first, because a connection serves calls in order.
   session.scope = tx;
   // A savepoint has the connection of the transaction around it.
-  const enclosed = outer === undefined ? new EnclosingTransaction(session) : undefined;
+  const enclosed = outer === undefined ? new EnclosingCallback('transaction', session) : undefined;
   let stage: 'beginning' | 'begun' | 'committing' | 'not ours' = 'beginning';
   try {
     const isOurs = await session.begin(savepoint === undefined ? begin : `SAVEPOINT ${savepoint}`, limit);

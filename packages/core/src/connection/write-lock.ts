@@ -1,5 +1,5 @@
 import { Cancelled } from './call-queue.ts';
-import { refuseToWaitForItself } from './enclosing-transaction.ts';
+import { alsoUntil, becauseOf, refuseToWaitForItself, selfWaits } from './enclosing-callback.ts';
 import type { Limit } from '../waiting/deadline.ts';
 import type { Semaphore } from '../waiting/semaphore.ts';
 
@@ -10,6 +10,8 @@ import type { Semaphore } from '../waiting/semaphore.ts';
 export class WriteLock {
   readonly #semaphore: Semaphore;
   #state: 'none' | 'held' = 'none';
+  /** Called when the connection gets the lock. Made on first use, because most connections never need it. */
+  #watchers: Set<() => void> | undefined;
 
   constructor(semaphore: Semaphore) {
     this.#semaphore = semaphore;
@@ -27,8 +29,15 @@ export class WriteLock {
 
   /** Acquires the lock if it is free. Returns whether this connection holds it. */
   tryAcquire(): boolean {
-    if (this.#state === 'none' && this.#semaphore.tryAcquire()) this.#state = 'held';
+    if (this.#state === 'none' && this.#semaphore.tryAcquire()) this.#held();
     return this.#state === 'held';
+  }
+
+  /** Calls `callback` when this connection gets the lock. The returned function ends that. */
+  watch(callback: () => void): () => void {
+    const watchers = (this.#watchers ??= new Set());
+    watchers.add(callback);
+    return () => watchers.delete(callback);
   }
 
   /** Whether no connection holds the lock. */
@@ -47,15 +56,20 @@ export class WriteLock {
     return () => this.#semaphore.arrivals === arrivals;
   }
 
-  /** Waits for the lock. Rejects at once if the caller would wait for itself. */
+  /** Waits for the lock. Rejects as soon as the caller waits for itself. */
   async acquire(limit: Limit): Promise<void> {
     refuseToWaitForItself(this.#semaphore);
     try {
-      await this.#semaphore.acquire(limit);
+      await this.#semaphore.acquire(alsoUntil(limit, selfWaits(this.#semaphore)));
     } catch (reason) {
-      throw new Cancelled(reason);
+      throw new Cancelled(becauseOf(reason, this.#semaphore));
     }
+    this.#held();
+  }
+
+  #held(): void {
     this.#state = 'held';
+    if (this.#watchers !== undefined) for (const callback of this.#watchers) callback();
   }
 
   /** Releases the lock, if this connection holds it. */

@@ -110,8 +110,8 @@ export class LeaseEndedError extends SqlitePoolError {
 
 /**
  * A transaction runs on this connection, and this call is not part of it. Or the call is made on the pool in the
- * callback of a transaction, and would wait for something that this transaction holds: the write lock, or the last
- * connection.
+ * callback of `transaction()` or `connection()`, and would wait for something that this callback holds: the write lock,
+ * or the last connection.
  *
  * @example
  * await lease.transaction(async (tx) => {
@@ -121,8 +121,9 @@ export class LeaseEndedError extends SqlitePoolError {
 export class TransactionActiveError extends SqlitePoolError {
   constructor(
     message: string = 'A transaction is running on this connection. Use the handle its callback was given, or await the transaction first.',
+    cause?: unknown,
   ) {
-    super('TRANSACTION_ACTIVE', message);
+    super('TRANSACTION_ACTIVE', message, cause);
   }
 }
 

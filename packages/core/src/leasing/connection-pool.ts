@@ -3,7 +3,7 @@ import type { Observer } from '../diagnostics/observer.ts';
 import { AcquireOperation, traced } from '../diagnostics/operation.ts';
 import { limitOf, type CancelToken, type Clock, type Limit } from '../waiting/deadline.ts';
 import type { Entry } from '../engine/entries.ts';
-import { enclosingSessions } from '../connection/enclosing-transaction.ts';
+import { enclosing, enclosingSessions } from '../connection/enclosing-callback.ts';
 import { AcquireTimeoutError, TransactionActiveError, type AcquirePhase } from '../errors.ts';
 import type { LeaseEnding } from './lease.ts';
 import { IdleLeases, type LeaseRegistry } from './lease-registry.ts';
@@ -34,8 +34,12 @@ export function boundsOf({ signal, operation }: CallOptions): Bounds {
 /** How long the pool's own work waits for a connection, in milliseconds. */
 const CHORE_WAIT_MS = 1000;
 
-const WAITS_FOR_CONNECTION =
-  'This call waits for a connection, and the transaction in whose callback it is made holds the last one. Call the method on the handle of the transaction: transaction(async (tx) => { await tx.get(…); }).';
+const WAITS_FOR_CONNECTION = {
+  transaction:
+    'This call waits for a connection, and the transaction in whose callback it is made holds the last one. Call the method on the handle of the transaction: transaction(async (tx) => { await tx.get(…); }).',
+  lease:
+    'This call waits for a connection, and the callback in which it is made holds the last one. Call the method on the connection that the callback got: connection(async (lease) => { await lease.get(…); }).',
+};
 
 const RELEASED = Promise.resolve();
 
@@ -108,19 +112,24 @@ export class ConnectionPool {
   }
 
   #wait(bounds: Bounds): Promise<Entry<Session>> {
-    const { poolSize } = this.#settings;
-    if (this.#engine.size >= poolSize) {
-      if (this.#waitsForItself(poolSize))
-        return Promise.reject(new TransactionActiveError(WAITS_FOR_CONNECTION));
-      this.idleLeases.reclaim();
-    }
+    const refused = this.selfWait();
+    if (refused !== undefined) return Promise.reject(refused);
+    if (this.#engine.size >= this.#settings.poolSize) this.idleLeases.reclaim();
     return this.#engine.acquire(this.limit(bounds));
   }
 
-  /** Whether the transactions in whose callbacks the caller runs hold every connection. */
-  #waitsForItself(poolSize: number): boolean {
-    const leased: readonly object[] = this.#engine.leased();
-    return enclosingSessions().filter((session) => leased.includes(session)).length >= poolSize;
+  /**
+   * Why the caller must not wait for a connection: the callbacks in which it runs hold every one, and keep them to their
+   * end. `undefined` if other callers hold one, because those may release it.
+   */
+  selfWait(): TransactionActiveError | undefined {
+    const innermost = enclosing();
+    if (innermost === undefined || this.#engine.size < this.#settings.poolSize) return undefined;
+    const own = enclosingSessions();
+    const held = this.#engine.leased().filter((session) => own.has(session)).length;
+    return held < this.#settings.poolSize
+      ? undefined
+      : new TransactionActiveError(WAITS_FOR_CONNECTION[innermost.of]);
   }
 
   /**

@@ -5,6 +5,7 @@ import type { Listed, Place } from '../waiting/linked-list.ts';
 import { QueryMethods } from '../query/query-methods.ts';
 import type { Call, CallOptions, Script } from '../query/call.ts';
 import type { Queryable, TransactionOptions } from '../query/queryable.ts';
+import { EnclosingCallback, runInside } from '../connection/enclosing-callback.ts';
 import type { Session } from '../connection/session.ts';
 import { transact } from '../connection/transaction.ts';
 import type { RequestOrigin } from '../diagnostics/events.ts';
@@ -151,6 +152,17 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     const { session } = this.#record;
     session.taint();
     return session.connection.raw ?? session.connection;
+  }
+
+  /** Runs `fn` as a callback that holds this connection until it settles. @internal */
+  async hold<T>(fn: (lease: Lease) => T | Promise<T>): Promise<T> {
+    const record = this.#record;
+    const callback = new EnclosingCallback('lease', record.session, record);
+    try {
+      return await runInside(callback, () => fn(this));
+    } finally {
+      callback.end();
+    }
   }
 
   /** Whether the connection is good, and the next statement could run on another one without a difference. @internal */

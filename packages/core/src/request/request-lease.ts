@@ -124,7 +124,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
 
   async connection<T>(fn: (connection: Queryable) => T | Promise<T>): Promise<T> {
     if (typeof fn !== 'function') throw new InvalidArgumentError('connection() takes a function.');
-    return await this.#pin(false, {}, fn);
+    return await this.#pin(false, {}, (lease) => lease.hold(fn));
   }
 
   /** @internal */

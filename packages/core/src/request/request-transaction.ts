@@ -8,7 +8,7 @@ import { QueryMethods } from '../query/query-methods.ts';
 import type { Call, CallOptions, Script } from '../query/call.ts';
 import type { Queryable, TransactionMode, TransactionOptions } from '../query/queryable.ts';
 import type { LeaseMode, RequestDb, RequestLease } from './request-lease.ts';
-import { enclosing, EnclosingTransaction, runInside } from '../connection/enclosing-transaction.ts';
+import { enclosing, EnclosingCallback, runInside } from '../connection/enclosing-callback.ts';
 import { checkTransaction, checkTransactionOptions } from '../connection/transaction.ts';
 
 /**
@@ -52,7 +52,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   /** Settles when the transaction has ended. */
   #over: Promise<void> | undefined;
   #hasEnded = false;
-  readonly #enclosing = new EnclosingTransaction(undefined);
+  readonly #enclosing = new EnclosingCallback('transaction', undefined);
 
   constructor(lease: RequestLease, options: RequestTransactionOptions = {}) {
     super();

@@ -1,8 +1,10 @@
 import { Cancelled } from '../connection/call-queue.ts';
+import { alsoUntil } from '../connection/enclosing-callback.ts';
 import {
   cancelReason,
   outsideCalls,
   CancelSource,
+  systemClock,
   untilCancelled,
   watch,
   type CancelToken,
@@ -14,6 +16,8 @@ import { statementLimit, type TimeSettings } from '../waiting/limits.ts';
 import type { Listed, Place } from '../waiting/linked-list.ts';
 import type { Call } from '../query/call.ts';
 import { failTogether } from '../waiting/rejections.ts';
+
+const UNLIMITED: Limit = untilCancelled(systemClock);
 
 /** One write of a group. It is settled once, by its outcome or by its own limit, whichever comes first. */
 export class QueuedWrite {
@@ -27,11 +31,20 @@ export class QueuedWrite {
   /** Whether its statement may have run in a transaction that may be committed. */
   #mayBeDone = false;
   readonly #group: { left(): void };
+  /** End the wait when it has become a wait for the caller itself. */
+  readonly #selfWaits: readonly CancelToken[];
   readonly #outcome = Promise.withResolvers<Result>();
   #state: 'open' | 'settled' = 'open';
   #stopWatching: (() => void) | undefined;
 
-  constructor(call: Call, since: number, timeoutMs: number, group: { left(): void }) {
+  constructor(
+    call: Call,
+    since: number,
+    timeoutMs: number,
+    group: { left(): void },
+    selfWaits: readonly CancelToken[],
+  ) {
+    this.#selfWaits = selfWaits;
     this.call = call;
     this.since = since;
     this.deadline = since + timeoutMs;
@@ -49,9 +62,10 @@ export class QueuedWrite {
 
   /** From now on, the write rejects when the limit is reached. */
   watch(limit: Limit | undefined): void {
-    if (this.isSettled || limit === undefined) return;
+    const hasEnd = limit !== undefined || this.#selfWaits.length > 0;
+    if (this.isSettled || !hasEnd) return;
     this.#stopWatching?.();
-    this.#stopWatching = watch(limit, (reason) => {
+    this.#stopWatching = watch(alsoUntil(limit ?? UNLIMITED, this.#selfWaits), (reason) => {
       this.#cancel(reason);
     });
   }
@@ -168,14 +182,14 @@ export class Group implements Listed<Group> {
     return this.#abandoned;
   }
 
-  add(call: Call): QueuedWrite {
+  add(call: Call, selfWaits: readonly CancelToken[]): QueuedWrite {
     const { clock, acquireTimeoutMs } = this.#settings;
-    const member = new QueuedWrite(call, clock.now(), acquireTimeoutMs, this);
+    const member = new QueuedWrite(call, clock.now(), acquireTimeoutMs, this, selfWaits);
     this.members.push(member);
     this.#waiting += 1;
     if (this.#cancelTimer === undefined) this.#arm(member.deadline);
     if (this.#state === 'connected') this.#limit(member);
-    else if (call.signal !== undefined) member.watch(untilCancelled(clock, call.signal));
+    else member.watch(call.signal && untilCancelled(clock, call.signal));
     return member;
   }
 

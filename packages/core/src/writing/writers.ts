@@ -3,7 +3,7 @@ import { cancelReason, atEndOfTick, bounded, outsideCalls, type Limit } from '..
 import type { Result } from '../driver.ts';
 import { noteSql, PoolClosedError, PoolOverloadedError } from '../errors.ts';
 import { Semaphore } from '../waiting/semaphore.ts';
-import { refuseToWaitForItself } from '../connection/enclosing-transaction.ts';
+import { alsoUntil, becauseOf, refuseToWaitForItself, selfWaits } from '../connection/enclosing-callback.ts';
 import type { Session } from '../connection/session.ts';
 import { Group } from './group.ts';
 import { boundsOf, type ConnectionPool } from '../leasing/connection-pool.ts';
@@ -86,7 +86,7 @@ export class Writers {
       return this.use(call, (session) => session.perform(call, true));
     const { writeLock } = this.#database;
     if (this.#permits.held === 0 && writeLock.held === 0) return this.#runAlone(call);
-    refuseToWaitForItself(writeLock);
+    this.#refuseSelfWait();
     return this.#runInGroup(call);
   }
 
@@ -114,7 +114,7 @@ export class Writers {
    * cannot join an earlier group. The returned function releases the permit.
    */
   acquire({ signal, operation }: CallOptions): Promise<() => void> {
-    refuseToWaitForItself(this.#database.writeLock);
+    this.#refuseSelfWait();
     this.#open = undefined;
     operation?.waitsForLock();
     return this.#acquire(signal).then(() => {
@@ -128,8 +128,27 @@ export class Writers {
   async #acquire(signal: AbortSignal | undefined): Promise<void> {
     if (this.#closed) throw new PoolClosedError();
     this.#refuseIfCrowded();
-    if (!this.#permits.tryAcquire())
-      await this.#permits.acquire(this.#connections.limit({ signal }, 'write'));
+    if (!this.#permits.tryAcquire()) await this.#wait(this.#connections.limit({ signal }, 'write'));
+  }
+
+  /** Waits for a permit. Rejects as soon as the caller waits for itself. */
+  async #wait(limit: Limit): Promise<void> {
+    const { writeLock } = this.#database;
+    try {
+      await this.#permits.acquire(alsoUntil(limit, selfWaits(writeLock)));
+    } catch (error) {
+      throw becauseOf(error, writeLock);
+    }
+  }
+
+  /**
+   * Throws if the caller would wait for itself. The pool looks before the wait for a permit, and not only before those
+   * for a connection and the write lock: the holder of the permit may wait for what the caller holds.
+   */
+  #refuseSelfWait(): void {
+    refuseToWaitForItself(this.#database.writeLock);
+    const refused = this.#connections.selfWait();
+    if (refused !== undefined) throw refused;
   }
 
   /** Runs a write that has to wait for the write lock. Throws at once if the write may not even wait. */
@@ -139,13 +158,13 @@ export class Writers {
     this.#refuseIfCrowded();
     const joined = this.#open !== undefined && this.#takesMore(this.#open) ? this.#open : undefined;
     const group = joined ?? this.#begin();
-    const member = group.add(call);
+    const member = group.add(call, selfWaits(this.#database.writeLock));
     this.#members += 1;
     // Outside of the caller's context: the group works for all its members.
     if (joined === undefined) outsideCalls(() => void this.#lead(group));
     // In the caller's own chain, so that the stack of the error names the caller.
     return member.outcome.catch((error: unknown) =>
-      Promise.reject(noteSql(asThrown(error), call.statement.sql)),
+      Promise.reject(noteSql(becauseOf(asThrown(error), this.#database.writeLock), call.statement.sql)),
     );
   }
 

@@ -1,8 +1,12 @@
+import { createHook } from 'node:async_hooks';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
-import { EnclosingTransaction, runInside } from '../../src/connection/enclosing-transaction.ts';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { EnclosingCallback, promisesAreWatched, runInside } from '../../src/connection/enclosing-callback.ts';
+import { RequestLease } from '../../src/plugin.ts';
+import { fakeClock } from '../../src/testing/index.ts';
+import { outsideCalls } from '../../src/waiting/deadline.ts';
 import { createPool, type PoolOptions, type Queryable, type SqlitePool } from '../../src/index.ts';
 
 async function newPool(options: Partial<PoolOptions> = {}): Promise<SqlitePool> {
@@ -82,6 +86,206 @@ describe('in the callback of a transaction, a call on the pool that would wait f
   });
 });
 
+describe('a call that is already waiting is refused as soon as the transaction in whose callback it is made has the lock', () => {
+  /** A transaction that reads first, while another caller holds the write lock. */
+  async function deferred(
+    pool: SqlitePool,
+    callback: (tx: Queryable, free: () => Promise<void>) => Promise<void>,
+  ): Promise<void> {
+    const writer = await pool.acquire();
+    await writer.run('BEGIN IMMEDIATE');
+    const free = async (): Promise<void> => {
+      await writer.run('ROLLBACK');
+      await writer.release();
+    };
+    await pool.transaction((tx) => callback(tx, free), { mode: 'deferred' });
+  }
+
+  it('a write that waits behind that of the transaction', async () => {
+    const pool = await newPool();
+    await deferred(pool, async (tx, free) => {
+      const own = tx.run('INSERT INTO t VALUES (1)');
+      await vi.waitFor(() => expect(pool.stats().writersWaiting).toBe(1));
+      const others = [
+        pool.run('INSERT INTO t VALUES (2)'),
+        pool.transaction((other) => other.run('DELETE FROM t')),
+      ];
+      const settled = Promise.allSettled(others);
+      await free();
+      await own;
+      expect(await settled).toMatchObject(others.map(() => ({ status: 'rejected', reason: refused })));
+    });
+    expect(await pool.all('SELECT n FROM t')).toEqual([{ n: 1 }]);
+    expect(pool.stats()).toMatchObject({ writersWaiting: 0, writerHeld: false });
+  });
+
+  it('a write that waits for a permit, and that the transaction overtakes', async () => {
+    const pool = await newPool({ groupCommit: false, poolSize: 3 });
+    await deferred(pool, async (tx, free) => {
+      const permits = await Promise.all([pool.acquireWriter({}), pool.acquireWriter({})]);
+      const inside = expect(pool.run('INSERT INTO t VALUES (2)')).rejects.toMatchObject(refused);
+      await free();
+      await tx.run('INSERT INTO t VALUES (1)');
+      await inside;
+      for (const release of permits) release();
+    });
+    expect(await pool.all('SELECT n FROM t')).toEqual([{ n: 1 }]);
+  });
+
+  it('but not a write that gets the lock before the transaction does', async () => {
+    const pool = await newPool();
+    await deferred(pool, async (tx, free) => {
+      const other = pool.run('INSERT INTO t VALUES (2)');
+      await vi.waitFor(() => expect(pool.stats().writersWaiting).toBe(1));
+      const own = tx.run('INSERT INTO t VALUES (1)');
+      await free();
+      await Promise.all([other, own]);
+    });
+    expect(await pool.get('SELECT count(*) AS n FROM t')).toEqual({ n: 2 });
+  });
+
+  it('but not writes that were made elsewhere, of the same group', async () => {
+    const pool = await newPool();
+    const elsewhere: Promise<unknown>[] = [];
+    await deferred(pool, async (tx, free) => {
+      const own = tx.run('INSERT INTO t VALUES (1)');
+      await vi.waitFor(() => expect(pool.stats().writersWaiting).toBe(1));
+      const inside = expect(pool.run('INSERT INTO t VALUES (2)')).rejects.toMatchObject(refused);
+      outsideCalls(() => elsewhere.push(pool.run('INSERT INTO t VALUES (3)')));
+      await free();
+      await own;
+      await inside;
+    });
+    await Promise.all(elsewhere);
+    expect(await pool.all('SELECT n FROM t ORDER BY n')).toEqual([{ n: 1 }, { n: 3 }]);
+  });
+});
+
+describe('in the callback of connection()', () => {
+  it('a call is refused at once that waits for a connection while the callback has the last one', async () => {
+    const pool = await newPool({ poolSize: 1 });
+    await pool.connection(async (lease) => {
+      for (const call of [
+        pool.get('SELECT 1'),
+        pool.run('DELETE FROM t'),
+        pool.acquire(),
+        pool.transaction(() => 1),
+        pool.connection(() => 1),
+      ])
+        await expect(call).rejects.toMatchObject({
+          ...refused,
+          message: expect.stringContaining('await lease.get(') as string,
+        });
+      expect(await lease.get('SELECT 1 AS n')).toEqual({ n: 1 });
+    });
+    expect(pool.stats()).toMatchObject({ leased: 0, waiting: 0, writersWaiting: 0 });
+  });
+
+  it('so is one that would wait to share a COMMIT, or for a permit', async () => {
+    const pool = await newPool({ poolSize: 1 });
+    const release = await pool.acquireWriter({});
+    await pool.connection(async () => {
+      await expect(pool.run('DELETE FROM t')).rejects.toMatchObject(refused);
+      await expect(pool.batch(['DELETE FROM t'])).rejects.toMatchObject(refused);
+    });
+    release();
+  });
+
+  it('so is one in the innermost of several callbacks that have all connections together', async () => {
+    const pool = await newPool({ poolSize: 2 });
+    await pool.connection(() =>
+      pool.transaction(async (tx) => {
+        await expect(pool.get('SELECT 1')).rejects.toMatchObject(refused);
+        await tx.run('INSERT INTO t VALUES (1)');
+      }),
+    );
+    // A transaction on the connection of the callback holds no second one.
+    await pool.connection((lease) =>
+      lease.transaction(async () => {
+        expect(await pool.get('SELECT 1 AS n')).toEqual({ n: 1 });
+      }),
+    );
+  });
+
+  it('and the connection of a request is one too', async () => {
+    const pool = await newPool({ poolSize: 1 });
+    const request = new RequestLease(pool, { mode: 'request', disconnectGraceMs: 1000, method: 'GET' });
+    await request.connection(async () => {
+      await expect(pool.get('SELECT 1')).rejects.toMatchObject(refused);
+    });
+    request.respond();
+  });
+
+  it('a call waits if another caller holds a connection, because that one may release it', async () => {
+    const pool = await newPool({ poolSize: 2 });
+    const other = await pool.acquire();
+    await pool.connection(async () => {
+      const read = pool.get('SELECT 1 AS n');
+      expect(pool.stats().waiting).toBe(1);
+      await other.release();
+      expect(await read).toEqual({ n: 1 });
+    });
+  });
+
+  it('a call waits if the callback has released its connection, and another caller has it', async () => {
+    const pool = await newPool({ poolSize: 1 });
+    await pool.connection(async (lease) => {
+      const next = outsideCalls(() => pool.acquire());
+      await lease.release();
+      const other = await next;
+      const read = pool.get('SELECT 1 AS n');
+      expect(pool.stats().waiting).toBe(1);
+      await other.release();
+      expect(await read).toEqual({ n: 1 });
+    });
+  });
+
+  it('a write waits for a transaction on the connection, because other code of the callback may end it', async () => {
+    const pool = await newPool();
+    await pool.connection(async (lease) => {
+      await lease.run('BEGIN IMMEDIATE');
+      await Promise.all([
+        pool.run('INSERT INTO t VALUES (1)'),
+        pool.transaction((tx) => tx.run('INSERT INTO t VALUES (2)')),
+        lease.run('COMMIT'),
+      ]);
+      await Promise.all([
+        lease.transaction((tx) => tx.run('INSERT INTO t VALUES (3)')),
+        pool.run('INSERT INTO t VALUES (4)'),
+      ]);
+    });
+    expect(await pool.get('SELECT count(*) AS n FROM t')).toEqual({ n: 4 });
+  });
+
+  it('a write that has waited in vain until its deadline says which call to change, and that to try again does not help', async () => {
+    const clock = fakeClock();
+    const pool = await newPool({ clock, acquireTimeoutMs: 50 });
+    await pool.connection(async (lease) => {
+      await lease.run('BEGIN IMMEDIATE');
+      // They wait in a group, for the write lock, and for a permit.
+      const calls = [
+        pool.run('DELETE FROM t'),
+        pool.connection((other) => other.run('DELETE FROM t')),
+        ...Array.from({ length: 3 }, () => pool.transaction((tx) => tx.run('DELETE FROM t'))),
+      ];
+      const outcomes = Promise.allSettled(calls);
+      await vi.waitFor(() => expect(pool.stats().writersWaiting).toBe(5));
+      // A permit that becomes free at the deadline lets another one wait for the lock, with a deadline of its own.
+      for (const _ of calls) await clock.advance(50);
+      for (const outcome of await outcomes)
+        expect(outcome).toMatchObject({
+          status: 'rejected',
+          reason: {
+            ...refused,
+            message: expect.stringContaining('await lease.run(') as string,
+            cause: { code: 'ACQUIRE_TIMEOUT' },
+          },
+        });
+      await lease.run('COMMIT');
+    });
+  });
+});
+
 describe('in the callback of a transaction', () => {
   it('a read on the pool runs on another connection', async () => {
     const pool = await newPool();
@@ -153,17 +357,26 @@ describe('in the callback of a transaction', () => {
 
 describe('a transaction that is over', () => {
   it('is not kept in memory by the transactions that were begun in its callback, and in theirs', () => {
-    const first = new EnclosingTransaction(undefined);
-    const second = runInside(first, () => new EnclosingTransaction(undefined));
+    const first = new EnclosingCallback('transaction', undefined);
+    const second = runInside(first, () => new EnclosingCallback('transaction', undefined));
     expect(second.outer).toBe(first);
-    const third = runInside(second, () => new EnclosingTransaction(undefined));
+    const third = runInside(second, () => new EnclosingCallback('transaction', undefined));
     first.end();
     expect(third.outer).toBe(second);
     expect(second.outer).toBeUndefined();
     second.end();
     expect(third.outer).toBeUndefined();
     // One that is begun in a callback that is over, by a timer, has none around it.
-    expect(runInside(second, () => new EnclosingTransaction(undefined)).outer).toBeUndefined();
+    expect(runInside(second, () => new EnclosingCallback('transaction', undefined)).outer).toBeUndefined();
+  });
+});
+
+describe('on Node.js 22, where a store would make Node.js watch each promise', () => {
+  it('the pool sees whether Node.js watches them already', () => {
+    expect(promisesAreWatched()).toBe(false);
+    const hook = createHook({ init: () => undefined }).enable();
+    onTestFinished(() => void hook.disable());
+    expect(promisesAreWatched()).toBe(true);
   });
 });
 

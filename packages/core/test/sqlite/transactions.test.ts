@@ -285,10 +285,9 @@ test('F27 a callback that never settles is cancelled at its timeoutMs, rolled ba
 
 test('F28 an acquire inside a lease of a pool of one times out, and its error has where both were made', async () => {
   const pool = await poolWithTable({ poolSize: 1, acquireTimeoutMs: 500, leakWarningMs: 60_000 });
-  const error = await pool.connection((outer) => {
-    expect(outer).toBeDefined();
-    return failure(pool.acquire());
-  });
+  const outer = await pool.acquire();
+  const error = await failure(pool.acquire());
+  await outer.release();
   expect(error).toMatchObject({ code: 'ACQUIRE_TIMEOUT', phase: 'wait', counts: { leased: 1, poolSize: 1 } });
   expect(error['holders']).toEqual([expect.stringContaining(import.meta.filename)]);
   expect(error.message).not.toContain(import.meta.filename);
