@@ -1,8 +1,10 @@
 import { brokenContract } from '../driver-errors.ts';
 import type { BatchedStatement, BatchOutcome, Result } from '../driver.ts';
 import type { Call } from '../query/call.ts';
+import { noteSql } from '../errors.ts';
 import type { Statement } from '../query/sql.ts';
 import type { Limit } from '../waiting/deadline.ts';
+import { asThrown, Cancelled } from './call-queue.ts';
 import { isResult, unknownBecause } from './outcome.ts';
 import type { Statements } from './statements.ts';
 
@@ -14,16 +16,22 @@ export async function performAll(
   unleased: boolean,
 ): Promise<Result[]> {
   const batched = batchedOf(statements, calls, unleased);
+  let failed: Call | undefined;
   const start = async (): Promise<Result[]> => {
     const inside = statements.transaction.isOpen;
     const outcomes = checked(calls, await statements.connection.batch(batched, 'abort', inside));
-    const failure =
-      outcomes.find(({ status }) => status === 'failed') ??
-      outcomes.find(({ status }) => status === 'undone');
+    const at = outcomes.findIndex(({ status }) => status === 'failed');
+    failed = calls[at];
+    const failure = outcomes[at] ?? outcomes.find(({ status }) => status === 'undone');
     if (failure !== undefined && failure.status !== 'done') throw failure.error;
     return outcomes.map((outcome) => (outcome as { readonly result: Result }).result);
   };
-  return await statements.callBatch(wholeOf(calls), start, limit);
+  try {
+    return await statements.callBatch(wholeOf(calls), start, limit);
+  } catch (error) {
+    if (failed === undefined || error instanceof Cancelled) throw error;
+    throw noteSql(asThrown(error), failed.statement.written);
+  }
 }
 
 /** Runs writes in one call and one transaction of their own. The outcome of each is the same as if it had run alone. */

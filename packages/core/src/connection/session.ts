@@ -154,7 +154,7 @@ export class Session {
     try {
       return await this.#statements.perform(call, limit, unleased ? UNLEASED : undefined);
     } catch (error) {
-      throw noteSql(asThrown(error), call.statement.sql);
+      throw noteSql(asThrown(error), call.statement.written);
     } finally {
       this.#calls.release();
     }
@@ -228,7 +228,7 @@ export class Session {
       for (let step = begun.first; step.done !== true; step = await this.#step(cursor, limit()))
         yield step.value;
     } catch (error) {
-      throw noteSql(error, statement.sql);
+      throw noteSql(error, statement.written);
     } finally {
       if (cursor !== undefined) this.#statements.close(cursor);
     }

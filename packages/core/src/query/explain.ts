@@ -25,7 +25,10 @@ export function explainCall(sql: string): Call {
   const [operation = ''] = querySummary(sql).split(' ');
   if (!EXPLAINED.has(operation))
     throw new InvalidArgumentError('explain() takes one statement that reads or changes rows.');
-  return { statement: parse(`EXPLAIN QUERY PLAN ${sql}`), values: parameters.map(() => null) };
+  return {
+    statement: { ...parse(`EXPLAIN QUERY PLAN ${sql}`), written: sql },
+    values: parameters.map(() => null),
+  };
 }
 
 /** Converts SQLite's answer. */

@@ -158,7 +158,7 @@ export abstract class QueryMethods implements Queryable {
 
   /** A cursor is one call, which ends with its loop. An event for each row would cost more than the row. */
   async *#stepTraced(call: Call): AsyncGenerator<Row, void, undefined> {
-    const { sql } = call.statement;
+    const { written: sql } = call.statement;
     const parameters = call.values.length;
     const operation = this.#operation({ method: 'iterate', sql, kind: 'read', parameters, statements: 1 });
     const loop = Promise.withResolvers<undefined>();

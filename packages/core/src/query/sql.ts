@@ -11,7 +11,10 @@ import { eachToken } from './tokens.ts';
 
 /** One statement, as far as the pool needs to know it. */
 export interface Statement extends Kind {
+  /** The text to run. */
   readonly sql: string;
+  /** The text as the caller wrote it: for errors and events. */
+  readonly written: string;
   /** The parameters by index: a name, or `undefined` for a `?`. https://www.sqlite.org/lang_expr.html#varparam */
   readonly parameters: readonly (string | undefined)[];
   /**
@@ -103,7 +106,7 @@ function typeName(value: unknown): string {
 
 function describe(sql: string, outline: Outline): Statement {
   const text = sql.slice(outline.start, outline.end);
-  const statement = { sql: text, ...kindOf(outline), parameters: outline.parameters.names };
+  const statement = { sql: text, written: sql, ...kindOf(outline), parameters: outline.parameters.names };
   return {
     ...statement,
     firstRow: takesLimit(outline) ? { ...statement, sql: `${text} LIMIT 1` } : statement,

@@ -164,7 +164,7 @@ export class Writers {
     if (joined === undefined) outsideCalls(() => void this.#lead(group));
     // In the caller's own chain, so that the stack of the error names the caller.
     return member.outcome.catch((error: unknown) =>
-      Promise.reject(noteSql(becauseOf(asThrown(error), this.#database.writeLock), call.statement.sql)),
+      Promise.reject(noteSql(becauseOf(asThrown(error), this.#database.writeLock), call.statement.written)),
     );
   }
 

@@ -33,11 +33,16 @@ test('the error of an index on an expression names no column', async () => {
 
 test('an error has the text of its statement, which nothing sends to a client', async () => {
   const db = await pool();
-  const wrong = 'SELECT secret FROM users';
+  const wrong = ' /* of a page */ SELECT secret FROM users; -- as written';
   const calls: [string, () => Promise<unknown>][] = [
     [wrong, () => db.all(wrong)],
+    // The pool asks for one row, and for a plan, in words of its own.
+    [wrong, () => db.get(wrong)],
+    [wrong, () => db.explain(wrong)],
+    [wrong, () => db.batch(['SELECT 1', wrong, 'SELECT 2'])],
+    [wrong, () => db.transaction((tx) => tx.batch(['SELECT 1', wrong]))],
     ['INSERT INTO nowhere VALUES (1)', () => db.run('INSERT INTO nowhere VALUES (1)')],
-    [`${wrong};`, () => db.script(`${wrong};`)],
+    [`SELECT 1; ${wrong}`, () => db.script(`SELECT 1; ${wrong}`)],
     [
       wrong,
       async () => {
