@@ -8,13 +8,14 @@ import {
 } from './database/checkpoint.ts';
 import type { RequestOrigin } from './diagnostics/events.ts';
 import type { Observer } from './diagnostics/observer.ts';
+import type { TransactionOperation } from './diagnostics/operation.ts';
 import { outsideCalls, type CancelToken } from './waiting/deadline.ts';
 import type { Result, Row } from './driver.ts';
 import type { Entry } from './engine/entries.ts';
 import { InvalidArgumentError, UnsupportedError } from './errors.ts';
 import type { AcquireOptions, Lease } from './leasing/lease.ts';
 import { withLease, type IdleLeases } from './leasing/lease-registry.ts';
-import { boundsOf, type Bounds } from './leasing/connection-pool.ts';
+import { boundsOf, type Bounds, type Waits } from './leasing/connection-pool.ts';
 import { checkOptions, type PoolOptions } from './options.ts';
 import { checkCallOptions, type Call, type CallOptions, type Script } from './query/call.ts';
 import { QueryMethods } from './query/query-methods.ts';
@@ -26,7 +27,7 @@ import { PoolParts } from './pool/parts.ts';
 import { explainCall, planOf, type PlanStep } from './query/explain.ts';
 import { inspectPool } from './leasing/inspect.ts';
 import type { PoolStats } from './diagnostics/stats.ts';
-import { checkTransaction } from './connection/transaction.ts';
+import { transactionFromCall } from './connection/transaction.ts';
 
 const NO_OPTIONS: AcquireOptions = {};
 
@@ -143,18 +144,29 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
     return this.#withSession(writes, options, (session) => session.script(script, options));
   }
 
-  override async transaction<T>(
+  override transaction<T>(
     fn: (tx: Queryable) => T | Promise<T>,
     options: TransactionOptions = {},
   ): Promise<T> {
-    checkTransaction(fn, options);
     const caller = this.#parts.registry.caller();
-    const { mode, signal } = options;
-    const releaseWriter = mode === 'deferred' ? undefined : await this.acquireWriter({ signal });
+    return transactionFromCall(this.observer, fn, options, (operation) =>
+      this.transact(fn, options, operation, caller),
+    );
+  }
+
+  /** A checked transaction whose waits `operation` counts. @internal */
+  async transact<T>(
+    fn: (tx: QueryMethods) => T | Promise<T>,
+    options: TransactionOptions,
+    operation: TransactionOperation | undefined,
+    caller: string | undefined = this.#parts.registry.caller(),
+  ): Promise<T> {
+    const waits = { signal: options.signal, operation };
+    const releaseWriter = options.mode === 'deferred' ? undefined : await this.acquireWriter(waits);
     try {
-      const leased = this.#lease({ signal }, caller);
+      const leased = this.#lease(boundsOf(waits), caller);
       const lease = leased instanceof Promise ? await leased : leased;
-      return await withLease(lease, () => lease.transaction(fn, options));
+      return await withLease(lease, () => lease.transact(fn, options, operation));
     } finally {
       releaseWriter?.();
     }
@@ -277,7 +289,7 @@ export class SqlitePool extends QueryMethods implements AsyncDisposable {
    * Acquires a writer's permit, for a caller that will then acquire a lease for a write. The returned function releases
    * the permit. @internal
    */
-  acquireWriter(options: CallOptions): Promise<() => void> {
+  acquireWriter(options: Waits): Promise<() => void> {
     return this.#parts.writers.acquire(options);
   }
 

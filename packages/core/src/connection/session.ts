@@ -7,7 +7,7 @@ import { CONTROL, type CompleteConnection } from '../drivers/completed-connectio
 import { LeaseEndedError, noteSql, UnsupportedError } from '../errors.ts';
 import { beginLimit, operationLimit, statementLimit } from '../waiting/limits.ts';
 import type { Call, CallOptions, Script } from '../query/call.ts';
-import type { QueryOperation } from '../diagnostics/operation.ts';
+import type { QueryOperation, WaitingOperation } from '../diagnostics/operation.ts';
 import type { SharedFile } from './shared-file.ts';
 import { parse } from '../query/sql.ts';
 import { runScript } from './script.ts';
@@ -182,9 +182,10 @@ export class Session {
    * Begins a transaction, or a savepoint in one, for a caller. Resolves to `false` if the caller has already begun a
    * transaction by hand. The pool must not end that one.
    */
-  begin(sql: string, whole: Limit): Promise<boolean> {
+  begin(sql: string, whole: Limit, operation?: WaitingOperation): Promise<boolean> {
     const limit = beginLimit(this.#context, whole);
     return this.#calls.operate(limit, async () => {
+      if (operation !== undefined) this.#statements.observe(operation);
       await this.#statements.resolveState();
       if (parse(sql).control === 'begin' && this.inTransaction) return false;
       await this.#statements.control(sql, limit);

@@ -10,7 +10,7 @@ import type { Semaphore } from '../waiting/semaphore.ts';
 import { operationLimit, writeLockLimit, type TimeSettings } from '../waiting/limits.ts';
 import { isResult, outcomeOf, unknownBecause } from './outcome.ts';
 import type { Call } from '../query/call.ts';
-import type { QueryOperation } from '../diagnostics/operation.ts';
+import { QueryOperation, type WaitingOperation } from '../diagnostics/operation.ts';
 import { parse, type Statement } from '../query/sql.ts';
 import type { TransactionControl } from '../query/kind.ts';
 import { TransactionState } from './transaction-state.ts';
@@ -34,7 +34,7 @@ export interface Origin {
 
 const LEASED: Origin = { unleased: false };
 
-const NOTHING: readonly QueryOperation[] = [];
+const NOTHING: readonly WaitingOperation[] = [];
 
 /** A cursor that has taken its first step. */
 export interface Begun {
@@ -67,7 +67,7 @@ export class Statements {
   /** The text of the last native call, to name it if it does not return. */
   sent = '';
   /** What the calls of the holder of the lock report, if something listens. */
-  #observed: readonly QueryOperation[] = NOTHING;
+  #observed: readonly WaitingOperation[] = NOTHING;
   readonly #settings: StatementsSettings;
 
   constructor(connection: CompleteConnection, writeLock: Semaphore, settings: StatementsSettings) {
@@ -94,11 +94,11 @@ export class Statements {
 
   /** What the running call reports, if something listens. */
   get observed(): QueryOperation | undefined {
-    return this.#observed[0];
+    return this.#observed.find((one) => one instanceof QueryOperation);
   }
 
   /** The holder of the lock reports to `operation` until it releases the lock. */
-  observe(operation: QueryOperation): void {
+  observe(operation: WaitingOperation): void {
     this.#observed = [operation];
     operation.connected(this.transaction.isOpen);
   }

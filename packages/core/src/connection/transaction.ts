@@ -38,29 +38,71 @@ const BEGIN = { immediate: 'BEGIN IMMEDIATE', deferred: 'BEGIN', exclusive: 'BEG
 /** Random, so that it never equals the name of a SAVEPOINT that a caller makes by hand. */
 const SAVEPOINT = `sqlite_pool_${randomBytes(4).toString('hex')}`;
 
-/** Runs `fn` in a transaction. Runs it again from its start after a BUSY_SNAPSHOT, up to `retries` times. */
+/**
+ * Runs `fn` in a transaction. Runs it again from its start after a BUSY_SNAPSHOT, up to `retries` times.
+ *
+ * @param operation - What the transaction reports, if it had to wait for its connection and something listens.
+ */
 export function transact<T>(
   host: TransactionHost,
   fn: (tx: QueryMethods) => T | Promise<T>,
   options: TransactionOptions = {},
+  operation?: TransactionOperation,
 ): Promise<T> {
   checkTransaction(fn, options);
-  if (!transactionChannel.hasSubscribers) return transactAgain(host, fn, options);
-  const mode = host.outer === undefined ? (options.mode ?? 'immediate') : 'savepoint';
-  const operation = new TransactionOperation(host.observer, host.request, mode);
-  return traced(transactionChannel, operation, () => transactAgain(host, fn, options));
+  if (operation !== undefined) return transactAgain(host, fn, options, operation);
+  const mode = host.outer === undefined ? options.mode : 'savepoint';
+  const own = transactionOperation(host.observer, () => host.request, mode);
+  return published(own, () => transactAgain(host, fn, options, own));
+}
+
+/**
+ * Checks a transaction that has to wait for its connection, and publishes it from here on. `run` gets what counts its
+ * waits, if something listens.
+ */
+export function transactionFromCall<T>(
+  observer: Observer,
+  fn: unknown,
+  options: TransactionOptions,
+  run: (operation: TransactionOperation | undefined) => Promise<T>,
+): Promise<T> {
+  try {
+    checkTransaction(fn, options);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+  const operation = transactionOperation(observer, () => undefined, options.mode);
+  return published(operation, () => run(operation));
+}
+
+/** What a transaction reports; `undefined` if nothing listens. */
+export function transactionOperation(
+  observer: Observer,
+  origin: () => RequestOrigin | undefined,
+  mode: TransactionOperation['mode'] | undefined,
+): TransactionOperation | undefined {
+  return transactionChannel.hasSubscribers ? new TransactionOperation(observer, origin(), mode) : undefined;
+}
+
+/** Publishes `work` as a transaction. Not an async function: that would cost each transaction one more promise. */
+export function published<T>(
+  operation: TransactionOperation | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  return operation === undefined ? work() : traced(transactionChannel, operation, work);
 }
 
 async function transactAgain<T>(
   host: TransactionHost,
   fn: (tx: QueryMethods) => T | Promise<T>,
   { mode = 'immediate', retries = 0, signal, timeoutMs = Infinity }: TransactionOptions,
+  operation: TransactionOperation | undefined,
 ): Promise<T> {
   const timeoutError = (): Error => new StatementTimeoutError('transaction', timeoutMs);
   const limit = limitOf(host.observer.clock, timeoutMs, timeoutError, signal, host.ended);
   for (let left = retries; ; left -= 1) {
     try {
-      return await transactOnce(host, fn, BEGIN[mode], limit);
+      return await transactOnce(host, fn, BEGIN[mode], limit, operation);
     } catch (error) {
       if (left <= 0 || !(error instanceof BusyError) || error.errno !== BUSY_SNAPSHOT) throw error;
     }
@@ -93,6 +135,7 @@ async function transactOnce<T>(
   fn: (tx: QueryMethods) => T | Promise<T>,
   begin: string,
   limit: Limit,
+  operation: TransactionOperation | undefined,
 ): Promise<T> {
   const { session, outer } = host;
   host.check();
@@ -105,7 +148,8 @@ async function transactOnce<T>(
   const enclosed = outer === undefined ? new EnclosingCallback('transaction', session) : undefined;
   let stage: 'beginning' | 'begun' | 'committing' | 'not ours' = 'beginning';
   try {
-    const isOurs = await session.begin(savepoint === undefined ? begin : `SAVEPOINT ${savepoint}`, limit);
+    const sql = savepoint === undefined ? begin : `SAVEPOINT ${savepoint}`;
+    const isOurs = await session.begin(sql, limit, operation);
     stage = isOurs ? 'begun' : 'not ours';
     if (!isOurs) throw new TransactionActiveError();
     const callback = async (): Promise<T> => await fn(tx);

@@ -96,9 +96,18 @@ export interface AcquireEvent extends OperationEvent {
   readonly ahead: number;
 }
 
-/** One `transaction()`, from its start to its end. */
+/** One `transaction()`, from its call to its end; of a request, from its first statement on. */
 export interface TransactionEvent extends OperationEvent {
   readonly mode: 'immediate' | 'deferred' | 'exclusive' | 'savepoint';
+  /** Where it is: as of a query. `running` is its callback, and its COMMIT or rollback. */
+  readonly phase: QueryEvent['phase'];
+  /** How long it waited until it had a connection to itself, in milliseconds. */
+  readonly waitMs: number;
+  /**
+   * How long it waited until its BEGIN had the write lock, in milliseconds. 0 if it is deferred or a savepoint: then its
+   * first write waits.
+   */
+  readonly lockMs: number;
   /** How it ended; `unknown` if the COMMIT did not say. */
   readonly outcome: 'committed' | 'rolled back' | 'unknown' | undefined;
 }

@@ -60,7 +60,6 @@ abstract class Operation implements OperationEvent {
 /**
  * Runs `work`, and publishes the beginning and the end of its operation as `TracingChannel.tracePromise` does, except
  * that the result is no part of the event: it would show rows. `note` hears of the result before the end is published.
- * `work` must not throw at once.
  */
 export function traced<Event extends object, T>(
   channel: OperationChannel<Event>,
@@ -70,7 +69,14 @@ export function traced<Event extends object, T>(
 ): Promise<T> {
   const { start, end, asyncStart, asyncEnd, error } = channel;
   // Not an async function: that would cost each call that something listens to one more promise.
-  const running = start.runStores(operation, work).then(
+  const begun = (): Promise<T> => {
+    try {
+      return work();
+    } catch (refused) {
+      return Promise.reject(refused);
+    }
+  };
+  const running = start.runStores(operation, begun).then(
     (value) => {
       note?.(value);
       operation.succeeded(value);
@@ -107,14 +113,84 @@ export class AcquireOperation extends Operation implements AcquireEvent {
   }
 }
 
+/** An operation that waits for a connection and for the write lock. Where it waits, the code says so to it. */
+export abstract class WaitingOperation extends Operation {
+  phase: QueryEvent['phase'] = 'waiting';
+  waitMs = 0;
+  lockMs = 0;
+  #lockSince = 0;
+
+  /** How long it has waited for a lock so far, in milliseconds. */
+  get lockedMs(): number {
+    return this.phase === 'locking' ? this.lockMs + this.ageMs - this.#lockSince : this.lockMs;
+  }
+
+  /** It has a connection to itself. */
+  connected(_inTransaction: boolean): void {
+    if (this.phase === 'ended') return;
+    this.waitMs = this.ageMs - this.lockMs;
+    this.phase = 'running';
+  }
+
+  /** It begins to wait for the write lock, or for a lock of another process. */
+  waitsForLock(): void {
+    // A cancelled call has ended, and the others of its group go on.
+    if (this.phase === 'ended') return;
+    this.#lockSince = this.ageMs;
+    this.phase = 'locking';
+  }
+
+  /** SQLite has answered that another process holds the lock. It waits for that. */
+  meetsLock(): void {
+    this.waitsForLock();
+  }
+
+  /** That wait is over. `next`: what it does now. */
+  endsLockWait(next: QueryEvent['phase']): void {
+    if (this.phase !== 'locking') return;
+    this.lockMs += this.ageMs - this.#lockSince;
+    this.phase = next;
+  }
+
+  /** It has waited for a lock together with another operation, in milliseconds. */
+  waitedForLock(ms: number): void {
+    this.lockMs += ms;
+  }
+
+  override succeeded(value: unknown): void {
+    super.succeeded(value);
+    this.ended(Number(this.durationMs));
+  }
+
+  override failed(reason: unknown): void {
+    super.failed(reason);
+    this.ended(Number(this.durationMs));
+  }
+
+  protected ended(durationMs: number): void {
+    if (this.phase === 'locking') this.lockMs += durationMs - this.#lockSince;
+    else if (this.phase === 'waiting') this.waitMs = durationMs - this.lockMs;
+    this.phase = 'ended';
+  }
+}
+
 /** One `transaction()`. */
-export class TransactionOperation extends Operation implements TransactionEvent {
+export class TransactionOperation extends WaitingOperation implements TransactionEvent {
   readonly mode: TransactionEvent['mode'];
   outcome: TransactionEvent['outcome'];
 
-  constructor(observer: Observer, request: RequestOrigin | undefined, mode: TransactionEvent['mode']) {
+  constructor(
+    observer: Observer,
+    request: RequestOrigin | undefined,
+    mode: TransactionEvent['mode'] = 'immediate',
+  ) {
     super(observer, request);
     this.mode = mode;
+  }
+
+  /** A transaction that runs again has waited for its connection before. */
+  override connected(inTransaction: boolean): void {
+    if (this.phase === 'waiting') super.connected(inTransaction);
   }
 
   override succeeded(value: unknown): void {
@@ -131,23 +207,19 @@ export class TransactionOperation extends Operation implements TransactionEvent 
 /** The opening of one connection. */
 export class OpenOperation extends Operation implements OpenEvent {}
 
-/** One call of a query method. The connection that runs it says what it waits for. */
-export class QueryOperation extends Operation implements QueryEvent {
+/** One call of a query method. */
+export class QueryOperation extends WaitingOperation implements QueryEvent {
   readonly method: QueryEvent['method'];
   readonly sql: string;
   readonly kind: QueryEvent['kind'];
   readonly parameters: number;
   readonly statements: number;
-  phase: QueryEvent['phase'] = 'waiting';
   rows: number | undefined;
   changes: number | undefined;
-  waitMs = 0;
   runMs: number | undefined;
-  lockMs = 0;
   busyRetries = 0;
   groupSize = 1;
   inTransaction = false;
-  #lockSince = 0;
 
   constructor(
     observer: Observer,
@@ -168,51 +240,18 @@ export class QueryOperation extends Operation implements QueryEvent {
     this.changes = changes;
   }
 
-  /** The call has a connection to itself. */
-  connected(inTransaction: boolean): void {
-    if (this.phase === 'ended') return;
-    this.waitMs = this.ageMs - this.lockMs;
-    this.inTransaction = inTransaction;
-    this.phase = 'running';
+  override connected(inTransaction: boolean): void {
+    super.connected(inTransaction);
+    if (this.phase === 'running') this.inTransaction = inTransaction;
   }
 
-  /** The call begins to wait for the write lock, or for a lock of another process. */
-  waitsForLock(): void {
-    // A cancelled call has ended, and the others of its group go on.
-    if (this.phase === 'ended') return;
-    this.#lockSince = this.ageMs;
-    this.phase = 'locking';
+  override meetsLock(): void {
+    super.meetsLock();
+    if (this.phase === 'locking') this.busyRetries += 1;
   }
 
-  /** SQLite has answered that another process holds the lock. The call waits for it. */
-  meetsLock(): void {
-    if (this.phase === 'ended') return;
-    this.busyRetries += 1;
-    this.waitsForLock();
-  }
-
-  /** That wait is over. `next`: what the call does now. */
-  endsLockWait(next: QueryEvent['phase']): void {
-    if (this.phase !== 'locking') return;
-    this.lockMs += this.ageMs - this.#lockSince;
-    this.phase = next;
-  }
-
-  override succeeded(value: unknown): void {
-    super.succeeded(value);
-    this.#ended();
-  }
-
-  override failed(reason: unknown): void {
-    super.failed(reason);
-    this.#ended();
-  }
-
-  #ended(): void {
-    const durationMs = Number(this.durationMs);
-    if (this.phase === 'locking') this.lockMs += durationMs - this.#lockSince;
-    else if (this.phase === 'waiting') this.waitMs = durationMs - this.lockMs;
-    this.phase = 'ended';
+  protected override ended(durationMs: number): void {
+    super.ended(durationMs);
     this.runMs = Math.max(0, durationMs - this.waitMs - this.lockMs);
     this.observer.ended(this);
   }

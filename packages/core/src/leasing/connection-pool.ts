@@ -1,13 +1,12 @@
 import { acquireChannel, type AcquireEvent, type RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
-import { AcquireOperation, traced } from '../diagnostics/operation.ts';
+import { AcquireOperation, traced, type WaitingOperation } from '../diagnostics/operation.ts';
 import { limitOf, type CancelToken, type Clock, type Limit } from '../waiting/deadline.ts';
 import type { Entry } from '../engine/entries.ts';
 import { enclosing, enclosingSessions } from '../connection/enclosing-callback.ts';
 import { AcquireTimeoutError, TransactionActiveError, type AcquirePhase } from '../errors.ts';
 import type { LeaseEnding } from './lease.ts';
 import { IdleLeases, type LeaseRegistry } from './lease-registry.ts';
-import type { CallOptions } from '../query/call.ts';
 import type { ResourcePool } from '../engine/resource-pool.ts';
 import type { Session } from '../connection/session.ts';
 
@@ -26,8 +25,15 @@ export interface Bounds {
   readonly request?: RequestOrigin | undefined;
 }
 
-/** The limits of a statement's wait for a connection. */
-export function boundsOf({ signal, operation }: CallOptions): Bounds {
+/** What waits for a connection or a permit: a statement, or a transaction. */
+export interface Waits {
+  readonly signal?: AbortSignal | undefined;
+  /** What it reports, if something listens. */
+  readonly operation?: WaitingOperation | undefined;
+}
+
+/** The limits of its wait for a connection. */
+export function boundsOf({ signal, operation }: Waits): Bounds {
   return operation === undefined ? { signal } : { signal, request: operation.request };
 }
 

@@ -10,6 +10,7 @@ import type { Session } from '../connection/session.ts';
 import { transact } from '../connection/transaction.ts';
 import type { RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
+import type { TransactionOperation } from '../diagnostics/operation.ts';
 import { CancelSource, type CancelToken } from '../waiting/deadline.ts';
 
 /**
@@ -274,8 +275,12 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return this.transact(fn, options);
   }
 
-  /** The same, for a callback that runs checked calls. @internal */
-  async transact<T>(fn: (tx: QueryMethods) => T | Promise<T>, options?: TransactionOptions): Promise<T> {
+  /** The same, for a callback that runs checked calls, or for a transaction that has waited for this lease. @internal */
+  async transact<T>(
+    fn: (tx: QueryMethods) => T | Promise<T>,
+    options?: TransactionOptions,
+    operation?: TransactionOperation,
+  ): Promise<T> {
     const record = this.#record;
     const { session, observer, revoked } = record;
     const check = (): void => {
@@ -286,6 +291,7 @@ export class Lease extends QueryMethods implements AsyncDisposable {
       { session, observer, request: this.origin(), outer: undefined, check, ended: revoked },
       fn,
       options,
+      operation,
     );
   }
 

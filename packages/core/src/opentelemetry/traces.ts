@@ -139,11 +139,15 @@ function beginningOf(event: QueryEvent, withText: boolean): Beginning {
 
 function endOfQuery(event: QueryEvent, span: Span): void {
   const { rows, waitMs, lockMs, busyRetries, groupSize } = event;
-  span.setAttribute('sqlite.wait.duration', waitMs / 1000);
-  if (lockMs > 0) span.setAttribute('sqlite.lock.duration', lockMs / 1000);
+  setWaits(span, waitMs, lockMs);
   if (busyRetries > 0) span.setAttribute('sqlite.busy.retries', busyRetries);
   if (groupSize > 1) span.setAttribute('sqlite.group_commit.size', groupSize);
   if (rows !== undefined) span.setAttribute('db.response.returned_rows', rows);
+}
+
+function setWaits(span: Span, waitMs: number, lockMs: number): void {
+  span.setAttribute('sqlite.wait.duration', waitMs / 1000);
+  if (lockMs > 0) span.setAttribute('sqlite.lock.duration', lockMs / 1000);
 }
 
 function beginningOfTransaction(event: TransactionEvent): Beginning {
@@ -154,7 +158,8 @@ function beginningOfTransaction(event: TransactionEvent): Beginning {
   };
 }
 
-function endOfTransaction({ outcome }: TransactionEvent, span: Span): void {
+function endOfTransaction({ outcome, waitMs, lockMs }: TransactionEvent, span: Span): void {
+  setWaits(span, waitMs, lockMs);
   if (outcome !== undefined) span.setAttribute('sqlite.transaction.outcome', outcome);
 }
 

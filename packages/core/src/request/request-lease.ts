@@ -1,7 +1,9 @@
 import type { RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
+import type { TransactionOperation } from '../diagnostics/operation.ts';
 import type { Result, Row } from '../driver.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
+import type { Waits } from '../leasing/connection-pool.ts';
 import { Lease } from '../leasing/lease.ts';
 import type { SqlitePool } from '../pool.ts';
 import { QueryMethods } from '../query/query-methods.ts';
@@ -9,7 +11,7 @@ import type { Call, CallOptions, Script } from '../query/call.ts';
 import type { Queryable, TransactionOptions } from '../query/queryable.ts';
 import { RequestLifetime, type RequestFacts } from './request-lifetime.ts';
 import { mustWait, needOf, RequestConnection, type Need } from './request-connection.ts';
-import { checkTransaction } from '../connection/transaction.ts';
+import { checkTransaction, published, transactionOperation } from '../connection/transaction.ts';
 
 /**
  * Whether a request keeps one connection from its first statement on (unless other callers need it in between), or
@@ -140,17 +142,26 @@ export class RequestLease extends QueryMethods implements RequestDb {
     options: TransactionOptions = {},
   ): Promise<T> {
     checkTransaction(fn, options);
-    return await this.#use('state', options.mode !== 'deferred', options, (db, own) =>
-      db.transaction(fn, own),
+    const operation = transactionOperation(this.observer, () => this.origin(), options.mode);
+    const waits = { signal: options.signal, operation };
+    return await published(operation, () =>
+      this.#use('state', options.mode !== 'deferred', waits, (db, { signal }) =>
+        db.transact(fn, { ...options, signal }, operation),
+      ),
     );
   }
 
   /**
    * As `transaction`, but in every mode on a connection of the request, which {@link RequestLease.keepWhile} can keep.
-   * @internal
+   * `operation` counts its waits. @internal
    */
-  pinnedTransaction(fn: (tx: QueryMethods) => Promise<void>, options: TransactionOptions): Promise<void> {
-    return this.#pin(options.mode !== 'deferred', options, (lease, own) => lease.transact(fn, own));
+  pinnedTransaction(
+    fn: (tx: QueryMethods) => Promise<void>,
+    options: TransactionOptions,
+    operation: TransactionOperation | undefined,
+  ): Promise<void> {
+    const waits = { signal: options.signal, operation };
+    return this.#pin(options.mode !== 'deferred', waits, (lease) => lease.transact(fn, options, operation));
   }
 
   /** Keeps the connection of the request until `rows` have been read. `rows` must be open on that connection. @internal */
@@ -205,7 +216,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   /** Runs `use` on one connection of the request, in every mode. `waits`: the call must wait for the write lock. */
-  async #pin<Limits extends CallOptions, T>(
+  async #pin<Limits extends Waits, T>(
     waits: boolean,
     options: Limits,
     use: (lease: Lease, options: Limits) => T | Promise<T>,
@@ -220,7 +231,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
   }
 
   /** Runs `use` on a connection of the request, or on the pool itself. `waits`: the call must wait for the write lock. */
-  async #use<Limits extends CallOptions, T>(
+  async #use<Limits extends Waits, T>(
     need: Exclude<Need, 'pin'>,
     waits: boolean,
     options: Limits,
@@ -237,7 +248,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
     }
   }
 
-  async #useCounted<Limits extends CallOptions, T>(
+  async #useCounted<Limits extends Waits, T>(
     options: Limits,
     use: (db: SqlitePool, options: Limits) => T | Promise<T>,
   ): Promise<T> {
@@ -255,7 +266,7 @@ export class RequestLease extends QueryMethods implements RequestDb {
    * connection. One call of the request waits for the write lock. The others wait for the connection of that call. If
    * each waited for the lock, the second could keep the connection that the first one needs.
    */
-  async #useOwn<Limits extends CallOptions, T>(
+  async #useOwn<Limits extends Waits, T>(
     need: Need,
     waits: boolean,
     options: Limits,

@@ -2,7 +2,7 @@ import type { RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
 import { CancelSource } from '../waiting/deadline.ts';
 import { LeaseEndedError } from '../errors.ts';
-import type { CallOptions } from '../query/call.ts';
+import type { Waits } from '../leasing/connection-pool.ts';
 import { RequestReport } from './request-report.ts';
 
 /**
@@ -137,7 +137,7 @@ export class RequestLifetime {
    * Adds the signal of the request to a call on the pool. A call on a lease needs no signal: the lease is revoked with
    * the request.
    */
-  revocable<Limits extends CallOptions>(options: Limits): Limits {
+  revocable<Limits extends Waits>(options: Limits): Limits {
     const { signal } = options;
     return {
       ...options,

@@ -1,15 +1,18 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { bounded, systemClock, untilCancelled } from '../waiting/deadline.ts';
-import type { RequestOrigin } from '../diagnostics/events.ts';
+import { transactionChannel, type RequestOrigin } from '../diagnostics/events.ts';
 import type { Observer } from '../diagnostics/observer.ts';
+import { TransactionOperation } from '../diagnostics/operation.ts';
 import type { Result, Row } from '../driver.ts';
 import { InvalidArgumentError, LeaseEndedError } from '../errors.ts';
+import type { Waits } from '../leasing/connection-pool.ts';
 import type { SqlitePool } from '../pool.ts';
 import { QueryMethods } from '../query/query-methods.ts';
 import type { Call, CallOptions, Script } from '../query/call.ts';
 import type { Queryable, TransactionMode, TransactionOptions } from '../query/queryable.ts';
 import type { LeaseMode, RequestDb, RequestLease } from './request-lease.ts';
 import { enclosing, EnclosingCallback, runInside } from '../connection/enclosing-callback.ts';
-import { checkTransaction, checkTransactionOptions } from '../connection/transaction.ts';
+import { checkTransaction, checkTransactionOptions, published } from '../connection/transaction.ts';
 
 /**
  * Options of a transaction for a whole request.
@@ -53,6 +56,10 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   #over: Promise<void> | undefined;
   #hasEnded = false;
   readonly #enclosing = new EnclosingCallback('transaction', undefined);
+  /** The context of the request, if something traces transactions. That of its first statement ends before them. */
+  readonly #context = transactionChannel.hasSubscribers ? AsyncLocalStorage.snapshot() : undefined;
+  /** Counts what the transaction waits for before its first statement, if something wants to know of that. */
+  #waits: TransactionOperation | undefined;
 
   constructor(lease: RequestLease, options: RequestTransactionOptions = {}) {
     super();
@@ -135,7 +142,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   /** @internal */
   override async performScript(script: Script, options: CallOptions): Promise<void> {
     await this.#noting(async () => {
-      const tx = await this.#own(options.signal);
+      const tx = await this.#own(options);
       await tx.performScript(script, options);
     });
   }
@@ -146,7 +153,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     options: TransactionOptions = {},
   ): Promise<T> {
     checkTransaction(fn, options);
-    const tx = await this.#own(options.signal);
+    const tx = await this.#own({ signal: options.signal });
     return await tx.transaction(fn, options);
   }
 
@@ -161,7 +168,7 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
   /** @internal */
   override async performAll(calls: readonly Call[], options: CallOptions): Promise<Result[]> {
     return await this.#noting(async () => {
-      const tx = await this.#own(options.signal);
+      const tx = await this.#own(options);
       return await tx.performAll(calls, options);
     });
   }
@@ -183,21 +190,31 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
     }
   }
 
-  async #handleFor({ statement, signal }: Call): Promise<QueryMethods> {
-    const reads = statement.readonly && statement.control === 'none';
-    if (this.#over === undefined || !reads) return await this.#own(signal);
+  async #handleFor(call: Call): Promise<QueryMethods> {
+    const reads = call.statement.readonly && call.statement.control === 'none';
+    if (this.#over === undefined || !reads) return await this.#own(call);
     await this.#over.catch(() => undefined);
     return this.#lease;
   }
 
-  async #own(signal?: AbortSignal): Promise<QueryMethods> {
+  async #own({ signal, operation }: Waits = {}): Promise<QueryMethods> {
     if (this.#over !== undefined) throw new LeaseEndedError(OVER);
     this.#begun ??= this.#begin();
-    // The transaction is for the whole request. A cancelled call stops waiting for it, and leaves it to the other calls.
-    return await bounded(this.#begun, untilCancelled(systemClock, signal));
+    const waits = this.#waits;
+    const before = Number(waits?.lockedMs);
+    try {
+      // The transaction is for the whole request. A cancelled call stops waiting for it, and leaves it to the other calls.
+      return await bounded(this.#begun, untilCancelled(systemClock, signal));
+    } finally {
+      if (waits !== undefined) operation?.waitedForLock(waits.lockedMs - before);
+    }
   }
 
   #begin(): Promise<QueryMethods> {
+    const { observer } = this;
+    const wanted = observer.watchesQueries || transactionChannel.hasSubscribers;
+    const waits = wanted ? new TransactionOperation(observer, this.origin(), this.#options.mode) : undefined;
+    this.#waits = waits;
     return new Promise((resolve, reject) => {
       const untilDecided = (tx: QueryMethods): Promise<void> =>
         new Promise((commit, rollback) => {
@@ -206,7 +223,9 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
           resolve(tx);
         });
       const options = { ...this.#options, signal: this.#cancel.signal };
-      this.#done = this.#lease.pinnedTransaction(untilDecided, options);
+      const begin = (): Promise<void> => this.#lease.pinnedTransaction(untilDecided, options, waits);
+      const listened = transactionChannel.hasSubscribers ? waits : undefined;
+      this.#done = this.#inContext(() => published(listened, begin));
       this.#done.catch((error: unknown) => {
         // It may have ended before the response, at its deadline for example. Then other callers get its connection.
         this.#enclosing.session = undefined;
@@ -215,6 +234,10 @@ export class RequestTransaction extends QueryMethods implements RequestDb {
         reject(error);
       });
     });
+  }
+
+  #inContext<T>(work: () => T): T {
+    return this.#context === undefined ? work() : this.#context(work);
   }
 
   async #commit(): Promise<void> {

@@ -6,9 +6,9 @@ import { Semaphore } from '../waiting/semaphore.ts';
 import { alsoUntil, becauseOf, refuseToWaitForItself, selfWaits } from '../connection/enclosing-callback.ts';
 import type { Session } from '../connection/session.ts';
 import { Group } from './group.ts';
-import { boundsOf, type ConnectionPool } from '../leasing/connection-pool.ts';
+import { boundsOf, type ConnectionPool, type Waits } from '../leasing/connection-pool.ts';
 import { LinkedList } from '../waiting/linked-list.ts';
-import type { Call, CallOptions } from '../query/call.ts';
+import type { Call } from '../query/call.ts';
 import { commitTogether } from './group-transaction.ts';
 import type { TimeSettings } from '../waiting/limits.ts';
 import type { Statements } from '../connection/statements.ts';
@@ -100,7 +100,7 @@ export class Writers {
   }
 
   /** Runs `use` with a permit and a connection. */
-  async use<T>(options: CallOptions, use: (session: Session) => Promise<T>): Promise<T> {
+  async use<T>(options: Waits, use: (session: Session) => Promise<T>): Promise<T> {
     const release = await this.acquire(options);
     try {
       return await this.#connections.use(boundsOf(options), use);
@@ -113,7 +113,7 @@ export class Writers {
    * Acquires a permit, for a caller that will then acquire a connection. Later writes do not overtake this one: they
    * cannot join an earlier group. The returned function releases the permit.
    */
-  acquire({ signal, operation }: CallOptions): Promise<() => void> {
+  acquire({ signal, operation }: Waits): Promise<() => void> {
     this.#refuseSelfWait();
     this.#open = undefined;
     operation?.waitsForLock();

@@ -141,6 +141,16 @@ describe('sqlite-pool:query', () => {
     });
   });
 
+  it('ends also for a call that is refused before it begins', async () => {
+    const pool = await newPool();
+    const lease = await pool.acquire();
+    await lease.release();
+    const events = listen(queryChannel, pool);
+    await expect(pool.run('BEGIN')).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    await expect(lease.get('SELECT 1')).rejects.toMatchObject({ code: 'LEASE_ENDED' });
+    expect(ended(events)).toMatchObject([{ errorCode: 'INVALID_ARGUMENT' }, { errorCode: 'LEASE_ENDED' }]);
+  });
+
   it('says how many writes shared a COMMIT, and how long each waited for the write lock', async () => {
     const pool = await newPool();
     const events = listen(queryChannel, pool);

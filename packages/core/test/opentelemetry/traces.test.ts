@@ -1,5 +1,6 @@
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { RequestLease, RequestTransaction } from '../../src/plugin.ts';
 import { fakeClock } from '../../src/testing/index.ts';
 import { newPool, newTracing, treeOf } from './support.ts';
 
@@ -143,6 +144,41 @@ describe('the tree of spans', () => {
       'sqlite.transaction.mode': 'immediate',
       'sqlite.transaction.outcome': 'committed',
     });
+  });
+
+  it('has the transaction of a request in the request, and not in its first statement, which ends before', async () => {
+    const { tracer, spans } = newTracing();
+    const clock = fakeClock();
+    const pool = await newPool({ clock });
+    const writer = await pool.acquire();
+    await writer.run('BEGIN IMMEDIATE');
+    const answered = tracer.startActiveSpan('request', async (request) => {
+      const facts = { mode: 'request', disconnectGraceMs: 1000, method: 'POST' } as const;
+      const db = new RequestTransaction(new RequestLease(pool, facts));
+      await db.run('INSERT INTO users (name) VALUES (?)', ['a']);
+      await db.get('SELECT * FROM users');
+      await db.settle(200);
+      db.lease.respond();
+      request.end();
+    });
+    await vi.waitFor(() => expect(pool.stats().writersWaiting).toBe(1));
+    await clock.advance(20);
+    await writer.run('COMMIT');
+    await writer.release();
+    await answered;
+    const tree = treeOf(spans());
+    // They begin in the same millisecond, so their order is not certain.
+    expect(
+      tree
+        .filter((line) => line !== 'COMMIT')
+        .slice(-4)
+        .toSorted(),
+    ).toEqual(['  INSERT users', '  SELECT users', '  transaction', 'request']);
+    for (const name of ['transaction', 'INSERT users'])
+      expect(spans().find((span) => span.name === name)?.attributes).toMatchObject({
+        'sqlite.wait.duration': 0,
+        'sqlite.lock.duration': 0.02,
+      });
   });
 
   it('keeps requests that run at the same time apart', async () => {
