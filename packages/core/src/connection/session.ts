@@ -347,6 +347,17 @@ export class Session {
     );
   }
 
+  /** Whether a call runs on it: perhaps the pool's own, a rollback. */
+  get isBusy(): boolean {
+    return this.#calls.busy;
+  }
+
+  /** Resolves when every call that was made before has ended. Rejects if the connection ends before. */
+  async calm(): Promise<void> {
+    await this.#calls.acquire(undefined, 'operation');
+    this.#calls.release();
+  }
+
   /** Cancels the running and the waiting calls, because their handle has ended. `why` makes an error for each. */
   cancel(why: () => unknown): void {
     this.#calls.cancel(why);

@@ -177,6 +177,12 @@ export class Lease extends QueryMethods implements AsyncDisposable {
     return this.#record.isInForce && this.#record.session.holdsState;
   }
 
+  /** Resolves when the calls that run on the connection have ended; `undefined` if none runs. @internal */
+  get calls(): Promise<void> | undefined {
+    const { session } = this.#record;
+    return session.isBusy ? session.calm() : undefined;
+  }
+
   /** Whether a transaction may be open on this connection. @internal */
   get inTransaction(): boolean {
     return this.#record.isInForce && this.#record.session.inTransaction;

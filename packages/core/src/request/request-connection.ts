@@ -36,6 +36,8 @@ export class RequestConnection implements ReclaimableLease {
   /** The uses that leave state on the connection, or may keep it for long. */
   #pins = 0;
   #wasPinned = false;
+  /** Whether the request looks at it again when the calls on it have ended. */
+  #isWatched = false;
 
   /**
    * @param onReclaim - Called when the pool reclaims the connection while nothing uses it.
@@ -80,6 +82,18 @@ export class RequestConnection implements ReclaimableLease {
     return this.lease instanceof Promise
       ? bounded(this.lease, untilCancelled(systemClock, signal))
       : this.lease;
+  }
+
+  /** Calls `callback` when the calls on the connection have ended, if one runs: a rollback whose caller has not waited. */
+  whenCalm(callback: () => void): void {
+    const calls = this.#isWatched || this.lease instanceof Promise ? undefined : this.lease.calls;
+    if (calls === undefined) return;
+    this.#isWatched = true;
+    const calm = (): void => {
+      this.#isWatched = false;
+      callback();
+    };
+    calls.then(calm, calm);
   }
 
   begin(need: Need): void {

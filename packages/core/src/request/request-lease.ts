@@ -379,7 +379,13 @@ export class RequestLease extends QueryMethods implements RequestDb {
     const { state } = this.#lifetime;
     const keeps = this.#mode === 'request';
     if (keeps && state === 'handling') {
-      if (own.mustStay) return;
+      if (own.mustStay) {
+        // A rollback may still run: after its deadline, the caller of a transaction does not wait for it.
+        own.whenCalm(() => {
+          this.#settle();
+        });
+        return;
+      }
       // Kept for the next read, unless another caller needs it before: the handler may wait for its client in the
       // meantime. If every call has stopped waiting, the lease is not acquired yet or is still busy. Then the pool could
       // not reclaim it, not even for a write of this request.

@@ -249,6 +249,21 @@ describe('a request that is one transaction', () => {
     await expect(db.settle(200)).rejects.toMatchObject({ code: 'STATEMENT_TIMEOUT' });
   });
 
+  it('F27 releases its connection when it has been rolled back at its timeoutMs, and not only with the response', async () => {
+    const script = { rollback: { 1: 'hang' } };
+    const { db, pool, driver } = makeTransaction({ timeoutMs: 20 }, {}, { poolSize: 1 }, script);
+    await db.run(WRITE);
+    await vi.waitFor(() => expect(driver.calls.at(-1)).toMatchObject({ method: 'rollback' }));
+    const other = pool.get('SELECT 1');
+    await expect(db.run(WRITE)).rejects.toMatchObject(LEASE_ENDED);
+    expect(pool.stats()).toMatchObject({ leased: 1, waiting: 1 });
+    driver.call('rollback').resolve();
+    // The handler still runs.
+    await other;
+    await expect(db.settle(200)).rejects.toMatchObject({ code: 'STATEMENT_TIMEOUT' });
+    db.lease.respond();
+  });
+
   it('F62 of a GET is rolled back at once when the client leaves', async () => {
     const made = makeTransaction();
     await made.db.run(WRITE);
