@@ -14,11 +14,18 @@ export type Cursor = AsyncIterator<Row, unknown, undefined>;
  */
 export type Lifetime = 'lease' | 'transaction' | 'commit';
 
+/** An open cursor. */
+interface Open {
+  readonly lifetime: Lifetime;
+  /** Called when something else than its loop closes it. */
+  onClosed: ((reason: LeaseEndedError) => void) | undefined;
+}
+
 /** The open cursors of one connection. Each step of a cursor is a native call and acquires the lock of the connection. */
 export class Cursors {
   readonly #calls: CallQueue;
   readonly #closeLimit: () => Limit;
-  readonly #open = new Map<Cursor, Lifetime>();
+  readonly #open = new Map<Cursor, Open>();
   #interrupted = false;
 
   constructor(calls: CallQueue, closeLimit: () => Limit) {
@@ -37,24 +44,29 @@ export class Cursors {
   }
 
   add(cursor: Cursor, lifetime: Lifetime): void {
-    this.#open.set(cursor, lifetime);
+    this.#open.set(cursor, { lifetime, onClosed: undefined });
+  }
+
+  /** Calls `callback` if something else than its loop closes the cursor. The loop may never take the next step. */
+  onClosed(cursor: Cursor, callback: (reason: LeaseEndedError) => void): void {
+    const open = this.#open.get(cursor);
+    if (open !== undefined) open.onClosed = callback;
   }
 
   /** Takes one step. Acquires the lock for it. */
   async step(cursor: Cursor, limit: Limit | undefined): Promise<IteratorResult<Row, unknown>> {
     return await this.#calls.withLock(limit, async () => {
       // The loop must not end as if it had read all rows when other code has closed its cursor.
-      if (!this.#open.has(cursor))
-        throw new LeaseEndedError(
-          'The cursor was closed: its transaction or lease ended, or a call beside it was cancelled.',
-        );
+      if (!this.#open.has(cursor)) throw new LeaseEndedError(CLOSED);
       return await this.#calls.call(() => cursor.next(), limit);
     });
   }
 
-  /** Closes a cursor. Acquires the lock for it. */
+  /** Closes a cursor, because its loop has ended. Acquires the lock for it. */
   async close(cursor: Cursor): Promise<void> {
-    if (!this.#open.has(cursor)) return;
+    const open = this.#open.get(cursor);
+    if (open === undefined) return;
+    open.onClosed = undefined;
     await this.#calls.operate(this.#closeLimit(), () => this.end(cursor));
   }
 
@@ -63,7 +75,7 @@ export class Cursors {
    * goes on after the transaction, as SQLite allows.
    */
   async closeAll(...lifetimes: readonly Lifetime[]): Promise<void> {
-    for (const [cursor, lifetime] of this.#open) {
+    for (const [cursor, { lifetime }] of this.#open) {
       if (lifetimes.length === 0 || lifetimes.includes(lifetime)) await this.end(cursor);
     }
   }
@@ -90,7 +102,18 @@ export class Cursors {
 
   /** Closes a cursor. The caller must hold the lock. */
   async end(cursor: Cursor): Promise<void> {
-    if (!this.#open.delete(cursor)) return;
+    const open = this.#open.get(cursor);
+    if (open === undefined) return;
+    this.#open.delete(cursor);
+    open.onClosed?.(new LeaseEndedError(CLOSED));
     await this.#calls.call(async () => await cursor.return?.(), this.#closeLimit(), 'operation');
   }
+
+  /** The connection is abandoned with its cursors, and a native call may never close them. */
+  abandon(): void {
+    for (const { onClosed } of this.#open.values()) onClosed?.(new LeaseEndedError(CLOSED));
+    this.#open.clear();
+  }
 }
+
+const CLOSED = 'The cursor was closed: its transaction or lease ended, or a call beside it was cancelled.';

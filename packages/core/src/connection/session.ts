@@ -226,6 +226,10 @@ export class Session {
         return this.#statements.begin(statement, open, opening, lifetime);
       });
       cursor = begun.cursor;
+      if (operation !== undefined)
+        this.#cursors.onClosed(cursor, (reason) => {
+          operation.closed(reason);
+        });
       for (let step = begun.first; step.done !== true; step = await this.#step(cursor, limit()))
         yield step.value;
     } catch (error) {
@@ -372,6 +376,7 @@ export class Session {
   abandon(): StuckCall {
     const writes = this.#statements.writeLock.isHeld;
     this.#calls.stopInterrupting();
+    this.#cursors.abandon();
     this.#statements.writeLock.release();
     return { sql: this.#closing ? undefined : this.#statements.sent, writes };
   }

@@ -220,6 +220,7 @@ export class QueryOperation extends WaitingOperation implements QueryEvent {
   busyRetries = 0;
   groupSize = 1;
   inTransaction = false;
+  #onClosed: ((reason: unknown) => void) | undefined;
 
   constructor(
     observer: Observer,
@@ -232,6 +233,16 @@ export class QueryOperation extends WaitingOperation implements QueryEvent {
     this.kind = call.kind;
     this.parameters = call.parameters;
     this.statements = call.statements;
+  }
+
+  /** Calls `callback` with the reason when the cursor of the call is closed under its loop. */
+  whenClosed(callback: (reason: unknown) => void): void {
+    this.#onClosed = callback;
+  }
+
+  /** The cursor of the call is closed, and its loop may never take the next step. */
+  closed(reason: unknown): void {
+    this.#onClosed?.(reason);
   }
 
   /** What the call has returned. */

@@ -22,6 +22,7 @@ import type {
   TransactionOptions,
 } from './queryable.ts';
 import { parse, parseScript } from './sql.ts';
+import { tracedRows } from './traced-rows.ts';
 
 /**
  * Implements the query methods: checks each call once, reports it, and runs it with the four methods that every handle
@@ -117,8 +118,11 @@ export abstract class QueryMethods implements Queryable {
       throw new InvalidArgumentError('iterate() is for statements that only read; use all() or run().');
     }
     const call = checkCall(statement, params, options);
-    const rows = this.observer.watchesQueries ? this.#stepTraced(call) : this.step(call);
-    return rows as AsyncIterableIterator<R>;
+    if (!this.observer.watchesQueries) return this.step(call) as AsyncIterableIterator<R>;
+    const parameters = call.values.length;
+    const begin = (): QueryOperation =>
+      this.#operation({ method: 'iterate', sql, kind: 'read', parameters, statements: 1 });
+    return tracedRows(begin, (operation) => this.step({ ...call, operation })) as AsyncIterableIterator<R>;
   }
 
   async script(sql: string, options: QueryOptions = {}): Promise<void> {
@@ -154,29 +158,6 @@ export abstract class QueryMethods implements Queryable {
         operation.returned(rows.length, call.statement.effect === 'none' ? undefined : changes);
       },
     );
-  }
-
-  /** A cursor is one call, which ends with its loop. An event for each row would cost more than the row. */
-  async *#stepTraced(call: Call): AsyncGenerator<Row, void, undefined> {
-    const { written: sql } = call.statement;
-    const parameters = call.values.length;
-    const operation = this.#operation({ method: 'iterate', sql, kind: 'read', parameters, statements: 1 });
-    const loop = Promise.withResolvers<undefined>();
-    // The consumer of the loop gets the same error.
-    void traced(queryChannel, operation, () => loop.promise).catch(() => undefined);
-    let rows = 0;
-    try {
-      for await (const row of this.step({ ...call, operation })) {
-        rows += 1;
-        yield row;
-      }
-    } catch (error) {
-      loop.reject(error);
-      throw error;
-    } finally {
-      operation.returned(rows, undefined);
-      loop.resolve(undefined);
-    }
   }
 
   #operation(

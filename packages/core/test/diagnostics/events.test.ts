@@ -250,6 +250,53 @@ describe('sqlite-pool:query', () => {
     ]);
   });
 
+  it('ends for a cursor that its loop has left without a word, with its lease at the latest', async () => {
+    const pool = await newPool();
+    await pool.run("INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')");
+    const events = listen(queryChannel, pool);
+    const ends = (): object[] => ended(events).filter(({ method }) => method === 'iterate');
+    const abandoned = { rows: 1, errorCode: 'LEASE_ENDED', phase: 'ended' };
+    const lease = await pool.acquire();
+    await lease.iterate('SELECT * FROM t').next();
+    expect(ends()).toEqual([]);
+    await lease.release();
+    expect(ends()).toMatchObject([abandoned]);
+    await pool.transaction((tx) => tx.iterate('SELECT * FROM t').next());
+    const revoked = await pool.acquire();
+    await revoked.iterate('SELECT * FROM t').next();
+    await revoked.revoke();
+    const discarded = await pool.acquire();
+    await discarded.iterate('SELECT * FROM t').next();
+    await discarded.discard();
+    expect(ends()).toMatchObject(Array(4).fill(abandoned));
+    // One that nobody ever releases ends with the pool.
+    await pool.iterate('SELECT * FROM t').next();
+    await pool.close();
+    expect(ends()).toMatchObject(Array(5).fill(abandoned));
+  });
+
+  it('ends once for a loop that goes on after its cursor was closed, and as its caller sees it', async () => {
+    const pool = await newPool();
+    await pool.run("INSERT INTO t VALUES (1, 'a'), (2, 'b')");
+    const events = listen(queryChannel, pool);
+    const lease = await pool.acquire();
+    const rows = lease.iterate('SELECT * FROM t');
+    await rows.next();
+    await lease.release();
+    await expect(rows.next()).rejects.toMatchObject({ code: 'LEASE_ENDED' });
+    // A loop that ends as it should has no error, whatever closes its cursor.
+    for await (const row of pool.iterate('SELECT * FROM t')) if (row['id'] === 1) break;
+    for await (const row of pool.iterate('SELECT * FROM t')) expect(row).toBeDefined();
+    const failing = pool.iterate('SELECT abs(-9223372036854775808 + id - 1) FROM t');
+    await expect(failing.next()).rejects.toMatchObject({ code: 'SQLITE_ERROR' });
+    expect(ended(events).map(({ rows: count, errorCode }) => [count, errorCode])).toEqual([
+      [1, 'LEASE_ENDED'],
+      [1, undefined],
+      [2, undefined],
+      [0, 'SQLITE_ERROR'],
+    ]);
+  });
+
   it('tells a statement in a transaction from one alone', async () => {
     const pool = await newPool();
     const events = listen(queryChannel, pool);

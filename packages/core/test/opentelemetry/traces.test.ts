@@ -207,11 +207,27 @@ describe('the tree of spans', () => {
       await pool.get('SELECT 1');
       request.end();
     });
+    const loop = tracer.startActiveSpan('loop', async (span) => {
+      // What begins in the loop is no part of the cursor.
+      for await (const row of pool.iterate('SELECT 1 AS n'))
+        tracer.startActiveSpan(`row ${String(row['n'])}`, (one) => {
+          one.end();
+        });
+      span.end();
+    });
+    const transaction = tracer.startActiveSpan('work', async (span) => {
+      await pool.transaction(() => undefined, { mode: 'deferred' });
+      span.end();
+    });
     await clock.advance(20);
     await lease.release();
-    await waits;
+    await Promise.all([waits, loop, transaction]);
     const tree = treeOf(spans());
-    expect(tree.slice(tree.indexOf('request'))).toEqual(['request', '  SELECT', '    acquire']);
+    expect(tree.slice(tree.indexOf('request'))).toEqual([
+      ...['request', '  SELECT', '    acquire'],
+      ...['loop', '  SELECT', '    acquire', '  row 1'],
+      ...['work', '  transaction', '    acquire'],
+    ]);
     const acquire = spans().find(({ name }) => name === 'acquire');
     expect(acquire?.duration).toEqual([0, 20e6]);
     expect(acquire?.attributes).toMatchObject({
