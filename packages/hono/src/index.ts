@@ -74,10 +74,13 @@ export function sqlitePool<const Name extends string = 'db'>(
       return;
     }
     c.set(name, lease);
+    let status = 500;
     try {
       await response.settle(handling(c, next, name));
+      // A handler that forgot its answer has none: asking for `c.res` would make one.
+      if (c.finalized) ({ status } = c.res);
     } finally {
-      response.end();
+      response.end(status);
       lease.respond();
     }
   });
@@ -123,7 +126,6 @@ function handling(c: Context, run: Next, name: string): FetchHandling {
   return {
     run,
     handle: () => c.get(name) as unknown,
-    // A handler that forgot its answer has none: asking for `c.res` would make one.
     result: () => (c.error !== undefined || !c.finalized ? undefined : c.res),
     // The headers of this answer, a Content-Encoding for example, do not fit the one that takes its place.
     drop: () => {

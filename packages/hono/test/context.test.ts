@@ -3,6 +3,7 @@ import { createPool, type PoolOptions, type RequestDb } from '@sqlite-pool/core'
 import { Hono } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { stream, streamSSE } from 'hono/streaming';
+import { requestId } from 'hono/request-id';
 import { timeout } from 'hono/timeout';
 import request from 'supertest';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -21,6 +22,18 @@ async function makeDb(options: PoolOptions = {}): Promise<SqlitePoolMiddleware<'
   await db.ready;
   await db.pool.script('CREATE TABLE notes (body TEXT)');
   return db;
+}
+
+interface Env {
+  readonly Variables: { readonly db: RequestDb; readonly requestId: string };
+}
+
+/** The middleware, and what it logs. */
+async function makeLogged(): Promise<{ db: SqlitePoolMiddleware<'db'>; lines: object[] }> {
+  const lines: object[] = [];
+  const warn = (fields: object): void => void lines.push(fields);
+  const db = await makeDb({ logger: { debug: () => undefined, warn } });
+  return { db, lines };
 }
 
 const FREE = { leased: 0, idle: 1, size: 1, waiting: 0 };
@@ -52,6 +65,64 @@ describe('app.request() in Hono, where there is no socket to follow', () => {
     for (const env of [{ outgoing: 'mail.example' }, { outgoing: null }, { outgoing: { once: 1 } }, {}]) {
       expect(await (await app.request('/', {}, env)).json()).toEqual({ one: 1 });
     }
+  });
+});
+
+describe('the log of a request in Hono, where no event tells the end of its response', () => {
+  it('has an error of SQLite that becomes a 500, once, with the id and the route of the request', async () => {
+    const { db, lines } = await makeLogged();
+    const app = new Hono<Env>()
+      .use(requestId({ generator: () => 'req-1' }))
+      .use(db)
+      .get('/users/:id', async (c) =>
+        c.json(await c.get('db').get('SELECT secret FROM users WHERE id = ?', [7])),
+      );
+    const answer = await app.request('/users/7');
+    expect(answer.status).toBe(500);
+    expect(await answer.text()).not.toContain('secret');
+    expect(lines).toMatchObject([
+      {
+        code: 'SQLITE_POOL_REQUEST_FAILED',
+        sql: 'SELECT secret FROM users WHERE id = ?',
+        requestId: 'req-1',
+        route: 'GET /users/:id',
+      },
+    ]);
+  });
+
+  it('has a COMMIT that failed, although its handler had answered', async () => {
+    const { db, lines } = await makeLogged();
+    await db.pool.script(
+      'CREATE TABLE posts (id INTEGER PRIMARY KEY, parent REFERENCES posts DEFERRABLE INITIALLY DEFERRED)',
+    );
+    const app = new Hono<Env>().use(db).post('/', db.transaction(), async (c) => {
+      await c.get('db').run('INSERT INTO posts VALUES (1, 7)');
+      return c.json({ ok: true });
+    });
+    expect((await app.request('/', { method: 'POST' })).status).toBe(500);
+    expect(lines).toMatchObject([{ code: 'SQLITE_POOL_REQUEST_FAILED' }]);
+  });
+
+  it('has a BEGIN whose handler answered before the COMMIT', async () => {
+    const { db, lines } = await makeLogged();
+    const app = new Hono<Env>().use(db).post('/', async (c) => {
+      await c.get('db').run('BEGIN');
+      return c.json({ ok: true });
+    });
+    expect((await app.request('/', { method: 'POST' })).status).toBe(200);
+    expect(lines).toMatchObject([{ code: 'SQLITE_POOL_FORGOTTEN_COMMIT', route: 'POST /' }]);
+  });
+
+  it('has no error that the application answered with less than 500', async () => {
+    const { db, lines } = await makeLogged();
+    const app = new Hono<Env>().use(db).get('/', async (c) => {
+      await c.get('db').get('SELECT nothing FROM nowhere');
+      return c.json({});
+    });
+    app.onError((_error, c) => c.json({}, 409));
+    expect((await app.request('/')).status).toBe(409);
+    expect((await app.request('/nowhere')).status).toBe(404);
+    expect(lines).toEqual([]);
   });
 });
 

@@ -39,7 +39,7 @@ export interface FetchHandling {
  * const answer = new FetchResponse(request, env);
  * const lease = new RequestLease(pool, { mode, disconnectGraceMs, method: request.method, response: answer.events });
  * // … when the handler is done:
- * answer.end();
+ * answer.end(response.status);
  * lease.respond();
  */
 export class FetchResponse {
@@ -64,8 +64,13 @@ export class FetchResponse {
     this.events = this.outgoing ?? (this.#socket && webSocketEvents(this.#socket)) ?? this.#signalled;
   }
 
-  /** The handler is done. */
-  end(): void {
+  /**
+   * The handler is done. Call it before `lease.respond()`.
+   *
+   * @param status - The status of its answer. Where Node.js has no response to ask, the log of the request needs it.
+   */
+  end(status?: number): void {
+    this.#signalled.statusCode = status;
     this.#signalled.writableEnded = true;
   }
 
@@ -112,6 +117,8 @@ export class FetchResponse {
  */
 class SignalledResponse implements ResponseEvents {
   readonly headersSent = false;
+  readonly endsSilently = true;
+  statusCode: number | undefined;
   writableEnded = false;
   readonly #request: FetchRequest;
 

@@ -17,6 +17,8 @@ export interface ResponseEvents {
   readonly stream?: { readonly closed: boolean } | undefined;
   readonly headersSent: boolean;
   readonly statusCode?: number | undefined;
+  /** Whether no event tells that the response was sent. For the pool it then ends with its head. */
+  readonly endsSilently?: boolean | undefined;
   readonly writableEnded: boolean;
   /** The error with which the application destroyed the response. A client that left is no such error. */
   readonly errored?: unknown;
@@ -173,6 +175,8 @@ export class RequestLifetime {
     this.#beforeResponse?.();
     if (this.#state !== 'revoked') this.#state = 'responded';
     this.#use.settle();
+    const { response } = this.#facts;
+    if (response?.endsSilently === true) this.#writeReport(response);
   }
 
   /** Interrupts running calls and refuses later ones, both with `reason`. */
@@ -193,7 +197,12 @@ export class RequestLifetime {
 
   #closed(response: ResponseEvents): void {
     this.#end(response);
-    this.#report?.write(this.#observer, response.statusCode ?? 0, () => this.origin());
+    this.#writeReport(response);
+  }
+
+  #writeReport({ statusCode = 0 }: ResponseEvents): void {
+    this.#report?.write(this.#observer, statusCode, () => this.origin());
+    this.#report = undefined;
   }
 
   #end(response: ResponseEvents): void {

@@ -5,7 +5,7 @@ import { BusyError, SqliteError } from '../errors.ts';
 const FIRST_ERROR_STATUS = 400;
 const FIRST_SERVER_ERROR_STATUS = 500;
 
-/** What an operator should read of one request. Written when the response has closed, because its status is known then. */
+/** What an operator should read of one request. Written at the end of the response, because its status is known then. */
 export class RequestReport {
   #failure: SqliteError | BusyError | undefined;
   #forgotCommit = false;
@@ -20,7 +20,7 @@ export class RequestReport {
     this.#forgotCommit = true;
   }
 
-  /** The response has closed. */
+  /** The response has ended. */
   write(observer: Observer, status: number, origin: () => RequestOrigin | undefined): void {
     if (this.#forgotCommit && status < FIRST_ERROR_STATUS) {
       const request = origin();

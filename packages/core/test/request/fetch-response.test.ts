@@ -61,8 +61,8 @@ describe('the events of a fetch response', () => {
     const fetched = new FetchResponse({}, undefined);
     expect([fetched.events.closed, fetched.events.writableEnded]).toEqual([false, false]);
     fetched.events.once('close', () => expect.unreachable());
-    fetched.end();
-    expect(fetched.events.writableEnded).toBe(true);
+    fetched.end(201);
+    expect(fetched.events).toMatchObject({ writableEnded: true, statusCode: 201, endsSilently: true });
   });
 
   it('are those of the socket, when the request asks for a WebSocket', () => {
