@@ -1,7 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { inspect } from 'node:util';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   type OperationChannel,
@@ -119,7 +120,6 @@ describe('sqlite-pool:query', () => {
     for await (const row of pool.iterate('SELECT * FROM t WHERE name = ?', ['a-bound-value']))
       expect(row).toBeDefined();
     await pool.batch([['SELECT ? AS x', ['a-bound-value']]]);
-    const { inspect } = await import('node:util');
     expect(ended(events)).toHaveLength(4);
     for (const event of events) {
       const { pool: itself, ...rest } = event;
@@ -303,6 +303,98 @@ describe('sqlite-pool:query', () => {
     await pool.transaction((tx) => tx.run('DELETE FROM t'));
     await pool.connection((lease) => lease.run('DELETE FROM t'));
     expect(ended(events).map(({ inTransaction }) => inTransaction)).toEqual([true, false]);
+  });
+});
+
+describe('no event of any channel', () => {
+  const SECRET = 'a-bound-value';
+
+  /** Everything that a pool publishes, at every moment. The pool itself is not looked into. */
+  function hearAll(pool: SqlitePool): { channel: string; event: object }[] {
+    const heard: { channel: string; event: object }[] = [];
+    const keep = (channel: string, { pool: from, ...event }: { readonly pool: object }): void => {
+      if (from === pool) heard.push({ channel, event });
+    };
+    for (const channel of [acquireChannel, openChannel, queryChannel, transactionChannel])
+      for (const moment of ['start', 'end', 'asyncStart', 'asyncEnd', 'error'] as const) {
+        const { name } = channel[moment];
+        const listener = (event: unknown): void => {
+          keep(String(name).split(':').slice(1, 3).join(':'), event as { pool: object });
+        };
+        channel[moment].subscribe(listener);
+        onTestFinished(() => {
+          channel[moment].unsubscribe(listener);
+        });
+      }
+    for (const [channel, name] of PLAIN) {
+      const listener = (event: { readonly pool: object }): void => {
+        keep(name, event);
+      };
+      channel.subscribe(listener);
+      onTestFinished(() => {
+        channel.unsubscribe(listener);
+      });
+    }
+    return heard;
+  }
+
+  const PLAIN = [
+    [checkpointChannel, 'sqlite-pool:checkpoint'],
+    [closeChannel, 'sqlite-pool:close'],
+    [evictChannel, 'sqlite-pool:evict'],
+    [leakChannel, 'sqlite-pool:leak'],
+    [releaseChannel, 'sqlite-pool:release'],
+    [slowChannel, 'sqlite-pool:slow'],
+  ] as const;
+
+  it('has a bound value or a row, whatever is done and however it fails', async () => {
+    const pool = createPool({
+      filename: await newFile(),
+      slowStatementMs: 0,
+      leakWarningMs: 1,
+      logger: { debug: () => undefined, warn: () => undefined },
+    });
+    onTestFinished(() => pool.close());
+    const heard = hearAll(pool);
+    await pool.script('CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT UNIQUE CHECK (name <> 0))');
+    const insert = 'INSERT INTO t (name) VALUES (?) RETURNING name';
+    const fail = async (call: Promise<unknown>): Promise<void> => {
+      await expect(call).rejects.toThrow();
+    };
+    await pool.run(insert, [SECRET]);
+    await fail(pool.run(insert, [SECRET]));
+    await fail(pool.get('SELECT :name FROM nowhere', { name: SECRET }));
+    await fail(pool.run('INSERT INTO t (id) VALUES (?)', [SECRET]));
+    await fail(pool.run(insert, [SECRET], { signal: AbortSignal.abort() }));
+    await fail(pool.run(insert, [SECRET, SECRET]));
+    await fail(pool.batch([[insert, [SECRET]]]));
+    await Promise.allSettled(Array.from({ length: 5 }, () => pool.run(insert, [SECRET])));
+    await pool.execute('SELECT * FROM t WHERE name = ?', [SECRET], { rowMode: 'array' });
+    for await (const row of pool.iterate('SELECT * FROM t WHERE name = $name', { name: SECRET }))
+      expect(row).toMatchObject({ name: SECRET });
+    await fail(pool.transaction((tx) => tx.transaction((inner) => inner.run(insert, [SECRET]))));
+    const { leaks } = pool.stats();
+    const lease = await pool.acquire();
+    await lease.iterate('SELECT * FROM t WHERE name = ?', [SECRET]).next();
+    await vi.waitFor(() => expect(pool.stats().leaks).toBeGreaterThan(leaks));
+    await lease.revoke();
+    await pool.connection((one) => one.run('PRAGMA cache_size = 10'));
+    await pool.checkpoint({ mode: 'truncate' });
+    await pool.close();
+    expect(new Set(heard.map(({ channel }) => channel))).toEqual(
+      new Set([...PLAIN.map(([, name]) => name), ...OPERATIONS]),
+    );
+    for (const { channel, event } of heard)
+      expect(inspect(event, { depth: 9, showHidden: true }), channel).not.toContain(SECRET);
+  });
+
+  const OPERATIONS = ['query', 'acquire', 'transaction', 'open'].map((name) => `sqlite-pool:${name}`);
+
+  it('is missing in the table of docs/sight.md, nor has the table one more', async () => {
+    const docs = await readFile(new URL('../../../../docs/sight.md', import.meta.url), 'utf8');
+    const [, table = ''] = docs.split('## The channels');
+    const named = [...table.matchAll(/^\| `(sqlite-pool:\w+)` \|/gm)].map(([, name]) => name);
+    expect(named.toSorted()).toEqual([...PLAIN.map(([, name]) => name), ...OPERATIONS].toSorted());
   });
 });
 
