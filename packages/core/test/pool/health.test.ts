@@ -1,9 +1,11 @@
 import { mkdtemp, rm, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { RequestLease } from '../../src/plugin.ts';
 import { createPool, type SqlitePool } from '../../src/index.ts';
+import { fakeClock, fakeDriver } from '../../src/testing/index.ts';
 
 async function newPool(): Promise<{ pool: SqlitePool; filename: string }> {
   const folder = await mkdtemp(join(tmpdir(), 'sqlite-pool-health-'));
@@ -49,6 +51,32 @@ describe('pool.health()', () => {
     await lease.release();
     expect(await pool.health({ write: true })).toMatchObject({ writable: true });
     expect(pool.stats().writersWaiting).toBe(0);
+  });
+
+  it('rejects in time when a writer of another process does not end, if it is asked for the write lock', async () => {
+    const { pool, filename } = await newPool();
+    // To the pool, a connection that it does not know is like one of another process.
+    const other = new DatabaseSync(filename);
+    onTestFinished(() => other.close());
+    other.exec('BEGIN IMMEDIATE');
+    expect(await pool.health()).toMatchObject({ status: 'ok' });
+    await expect(pool.health({ write: true, timeoutMs: 20 })).rejects.toMatchObject(unhealthy);
+    other.exec('ROLLBACK');
+    expect(await pool.health({ write: true })).toMatchObject({ writable: true });
+    expect(pool.stats()).toMatchObject({ writersWaiting: 0, writerHeld: false });
+  });
+
+  it('rejects in time when a call of the driver does not return', async () => {
+    const clock = fakeClock();
+    const driver = fakeDriver({ execute: { 1: 'hang' } });
+    const pool = createPool({ driver, clock, closeTimeoutMs: 0 });
+    onTestFinished(async () => {
+      driver.call('execute').resolve();
+      await pool.close();
+    });
+    const checked = expect(pool.health({ timeoutMs: 20 })).rejects.toMatchObject(unhealthy);
+    await clock.advance(20);
+    await checked;
   });
 
   it('rejects in time when every connection is taken', async () => {
