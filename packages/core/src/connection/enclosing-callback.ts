@@ -98,19 +98,17 @@ export class EnclosingCallback {
   #watch(): void {
     this.#stopWatching?.();
     this.#stopWatching = undefined;
-    if (this.#waits === undefined) return;
-    this.#refuse();
-    this.#stopWatching = this.session?.writeLock.watch(() => {
-      this.#refuse();
-    });
-  }
-
-  #refuse(): void {
-    for (const [gate, source] of this.#waits ?? []) {
-      if (!this.keeps(gate)) continue;
-      this.#waits?.delete(gate);
-      source.cancelEach(waitsForLock);
-    }
+    const waits = this.#waits;
+    if (waits === undefined) return;
+    const refuse = (): void => {
+      for (const [gate, source] of waits) {
+        if (!this.keeps(gate)) continue;
+        waits.delete(gate);
+        source.cancelEach(waitsForLock);
+      }
+    };
+    refuse();
+    this.#stopWatching = this.session?.writeLock.watch(refuse);
   }
 
   /**

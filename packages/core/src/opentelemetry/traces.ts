@@ -160,7 +160,7 @@ function beginningOfTransaction(event: TransactionEvent): Beginning {
 
 function endOfTransaction({ outcome, waitMs, lockMs }: TransactionEvent, span: Span): void {
   setWaits(span, waitMs, lockMs);
-  if (outcome !== undefined) span.setAttribute('sqlite.transaction.outcome', outcome);
+  span.setAttributes({ 'sqlite.transaction.outcome': outcome });
 }
 
 function sourceOf({ poolName, database }: PoolEvent): Attributes {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { EnclosingCallback, promisesAreWatched, runInside } from '../../src/connection/enclosing-callback.ts';
-import { RequestLease } from '../../src/plugin.ts';
+import { RequestLease, RequestTransaction } from '../../src/plugin.ts';
 import { fakeClock } from '../../src/testing/index.ts';
 import { outsideCalls } from '../../src/waiting/deadline.ts';
 import { createPool, type PoolOptions, type Queryable, type SqlitePool } from '../../src/index.ts';
@@ -129,6 +129,26 @@ describe('a call that is already waiting is refused as soon as the transaction i
       await inside;
       for (const release of permits) release();
     });
+    expect(await pool.all('SELECT n FROM t')).toEqual([{ n: 1 }]);
+  });
+
+  it('a write that waits before the transaction of its request has begun', async () => {
+    const pool = await newPool();
+    const writer = await pool.acquire();
+    await writer.run('BEGIN IMMEDIATE');
+    const facts = { mode: 'request', disconnectGraceMs: 1000, method: 'POST' } as const;
+    const db = new RequestTransaction(new RequestLease(pool, facts));
+    await db.around(async () => {
+      const own = db.run('INSERT INTO t VALUES (1)');
+      await vi.waitFor(() => expect(pool.stats().writersWaiting).toBe(1));
+      const inside = expect(pool.run('INSERT INTO t VALUES (2)')).rejects.toMatchObject(refused);
+      await writer.run('ROLLBACK');
+      await writer.release();
+      await own;
+      await inside;
+    });
+    await db.settle(200);
+    db.lease.respond();
     expect(await pool.all('SELECT n FROM t')).toEqual([{ n: 1 }]);
   });
 

@@ -19,6 +19,7 @@ import {
   type PlainChannel,
 } from '../../src/channels.ts';
 import { createPool, type PoolOptions, type SqlitePool } from '../../src/index.ts';
+import { fakeClock, fakeDriver } from '../../src/testing/index.ts';
 
 async function newFile(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'sqlite-pool-channels-'));
@@ -251,7 +252,7 @@ describe('sqlite-pool:query', () => {
   });
 
   it('ends for a cursor that its loop has left without a word, with its lease at the latest', async () => {
-    const pool = await newPool();
+    const pool = await newPool({ closeTimeoutMs: 100 });
     await pool.run("INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')");
     const events = listen(queryChannel, pool);
     const ends = (): object[] => ended(events).filter(({ method }) => method === 'iterate');
@@ -273,6 +274,26 @@ describe('sqlite-pool:query', () => {
     await pool.iterate('SELECT * FROM t').next();
     await pool.close();
     expect(ends()).toMatchObject(Array(5).fill(abandoned));
+  });
+
+  it('ends for a cursor on a connection that the pool abandons, because a call on it does not return', async () => {
+    const clock = fakeClock();
+    const driver = fakeDriver({ execute: { 1: 'hang' } });
+    const pool = createPool({ driver, clock, operationTimeoutMs: 100 });
+    const events = listen(queryChannel, pool);
+    const lease = await pool.acquire();
+    await lease.iterate('SELECT 1').next();
+    const hangs = expect(lease.get('SELECT 2')).rejects.toMatchObject({ code: 'LEASE_ENDED' });
+    const discarded = lease.discard();
+    await hangs;
+    await clock.advance(100);
+    await discarded;
+    expect(pool.stats().quarantined).toBe(1);
+    expect(ended(events)).toContainEqual(
+      expect.objectContaining({ method: 'iterate', rows: 1, errorCode: 'LEASE_ENDED' }),
+    );
+    driver.call('execute').resolve();
+    await pool.close();
   });
 
   it('ends once for a loop that goes on after its cursor was closed, and as its caller sees it', async () => {

@@ -1,9 +1,9 @@
 import { DataPointType, type HistogramMetricData, type MetricData } from '@opentelemetry/sdk-metrics';
 import * as conventions from '@opentelemetry/semantic-conventions/incubating';
 import { DatabaseSync } from 'node:sqlite';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { createPool } from '../../src/index.ts';
-import { fakeClock } from '../../src/testing/index.ts';
+import { fakeClock, fakeDriver } from '../../src/testing/index.ts';
 import { HEARD, READ } from '../../src/telemetry/figures.ts';
 import { newMetering, newPool } from './support.ts';
 
@@ -121,6 +121,42 @@ describe('the metrics', () => {
       { ...named, 'db.client.connection.state': 'used' },
       0,
     ]);
+  });
+
+  it('of connections leave out what came to nothing: an open that failed, a wait that was refused', async () => {
+    const { collect } = newMetering();
+    const missing = createPool({ filename: '/nowhere/app.db', poolName: 'missing' });
+    await expect(missing.get('SELECT 1')).rejects.toMatchObject({ code: 'OPEN_FAILED' });
+    await missing.close();
+    const pool = await newPool({ poolSize: 1, maxWaiting: 0, poolName: 'main' });
+    const lease = await pool.acquire();
+    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_OVERLOADED' });
+    await lease.release();
+    const metrics = await collect();
+    const named = { 'db.client.connection.pool.name': 'main' };
+    expect(counts(metrics.get('db.client.connection.create_time'))).toEqual([[named, 1]]);
+    expect(points(metrics.get('db.client.connection.timeouts'))).toBeUndefined();
+  });
+
+  it('of connections leave out a lease that is older than the metrics', async () => {
+    const pool = await newPool();
+    const lease = await pool.acquire();
+    const { collect } = newMetering();
+    await lease.release();
+    await (await pool.acquire()).release();
+    expect(counts((await collect()).get('db.client.connection.use_time'))).toEqual([[NAMED, 1]]);
+  });
+
+  it('of calls remember a thousand summaries, and count also those that they have forgotten', async () => {
+    const { collect } = newMetering();
+    const pool = createPool({ driver: fakeDriver() });
+    onTestFinished(() => pool.close());
+    await pool.get('SELECT 1 FROM users');
+    for (let table = 1; table <= 1000; table += 1) await pool.get(`SELECT 1 FROM t${String(table)}`);
+    await pool.get('SELECT 1 FROM users');
+    const durations = counts((await collect()).get('db.client.operation.duration'));
+    expect(durations).toHaveLength(1001);
+    expect(durations).toContainEqual([{ 'db.system.name': 'sqlite', 'db.query.summary': 'SELECT users' }, 2]);
   });
 
   it('of SQLite are the size of the WAL, checkpoints, shared commits and locks of others', async () => {

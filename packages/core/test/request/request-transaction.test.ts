@@ -264,6 +264,20 @@ describe('a request that is one transaction', () => {
     db.lease.respond();
   });
 
+  it('F27 so does a request whose own transaction is rolled back at its timeoutMs, however often it asks meanwhile', async () => {
+    const { db, pool, driver } = make({}, { poolSize: 1 }, { rollback: { 1: 'hang' } });
+    const late = { code: 'STATEMENT_TIMEOUT' };
+    const never = new Promise<void>(() => undefined);
+    await expect(db.transaction(() => never, { timeoutMs: 20 })).rejects.toMatchObject(late);
+    for (let asked = 0; asked < 2; asked += 1)
+      await expect(db.get('SELECT 1', [], { timeoutMs: 5 })).rejects.toMatchObject(late);
+    const other = pool.get('SELECT 2');
+    driver.call('rollback').resolve();
+    await other;
+    db.respond();
+    await vi.waitFor(() => expect(pool.stats()).toMatchObject(FREE));
+  });
+
   it('F62 of a GET is rolled back at once when the client leaves', async () => {
     const made = makeTransaction();
     await made.db.run(WRITE);
