@@ -1,6 +1,6 @@
 export { createPool, SqlitePool } from './pool.ts';
 export { type PoolOptions, type PoolSource } from './options.ts';
-export { type RequestDb } from './request/request-lease.ts';
+export { type RequestDb } from './request/request-db.ts';
 export { type CheckpointMode, type CheckpointOptions, type CheckpointResult } from './database/checkpoint.ts';
 export { Lease, type AcquireOptions } from './leasing/lease.ts';
 export {

@@ -13,12 +13,8 @@ export {
   type PluginSettings,
   type RequestOptions,
 } from './request/plugin-options.ts';
-export {
-  RequestLease,
-  type LeaseMode,
-  type RequestDb,
-  type RequestLeaseOptions,
-} from './request/request-lease.ts';
+export type { LeaseMode, RequestDb } from './request/request-db.ts';
+export { RequestLease, type RequestLeaseOptions } from './request/request-lease.ts';
 export { beginTransaction, leaseRequest, type RequestArrival } from './request/request-scope.ts';
 export {
   checkRequestTransaction,

@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from '../errors.ts';
 import type { PoolOptions } from '../options.ts';
 import { createPool, type SqlitePool } from '../pool.ts';
-import type { LeaseMode } from './request-lease.ts';
+import type { LeaseMode } from './request-db.ts';
 
 /**
  * The options of the plugins in addition to the options of a pool.

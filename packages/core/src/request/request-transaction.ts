@@ -10,7 +10,8 @@ import type { SqlitePool } from '../pool.ts';
 import { QueryMethods } from '../query/query-methods.ts';
 import type { Call, CallOptions, Script } from '../query/call.ts';
 import type { Queryable, TransactionMode, TransactionOptions } from '../query/queryable.ts';
-import type { LeaseMode, RequestDb, RequestLease } from './request-lease.ts';
+import type { LeaseMode, RequestDb } from './request-db.ts';
+import type { RequestLease } from './request-lease.ts';
 import { enclosing, EnclosingCallback, runInside } from '../connection/enclosing-callback.ts';
 import { checkTransaction, checkTransactionOptions, published } from '../connection/transaction.ts';
 

@@ -3,7 +3,7 @@ import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Readable } from 'node:stream';
 import type { PluginOptions } from '../../request/plugin-options.ts';
 import type { SqlitePool } from '../../pool.ts';
-import type { RequestDb } from '../../request/request-lease.ts';
+import type { RequestDb } from '../../request/request-db.ts';
 
 /**
  * The abilities that a framework may have, and that a case may need.

@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import type { RequestDb } from '../../request/request-lease.ts';
+import type { RequestDb } from '../../request/request-db.ts';
 import type { PluginContext } from './contract.ts';
 
 type Listener = ReturnType<EventEmitter['rawListeners']>[number];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
-import type { RequestDb } from '../../request/request-lease.ts';
+import type { RequestDb } from '../../request/request-db.ts';
 import {
   casesOf,
   chunks,
