@@ -60,6 +60,13 @@ export interface OpenedHandle {
 /** A thread that has work and has answered nothing for this long, in milliseconds, runs a long call. */
 const SILENT_MS = 50;
 
+/**
+ * One of so many messages leaves only when the event loop goes on. Otherwise a caller that makes one call after another
+ * could keep Node.js reading answers, up to a thousand in a row, while timers and files wait:
+ * https://github.com/nodejs/node/blob/v24.x/src/node_messaging.cc (MessagePort::OnMessage)
+ */
+const MOST_IN_A_ROW = 8;
+
 /** The settings of a thread. */
 export interface ThreadSettings {
   readonly binding: BindingSource;
@@ -103,6 +110,8 @@ export class Thread {
   #answeredAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #flushing = false;
+  /** The messages since one that let the event loop go on. */
+  #inARow = 0;
   #end: { readonly reason: unknown } | undefined;
 
   constructor({ binding, setup, describe }: ThreadSettings, owner: ThreadOwner) {
@@ -299,7 +308,8 @@ export class Thread {
   #scheduleFlush(): void {
     if (this.#flushing) return;
     this.#flushing = true;
-    if (this.#pending.size === 0) process.nextTick(this.#flush);
+    this.#inARow = (this.#inARow + 1) % MOST_IN_A_ROW;
+    if (this.#pending.size === 0 && this.#inARow > 0) process.nextTick(this.#flush);
     else setImmediate(this.#flush);
   }
 

@@ -41,6 +41,15 @@ describe.for(BINDINGS)('the threads of the driver %s', ([, make]) => {
     await overtake(read(first, LONG), others);
   });
 
+  test('a caller that makes one call after another lets the event loop go on', async () => {
+    const connection = await connect(make({ filename: await newFile(), threads: 1 }));
+    await read(connection, 'SELECT 1');
+    const calls = 80;
+    const later = vi.spyOn(globalThis, 'setImmediate');
+    for (let call = 0; call < calls; call += 1) await read(connection, 'SELECT 1');
+    expect(later.mock.calls.length).toBeGreaterThanOrEqual(calls / 8);
+  });
+
   test('what a connection has for itself is seen by nothing else, and what it shares is', async () => {
     const driver = make({ filename: await newFile(), threads: 2 });
     const first = await connect(driver);
