@@ -44,8 +44,7 @@ function everything(): Job<Task>[] {
 
 function theMost(): Job<Task>[] {
   return [
-    ...writers('transactions', 'NORMAL', 1),
-    ...writers('transactions', 'NORMAL', 16),
+    ...[1, 4, 16, 64].flatMap((workers) => writers('transactions', 'NORMAL', workers)),
     ...writers('inserts', 'FULL', 64),
     ...endless(4),
   ];

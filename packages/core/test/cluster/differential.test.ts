@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { fromDriver } from '../../src/driver-errors.ts';
 import type { Connection, Value } from '../../src/index.ts';
-import type { BatchedStatement, ExecuteHint } from '../../src/driver.ts';
+import type { BatchedStatement, ExecuteHint, Result } from '../../src/driver.ts';
 import { libsql } from '../../src/drivers/libsql/libsql.ts';
 import { nodeSqlite } from '../../src/drivers/worker/node-sqlite.ts';
 import { parse } from '../../src/query/sql.ts';
@@ -129,8 +129,8 @@ describe.skipIf(SQLD === undefined)('a libSQL server', () => {
       const onError = dice(2) === 0 ? 'abort' : 'continue';
       const [said, expected] = await both(async (connection) => {
         if (batch === undefined) return await connection.execute(sql, params, hintOf(sql));
-        return (await connection.batch?.(batch, onError))?.map((outcome) =>
-          outcome.status === 'done' ? outcome : outcome.status,
+        return (await connection.batch?.(batch, onError))?.map((outcome, at) =>
+          outcome.status === 'done' ? comparable(outcome, batch[at]) : outcome.status,
         );
       });
       const what = `${String(n)}: ${batch === undefined ? sql : `${onError} ${batch.map((each) => each.sql).join('; ')}`} ${shown(params)}`;
@@ -139,6 +139,19 @@ describe.skipIf(SQLD === undefined)('a libSQL server', () => {
     }
   });
 });
+
+/**
+ * Without the rowid of a statement that inserts none: it is that of an older insert. Where a file ran the batch again,
+ * that may be one of its first try, because a rollback does not change it:
+ * https://www.sqlite.org/c3ref/last_insert_rowid.html
+ */
+function comparable(
+  { result }: { readonly result: Result },
+  statement: BatchedStatement | undefined,
+): unknown {
+  const insertsNone = result.changes === 0 || /INTO b\b/.test(statement?.sql ?? '');
+  return insertsNone ? { ...result, lastInsertRowid: 0 } : result;
+}
 
 function batchOf(dice: (sides: number) => number): BatchedStatement[] {
   const batch: BatchedStatement[] = [];
