@@ -21,6 +21,12 @@ interface Open {
   onClosed: ((reason: LeaseEndedError) => void) | undefined;
 }
 
+/** A cursor that has taken its first step. */
+export interface Begun {
+  readonly cursor: Cursor;
+  readonly first: IteratorResult<Row, unknown>;
+}
+
 /** The open cursors of one connection. Each step of a cursor is a native call and acquires the lock of the connection. */
 export class Cursors {
   readonly #calls: CallQueue;

@@ -1,8 +1,8 @@
 import { BusyWait } from './busy-wait.ts';
 import { asThrown, CallQueue, Cancelled, type CallKind } from './call-queue.ts';
-import { Cursors, type Cursor, type Lifetime } from './cursors.ts';
+import { Cursors, type Begun, type Cursor, type Lifetime } from './cursors.ts';
 import type { Limit } from '../waiting/deadline.ts';
-import type { ExecuteHint, Result, Row, Value } from '../driver.ts';
+import type { ExecuteHint, Result, Value } from '../driver.ts';
 import { brokenContract, isLocked } from '../driver-errors.ts';
 import { CONTROL, type CompleteConnection } from '../drivers/completed-connection.ts';
 import { TransactionLostError } from '../errors.ts';
@@ -35,12 +35,6 @@ export interface Origin {
 const LEASED: Origin = { unleased: false };
 
 const NOTHING: readonly WaitingOperation[] = [];
-
-/** A cursor that has taken its first step. */
-export interface Begun {
-  readonly cursor: Cursor;
-  readonly first: IteratorResult<Row, unknown>;
-}
 
 /** The settings that statements need. */
 export interface StatementsSettings extends TimeSettings {
