@@ -129,9 +129,13 @@ describe.skipIf(SQLD === undefined)('a libSQL server', () => {
       const onError = dice(2) === 0 ? 'abort' : 'continue';
       const [said, expected] = await both(async (connection) => {
         if (batch === undefined) return await connection.execute(sql, params, hintOf(sql));
-        return (await connection.batch?.(batch, onError))?.map((outcome, at) =>
-          outcome.status === 'done' ? comparable(outcome, batch[at]) : outcome.status,
-        );
+        const outcomes = (await connection.batch?.(batch, onError)) ?? [];
+        // Only a batch in which a statement fails may run twice.
+        const once = outcomes.every(({ status }) => status === 'done');
+        return outcomes.map((outcome, at) => {
+          if (outcome.status !== 'done') return outcome.status;
+          return once ? outcome : comparable(outcome, batch[at]);
+        });
       });
       const what = `${String(n)}: ${batch === undefined ? sql : `${onError} ${batch.map((each) => each.sql).join('; ')}`} ${shown(params)}`;
       expect(`${what} ${shown(said)}`).toBe(`${what} ${shown(expected)}`);
